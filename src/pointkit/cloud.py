@@ -1,0 +1,142 @@
+"""Shapes as they come from a file: a mesh, or a cloud of points, and where each stood.
+
+Coordinates are float32 about a float64 ``origin``. A survey in UTM metres has eastings near 500,000 and northings near
+5,000,000, where float32 resolves half a metre; with the origin subtracted in float64 first, millimetres survive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+def _frozen(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _set(instance: object, **values: object) -> None:
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where a shape stood: file coordinate = point * scale + center + origin, in float64.
+
+    ``origin`` (3,) is what the reader subtracted; ``center`` (3,) and ``scale`` are what normalisation did.
+    """
+
+    origin: Float64 = field(default_factory=lambda: np.zeros(3))
+    center: Float64 = field(default_factory=lambda: np.zeros(3))
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("origin", "center"):
+            value = np.array(getattr(self, name), np.float64)
+            if value.shape != (3,) or not np.isfinite(value).all():
+                raise ValueError(f"{name} must be three finite numbers, got {getattr(self, name)!r}")
+            _set(self, **{name: _frozen(value)})
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be positive, got {self.scale!r}")
+        _set(self, scale=float(self.scale))
+
+    def restore(self, points: ArrayLike) -> Float64:
+        """Points (..., 3) in the file's own coordinates, float64."""
+        return np.asarray(points, np.float64) * self.scale + (self.center + self.origin)
+
+
+def place(coordinates: Array) -> tuple[Float32, Placement]:
+    """Coordinates (N, 3) of a file as float32 points and the origin that had to be subtracted for it.
+
+    The origin is zero where float32 loses nothing, or where the shape lies no farther from zero than it is large (the
+    rounding is then below 1e-7 of its size); else it is the middle of the bounding box, rounded to whole units.
+    """
+    if coordinates.dtype != np.float64 or not len(coordinates):
+        return np.ascontiguousarray(coordinates, np.float32), Placement()
+    low, high = coordinates.min(0), coordinates.max(0)
+    middle, extent = (low + high) / 2, float((high - low).max())
+    rounded = coordinates.astype(np.float32)
+    if np.abs(middle).max() <= extent or np.array_equal(rounded, coordinates):
+        return rounded, Placement()
+    origin = np.round(middle)
+    return (coordinates - origin).astype(np.float32), Placement(origin=origin)
+
+
+def _points(name: str, value: ArrayLike) -> Float32:
+    points = np.asarray(value, np.float32)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"{name} must have the shape (N, 3), got {points.shape}")
+    if not np.isfinite(points).all():
+        row = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
+        raise ValueError(f"{name} must be finite, got {points[row].tolist()} in row {row}")
+    return _frozen(points)
+
+
+def _fields(name: str, values: Mapping[str, ArrayLike], count: int) -> Mapping[str, Array]:
+    arrays = {key: _frozen(np.asarray(value)) for key, value in values.items()}
+    for key, array in arrays.items():
+        if not array.ndim or len(array) != count:
+            raise ValueError(f"{name} {key!r} must have {count} rows, got the shape {array.shape}")
+    return MappingProxyType(arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles.
+
+    ``vertices`` (V, 3) float32; ``faces`` (F, 3) int32, indices of vertices; ``face_fields``: name -> (F, ...) array in
+    the file's own type. All arrays are read-only.
+    """
+
+    vertices: Float32
+    faces: NDArray[np.int32]
+    face_fields: Mapping[str, Array] = field(default_factory=dict)
+    placement: Placement = field(default_factory=Placement)
+
+    def __post_init__(self) -> None:
+        vertices = _points("vertices", self.vertices)
+        faces = np.asarray(self.faces)
+        if faces.ndim != 2 or faces.shape[1] != 3:
+            raise ValueError(f"faces must have the shape (F, 3), got {faces.shape}")
+        if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
+            bad = faces.min() if faces.min() < 0 else faces.max()
+            raise ValueError(f"faces must index the {len(vertices)} vertices, got {int(bad)}")
+        _set(self, vertices=vertices, faces=_frozen(faces.astype(np.int32, copy=False)))
+        _set(self, face_fields=_fields("face field", self.face_fields, len(faces)))
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """Points.
+
+    ``points`` (N, 3) float32; ``fields``: name -> (N, ...) array in the file's own type (colour, intensity, normals
+    ...); ``labels`` (N,) int32, -1 = unlabelled, or None. All arrays are read-only.
+    """
+
+    points: Float32
+    fields: Mapping[str, Array] = field(default_factory=dict)
+    labels: NDArray[np.int32] | None = None
+    placement: Placement = field(default_factory=Placement)
+
+    def __post_init__(self) -> None:
+        points = _points("points", self.points)
+        _set(self, points=points, fields=_fields("field", self.fields, len(points)))
+        if self.labels is not None:
+            labels = np.asarray(self.labels)
+            if labels.shape != (len(points),):
+                raise ValueError(f"labels must have the shape ({len(points)},), got {labels.shape}")
+            _set(self, labels=_frozen(labels.astype(np.int32, copy=False)))
+
+
+Shape = Mesh | PointCloud

@@ -1,0 +1,1 @@
+"""Reading and writing files of shapes: one format a file, chosen by the suffix."""
