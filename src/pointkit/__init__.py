@@ -1,14 +1,14 @@
 """pointkit: 3D files in, trained and honestly measured Keras models out, and labelled files back.
 
 Importing this package is cheap: it loads NumPy at most. Submodules load on first use. Keras is told to run on JAX
-unless ``KERAS_BACKEND`` or the user's own ``keras.json`` says otherwise, or Keras is already there.
+unless ``KERAS_BACKEND`` says otherwise or Keras is already there. (Its ``keras.json`` is no one's choice: Keras writes
+"tensorflow" there by itself at the first import, whatever is installed.)
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-import pathlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +24,23 @@ _NAMES = {"Mesh": "cloud", "Placement": "cloud", "PointCloud": "cloud", "Predict
 _MODULES = ("datasets", "formats", "metrics", "models", "nn", "sampling", "preprocess", "store")
 
 __all__ = [
-    "Mesh", "Placement", "PointCloud", "Predictor",
-    "datasets", "formats", "metrics", "models", "nn", "preprocess", "sampling", "store",
+    "Mesh",
+    "Placement",
+    "PointCloud",
+    "Predictor",
+    "datasets",
+    "formats",
+    "metrics",
+    "models",
+    "nn",
+    "preprocess",
+    "sampling",
+    "store",
 ]
 
 
-def _default_backend() -> None:
-    """Name JAX as Keras's backend where nobody has chosen one: without a name Keras looks for TensorFlow."""
-    home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")
-    if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ and not (home / "keras.json").is_file():
-        os.environ["KERAS_BACKEND"] = "jax"
-
-
-_default_backend()
+if "keras" not in sys.modules:
+    os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module holds is of any type

@@ -2,21 +2,24 @@
 
     points.npy     (T, 3) float32, all shapes one after another, each shape's points in random order
     shapes.csv     ident, file, split, class, category, group, offset, count: one line a shape
-    manifest.json  format version, task, classes in order, counts, checksums, how the points were drawn
+    manifest.json  format version, task, classes in order, counts, how the points were drawn, checksums of all files
 
-A store never changes once it stands: ``write`` fills a folder beside the place and renames it into it.
+A store never changes once it stands: ``write`` fills a hidden folder beside the place and renames it into it.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
+import io
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,10 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.cloud import Float32
-from pointkit.errors import StoreError
+from pointkit.errors import MachineError, PointkitError, StoreError
 
 VERSION = 1
 SPLITS = ("train", "val", "test")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "count")
 
 
@@ -35,8 +40,9 @@ COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "co
 class ShapeRow:
     """One shape of a store.
 
-    ``ident`` names it within the set (its path without suffix), ``file`` is the path it was read from, relative to the set's folder;
-    ``group`` is the key that must stay on one side of a split; its points are ``offset : offset + count`` of points.npy.
+    ``ident`` names it within the set (its path without suffix), ``file`` is the path it was read from, relative to the
+    set's folder; ``group`` is the key that must stay on one side of a split; its points are ``offset : offset + count``
+    of points.npy.
     """
 
     ident: str
@@ -65,8 +71,9 @@ class Store:
 
     @property
     def checksum(self) -> str:
-        """One SHA-256 over the whole store: the key by which runs and reports say on what they stand."""
-        return digest(json.dumps(self.manifest["checksums"], sort_keys=True).encode())
+        """One SHA-256 over all points and rows: the key by which runs and reports say on what they stand."""
+        data = {name: self.manifest["checksums"][name] for name in ("points.npy", "shapes.csv")}
+        return digest(json.dumps(data, sort_keys=True).encode())
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
@@ -110,54 +117,130 @@ def write(
     facts: dict[str, Any],
     extra_files: dict[str, str] | None = None,
 ) -> Store:
-    """Write a store of ``shapes`` (row, points (count, 3) float32) under ``path`` and open it; an older store there is replaced.
+    """Write a store of ``shapes`` (row, points (count, 3) float32) under ``path``, in an older one's place; open it.
 
     Offsets and counts of the rows are set here. ``facts`` go into the manifest (source, licence, seed, how drawn);
-    ``extra_files``: name -> text, kept beside (what could not be read). The same shapes give the same bytes.
+    ``extra_files``: name -> text, kept beside (what could not be read). The same shapes give the same bytes. Raises
+    StoreError where something other than a store stands there, PointkitError where the place cannot be written to,
+    MachineError where the disk is full.
     """
-    staging = path.with_name(path.name + ".writing")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    path = path.absolute()
+    refuse_strangers(path)
+    staging, old = (path.with_name(f".{path.name}.{state}") for state in ("writing", "replaced"))
+    with disk_errors(path):
+        if old.exists() and not path.exists():  # an earlier run was killed between the two renames below
+            old.rename(path)
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        try:
+            _fill(staging, shapes, classes, facts, extra_files or {})
+            for file_path in (*staging.iterdir(), staging):
+                sync(file_path)
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)
+            staging.rename(path)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+    return open(path)
+
+
+def _fill(
+    staging: pathlib.Path,
+    shapes: Iterable[tuple[ShapeRow, Float32]],
+    classes: Sequence[str],
+    facts: dict[str, Any],
+    extra_files: dict[str, str],
+) -> None:
     rows: list[ShapeRow] = []
     total = 0
-    raw = staging / "points.raw"
-    with raw.open("wb") as file:
+    with (staging / "points.npy").open("wb") as file:
+        file.write(_header(0))
         for row, points in shapes:
-            file.write(np.ascontiguousarray(points, "<f4").tobytes())
-            rows.append(ShapeRow(**{**row.__dict__, "offset": total, "count": len(points)}))
+            file.write(np.ascontiguousarray(points, "<f4").data)
+            rows.append(replace(row, offset=total, count=len(points)))
             total += len(points)
-    with (staging / "points.npy").open("wb") as file, raw.open("rb") as source:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (total, 3)})
-        shutil.copyfileobj(source, file, 1 << 20)
-    raw.unlink()
-    with (staging / "shapes.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        table.writerows(
-            (r.ident, r.file, r.split, r.class_name, r.category, r.group, r.offset, r.count) for r in rows
-        )
-    for name, text in (extra_files or {}).items():
-        (staging / name).write_text(text, encoding="utf-8")
+        file.seek(0)
+        file.write(_header(total))
+    lines = ((r.ident, r.file, r.split, r.class_name, r.category, r.group, r.offset, r.count) for r in rows)
+    texts = {"shapes.csv": csv_text(COLUMNS, lines), **extra_files}
+    for name, text in texts.items():
+        (staging / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     manifest = {
         "format": "pointkit store",
         "version": VERSION,
         **facts,
         "classes": list(classes),
         "num_shapes": len(rows),
-        "num_points": total,
-        "checksums": {name: file_digest(staging / name) for name in ("points.npy", "shapes.csv")},
+        "total_points": total,
+        "checksums": {name: file_digest(staging / name) for name in ("points.npy", *texts)},
     }
-    (staging / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    for file_path in staging.iterdir():
-        sync(file_path)
-    old = path.with_name(path.name + ".replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.rename(old)
-    staging.rename(path)
-    sync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
-    return open(path)
+    manifest["checksums"]["manifest.json"] = _manifest_digest(manifest)
+    (staging / "manifest.json").write_text(_manifest_text(manifest), encoding="utf-8")
+
+
+def _header(total: int) -> bytes:
+    """The first bytes of points.npy; NumPy leaves room for a first axis of any length, so they are always as many."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (total, 3)})
+    return buffer.getvalue()
+
+
+def _manifest_text(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, indent=1) + "\n"
+
+
+def _manifest_digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 of a manifest without its own checksum."""
+    others = {name: value for name, value in manifest["checksums"].items() if name != "manifest.json"}
+    return digest(_manifest_text({**manifest, "checksums": others}).encode())
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV with lines that end in \\n. Names with commas, quotes, \\n and \\r come back as they were."""
+    lines: list[str] = []
+
+    class Lines:
+        def write(self, line: str) -> None:
+            lines.append(line.removesuffix("\r\n"))
+
+    table = csv.writer(Lines())  # its own line end, \r\n, is what makes it quote a name that holds \r
+    table.writerow(columns)
+    table.writerows(rows)
+    return "\n".join(lines) + "\n"
+
+
+def csv_rows(path: pathlib.Path) -> list[dict[str, str]]:
+    """The rows of a CSV file with a line of column names. Names that are no UTF-8 come back as os.fsdecode has them."""
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def refuse_strangers(path: pathlib.Path) -> None:
+    """Raise StoreError where something that is no store and no empty folder stands: it is not ours to replace."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.is_symlink() or path.exists():
+        try:
+            read_manifest(path)
+        except StoreError:
+            raise StoreError(f"{path}: exists and is not a store, so it is not replaced; choose another name") from None
+
+
+@contextmanager
+def disk_errors(path: pathlib.Path, advice: str = "") -> Iterator[None]:
+    """Turn what the disk says while ``path`` is written into our errors, one line each that names the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise MachineError(f"{path}: no space left{advice}") from None
+        if error.errno in FORBIDDEN:
+            raise PointkitError(f"{path}: cannot be written ({error.filename}: {error.strerror})") from None
+        raise
 
 
 def sync(path: pathlib.Path) -> None:
@@ -169,47 +252,90 @@ def sync(path: pathlib.Path) -> None:
         os.close(handle)
 
 
-def open(path: str | os.PathLike[str]) -> Store:
-    """Open a store. Raises StoreError, one line that names the folder, where it is none, is cut, or is of a newer version."""
-    folder = pathlib.Path(path)
-    manifest_path = folder / "manifest.json"
-    if not manifest_path.is_file():
-        raise StoreError(f"{folder}: not a store (it has no manifest.json); make one with: pointkit prepare FOLDER -o {folder}")
+def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
+    """The facts of a store. Raises StoreError, one line that names the folder, where it is none or too new."""
+    file = folder / "manifest.json"
+    if not file.is_file():
+        raise StoreError(
+            f"{folder}: not a store (it has no manifest.json); make one with: pointkit prepare FOLDER -o {folder}"
+        )
     try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreError(f"{manifest_path}: not JSON ({error})") from None
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file}: not JSON ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("format") != "pointkit store":
-        raise StoreError(f"{manifest_path}: not a store's manifest (format is not 'pointkit store')")
-    if manifest["version"] > VERSION:
-        raise StoreError(f"{folder}: store version {manifest['version']}, this pointkit reads up to {VERSION}; install a newer one")
+        raise StoreError(f"{file}: not a store's manifest (format is not 'pointkit store')")
+    version = manifest.get("version")
+    if not isinstance(version, int):
+        raise StoreError(f"{file}: damaged (version must be a whole number, found {version!r})")
+    if version > VERSION:
+        raise StoreError(f"{folder}: store version {version}, this pointkit reads up to {VERSION}; install a newer one")
+    for key, kind in (("classes", list), ("num_shapes", int), ("checksums", dict)):
+        if not isinstance(manifest.get(key), kind):
+            raise StoreError(f"{file}: damaged (it has no {key})")
+    return manifest
+
+
+def open(path: str | os.PathLike[str]) -> Store:
+    """Open a store. Raises StoreError, one line that names the folder, where it is none, cut, or of a newer version."""
+    folder = pathlib.Path(path)
+    manifest = read_manifest(folder)
     try:
-        rows = _read_rows(folder / "shapes.csv")
-        points = np.load(folder / "points.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        rows = tuple(map(_row, csv_rows(folder / "shapes.csv")))
+        total = _check_rows(rows, manifest)
+        points = _map_points(folder / "points.npy", total)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise StoreError(f"{folder}: damaged store ({error})") from None
-    total = sum(row.count for row in rows)
-    if points.shape != (total, 3) or points.dtype != np.float32 or len(rows) != manifest["num_shapes"]:
-        raise StoreError(f"{folder}: damaged store (points.npy holds {points.shape} {points.dtype}, shapes.csv says ({total}, 3) float32)")
-    unknown = {row.class_name for row in rows} - set(manifest["classes"])
-    if unknown:
-        raise StoreError(f"{folder}: damaged store (shapes.csv has the class {min(unknown)!r}, manifest.json does not)")
     return Store(folder, manifest, rows, points)
 
 
-def _read_rows(path: pathlib.Path) -> tuple[ShapeRow, ...]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(
-            ShapeRow(
-                r["ident"], r["file"], r["split"], r["class"], int(r["offset"]), int(r["count"]), r["category"], r["group"]
-            )
-            for r in csv.DictReader(file)
-        )
+def _row(r: dict[str, str]) -> ShapeRow:
+    places = int(r["offset"]), int(r["count"])
+    return ShapeRow(r["ident"], r["file"], r["split"], r["class"], *places, r["category"], r["group"])
+
+
+def _check_rows(rows: Sequence[ShapeRow], manifest: dict[str, Any]) -> int:
+    """The number of all points. Raises ValueError where the rows cannot be those of a store."""
+    total = 0
+    for row in rows:
+        if row.offset != total or row.count < 1:
+            raise ValueError(f"shapes.csv has {row.count} points at {row.offset}, where {total} must be")
+        if row.class_name not in manifest["classes"]:
+            raise ValueError(f"shapes.csv has the class {row.class_name!r}, manifest.json does not")
+        if row.split not in SPLITS:
+            raise ValueError(f"shapes.csv has the split {row.split!r}, not one of {', '.join(SPLITS)}")
+        total += row.count
+    if len(rows) != manifest["num_shapes"]:
+        raise ValueError(f"shapes.csv has {len(rows)} shapes, manifest.json says {manifest['num_shapes']}")
+    return total
+
+
+def _map_points(path: pathlib.Path, total: int) -> Float32:
+    """The points (total, 3) float32, memory-mapped once the file is known to hold exactly them."""
+    header = _header(total)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != len(header) + 12 * total:
+            raise ValueError(f"points.npy must have {len(header) + 12 * total} bytes for {total} points, found {size}")
+        if file.read(len(header)) != header:
+            raise ValueError(f"points.npy must begin as an array of ({total}, 3) float32")
+    return np.memmap(path, "<f4", "r", len(header), (total, 3))
 
 
 def verify(store: Store) -> None:
-    """Compare every file's SHA-256 with the manifest. Raises StoreError that names the first that differs."""
+    """Compare every file's SHA-256 with the manifest's. Raises StoreError that names the first that differs."""
     for name, expected in store.manifest["checksums"].items():
-        found = file_digest(store.path / name)
+        path = store.path / name
+        try:
+            found = _manifest_file_digest(store.path) if name == "manifest.json" else file_digest(path)
+        except OSError as error:
+            raise StoreError(f"{path}: damaged ({error.strerror})") from None
         if found != expected:
-            raise StoreError(f"{store.path / name}: damaged (SHA-256 {found[:12]}..., the manifest says {expected[:12]}...)")
+            raise StoreError(f"{path}: damaged (SHA-256 {found[:12]}..., the manifest says {str(expected)[:12]}...)")
+
+
+def _manifest_file_digest(folder: pathlib.Path) -> str:
+    manifest = read_manifest(folder)
+    if (folder / "manifest.json").read_bytes() != _manifest_text(manifest).encode():
+        raise StoreError(f"{folder / 'manifest.json'}: damaged (its text is not as it was written)")
+    return _manifest_digest(manifest)

@@ -1,0 +1,411 @@
+"""The command line: signatures. A body imports what it needs, calls one function, and has ``console`` print the result.
+
+Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a bug); 2 the user's input or settings; 130 and 143 after
+SIGINT and SIGTERM. One line on stderr for all but 0. Standard output holds results alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import pathlib
+import sys
+import typing
+from typing import Annotated, Any, Literal, TypedDict
+
+import cyclopts
+from cyclopts import App, Parameter
+
+from pointkit import __version__
+from pointkit.config import Settings
+from pointkit.errors import MachineError, PointkitError
+from pointkit.signals import Stopped
+
+Path = pathlib.Path
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+Backend = Annotated[Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend")]
+
+
+def _flags() -> Any:  # noqa: ANN401 - a type made at run time
+    """Every setting as an optional flag; only those that are given appear in the mapping."""
+    kinds = {"str": str, "int": int, "float": float}
+    hints = {}
+    for setting in dataclasses.fields(Settings):
+        if setting.name in ("dataset", "seed"):
+            continue
+        choices = setting.metadata["choices"]
+        kind = Literal[choices] if choices else kinds[str(setting.type)]
+        hints[setting.name] = Annotated[kind, Parameter(help=setting.metadata["help"])]
+    return TypedDict("SettingFlags", hints, total=False)  # type: ignore[operator]
+
+
+SettingFlags = _flags()
+
+app = App(
+    name="pointkit",
+    version=__version__,
+    help_format="plaintext",
+    help="""3D files in, trained and honestly measured networks out.
+
+  pointkit prepare my_folder/ -o data/mine      one folder a class: OFF, PLY, OBJ, STL, PCD, NPY, XYZ
+  pointkit train data/mine -o runs/a            Ctrl-C is safe; the same command goes on
+  pointkit evaluate runs/a                      table, report.json, report.html
+  pointkit predict runs/a chair.off scan.ply    class and probability of new files
+  pointkit demo                                 all of it, on built-in shapes""",
+)
+
+
+def use_backend(name: str | None) -> None:
+    """Have Keras run on a backend; must come before its first import."""
+    if name is not None:
+        os.environ["KERAS_BACKEND"] = name
+
+
+@app.command
+def demo(*, output: Output = Path("demo"), backend: Backend = None) -> int:
+    """Make the built-in shapes, prepare, train, evaluate and predict, all in one folder.
+
+    Parameters
+    ----------
+    output
+        The folder to work in.
+    backend
+        What Keras runs on.
+    """
+    use_backend(backend)
+    from pointkit import console
+    from pointkit.demo import commands
+
+    for command in commands(output):
+        console.command(command)
+        code = run(command)
+        if code:
+            return code
+    console.demo_done(output)
+    return 0
+
+
+@app.command
+def fetch(name: str, folder: Path, *, source: str | None = None) -> None:
+    """Download a public data set, check it and unpack it; a cut download goes on where it stopped.
+
+    Parameters
+    ----------
+    name
+        The data set: modelnet10.
+    folder
+        Where to put it.
+    source
+        A local archive or folder, or another address, instead of the published one.
+    """
+    from pointkit import console, datasets
+
+    with console.fetching(name) as progress:
+        result = datasets.find(name).fetch(folder, source=source, progress=progress)
+    console.fetched(result)
+
+
+@app.command
+def prepare(
+    folder: Path,
+    *,
+    output: Output,
+    num_points: int = 2048,
+    seed: int = 0,
+    workers: int | None = None,
+    groups: Path | None = None,
+    strict: Flag = False,
+    force: Flag = False,
+) -> None:
+    """Read a folder of shapes, one folder a class, into a store that training can use.
+
+    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, or CLASS/FILE, where a split 70/10/20 is made.
+
+    Parameters
+    ----------
+    folder
+        The folder of class folders.
+    output
+        The store to write.
+    num_points
+        Points drawn from each mesh's surface; the most kept of a cloud.
+    seed
+        Of the split and of the points drawn.
+    workers
+        Processes that read; all cores by default. The store is the same for any number.
+    groups
+        A CSV with the columns file and group: shapes of one group stay on one side of a split.
+    strict
+        Fail when a file cannot be read, instead of listing it in unread.csv.
+    force
+        Replace a store that stands there.
+    """
+    from pointkit import console
+    from pointkit.prepare import prepare as run
+
+    with console.preparing() as progress:
+        result = run(
+            folder,
+            output,
+            num_points=num_points,
+            seed=seed,
+            workers=workers,
+            strict=strict,
+            force=force,
+            groups=groups,
+            progress=progress,
+        )
+    console.prepared(result)
+
+
+@app.command
+def train(
+    store: Path,
+    *,
+    output: Output,
+    recipe: str | None = None,
+    seed: int | None = None,
+    seeds: str | None = None,
+    backend: Backend = None,
+    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,
+) -> None:
+    """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
+
+    Without --recipe the settings are chosen for the data, printed, and kept in the run.
+
+    Parameters
+    ----------
+    store
+        What 'pointkit prepare' wrote.
+    output
+        The run to write.
+    recipe
+        Settings by name (modelnet10-reference) or from a TOML file.
+    seed
+        Of initial weights, order, augmentation and dropout.
+    seeds
+        Several, like 0,1,2: each trains into OUTPUT/seed-N.
+    backend
+        What Keras runs on.
+    """
+    use_backend(backend)
+    from pointkit import config, console
+    from pointkit import store as stores
+
+    opened = stores.open(store)
+    given = dict(settings or {})
+    if recipe:
+        chosen, reason = config.read_recipe(recipe), f"recipe {recipe}"
+    else:
+        chosen, reason = config.choose(len(opened.select("train")), len(opened.classes))
+    runs = _seeded(output, seed, seeds)
+    from pointkit import train as trainer
+
+    trainer.check_trainable(opened)
+    for path, number in runs:
+        combined = config.combine(chosen, given, {"seed": number})
+        with console.training(path, reason) as watcher:
+            outcome = trainer.train(opened, path, combined, watcher)
+        console.trained(outcome)
+
+
+def _seeded(output: Path, seed: int | None, seeds: str | None) -> list[tuple[Path, int | None]]:
+    """The run folders of a command, with their seeds."""
+    if seeds is None:
+        return [(output, seed)]
+    if seed is not None:
+        raise PointkitError("--seed and --seeds exclude each other")
+    try:
+        numbers = [int(part) for part in seeds.split(",")]
+    except ValueError:
+        raise PointkitError(f"--seeds must be whole numbers like 0,1,2, got {seeds!r}") from None
+    if len(set(numbers)) < len(numbers):
+        raise PointkitError(f"--seeds must differ from each other, got {seeds!r}")
+    return [(output / f"seed-{number}", number) for number in numbers]
+
+
+@app.command
+def evaluate(
+    *runs: Path,
+    against: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = (),
+    store: Path | None = None,
+    split: Literal["test", "val", "train"] = "test",
+    draws: int = 0,
+    backend: Backend = None,
+    as_json: Json = False,
+) -> None:
+    """Measure runs on the test shapes: a table, and report.json, report.html, predictions.csv and pictures in each.
+
+    A folder that 'train --seeds' made stands for all its runs. Several such folders, or --against, are compared side by side.
+
+    Parameters
+    ----------
+    runs
+        Runs, or folders of seeds.
+    against
+        Other runs to compare them with, on the same test shapes.
+    store
+        The store, where it has moved since the training.
+    split
+        Which shapes to measure on.
+    draws
+        Repeat on so many fresh draws of each shape's points.
+    backend
+        What Keras runs on.
+    as_json
+        Print the report as JSON and nothing else.
+    """
+    use_backend(backend)
+    from pointkit import console
+    from pointkit.evaluate import evaluate_groups
+
+    if not runs:
+        raise PointkitError("evaluate needs a run; train one with: pointkit train STORE -o RUN")
+    result = evaluate_groups(runs, against, store_path=store, split=split, draws=draws)
+    console.evaluated(result, as_json)
+
+
+@app.command
+def predict(run: Path, *files: Path, backend: Backend = None, as_json: Json = False) -> int:
+    """Name the class of files the run has never seen: class, probability, runner-up. Folders are searched.
+
+    Parameters
+    ----------
+    run
+        What 'pointkit train' wrote.
+    files
+        Files and folders. What begins with - comes after --.
+    backend
+        What Keras runs on.
+    as_json
+        Print one JSON object a line and nothing else.
+    """
+    use_backend(backend)
+    from pointkit import console
+    from pointkit.predict import Predictor, find_files
+
+    if not files:
+        raise PointkitError("predict needs a file or folder, got none")
+    found, problems = find_files(files)
+    predictor = Predictor(run) if found or not problems else None
+    return console.predicted(predictor, found, problems, as_json)
+
+
+@app.command
+def view(
+    file: Path, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Flag = False
+) -> None:
+    """Draw a mesh or cloud: a PNG, or a page that turns under the mouse, as the suffix of --output says.
+
+    Parameters
+    ----------
+    file
+        A mesh or cloud.
+    output
+        PICTURE.png or PAGE.html; FILE.html beside the file by default.
+    force
+        Replace a file that stands there.
+    """
+    from pointkit import console
+    from pointkit.view import view as draw
+
+    console.viewed(draw(file, output or file.with_suffix(".html"), force=force))
+
+
+@app.command
+def info(
+    path: Path | None = None,
+    *,
+    recipe: str | None = None,
+    show: int = 0,
+    backend: Backend = None,
+    as_json: Json = False,
+) -> None:
+    """Describe a store, a run, a file, or a recipe's network; without an argument, this machine.
+
+    Parameters
+    ----------
+    path
+        A store, a run or a file.
+    recipe
+        Print the layer table of this recipe's network.
+    show
+        Print so many shapes of a store with their sizes and first points.
+    backend
+        What Keras runs on.
+    as_json
+        Print JSON and nothing else.
+    """
+    use_backend(backend)
+    from pointkit import console
+    from pointkit import info as about
+
+    if recipe is not None:
+        console.layer_table(about.network(recipe), as_json)
+    elif path is None:
+        console.facts(about.machine(), as_json)
+    else:
+        console.facts(about.describe(path, show), as_json)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())
+
+
+def _complain(text: str) -> None:
+    print(f"pointkit: {_one_line(text)}", file=sys.stderr)
+
+
+def _bug(error: Exception) -> None:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="pointkit-bug-", suffix=".txt", delete=False) as file:
+        file.write(f"pointkit {__version__}, Python {sys.version}\n{sys.argv!r}\n\n")
+        traceback.print_exception(error, file=file)
+    _complain(f"a fault of ours, please report it: {type(error).__name__}: {error} (details: {file.name})")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; its exit code. All that can go wrong ends here in one line."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except cyclopts.CycloptsError as error:
+        _complain(f"{_one_line(str(error))} See: pointkit {_command(arguments)}--help")
+        return 2
+    except Stopped as stop:
+        return stop.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except PointkitError as error:
+        _complain(str(error))
+        return 2
+    except (MachineError, MemoryError) as error:
+        _complain(str(error) or "out of memory; try a smaller --batch-size or fewer --num-points")
+        return 1
+    except BrokenPipeError:
+        sys.stdout = typing.cast(Any, open(os.devnull, "w"))  # noqa: SIM115 - a reader that left early, like head
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _complain(f"{where}{'no space left' if error.errno in full else error.strerror or error}")
+        return 1 if error.errno in (*full, errno.ENOMEM, errno.EIO) else 2
+    except Exception as error:
+        _bug(error)
+        return 1
+
+
+def _command(arguments: list[str]) -> str:
+    names = [name for name in arguments[:1] if name in app]
+    return "".join(f"{name} " for name in names)

@@ -1,0 +1,149 @@
+"""The settings of a training: one flat frozen dataclass, a reason beside each default. From TOML and flags; no Keras.
+
+Precedence, last wins: the defaults here (or ``choose``, for the data), the recipe, the flags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.resources
+import math
+import pathlib
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pointkit.errors import PointkitError
+
+
+def _setting(
+    default: float | str, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf
+) -> Any:
+    """A setting: one of ``choices``, or a number from ``low`` on and less than ``below``."""
+    return field(default=default, metadata={"help": help_, "choices": tuple(choices), "low": low, "below": below})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a training, beside the store. Lengths are in units of the unit sphere."""
+
+    dataset: str = _setting("", "the data set that a recipe is meant for; its classes are used by 'info --recipe'")
+    model: str = _setting("pointnet", "which network", choices=("pointnet",))
+    widths: str = _setting(
+        "reference", "its layer widths: the teaching version's, or the paper's", choices=("reference", "paper")
+    )
+    num_points: int = _setting(1024, "points of each shape that the network sees; at most what the store holds", low=1)
+    dropout: float = _setting(0.3, "share of the head's features dropped in training", below=1)
+    penalty: float = _setting(0.001, "weight of the T-Nets' orthogonality penalty")
+    momentum: float = _setting(
+        0.9, "of batch norm's moving statistics; 0.9 follows within ten steps, which small sets need", below=1
+    )
+    epochs: int = _setting(20, "passes over the training shapes", low=1)
+    batch_size: int = _setting(32, "shapes a step", low=1)
+    learning_rate: float = _setting(0.001, "Adam's rate")
+    schedule: str = _setting(
+        "constant", "the rate over time: as it is, or down to zero along a cosine", choices=("constant", "cosine")
+    )
+    jitter: float = _setting(0.005, "uniform noise on every coordinate, within plus and minus this")
+    scale: float = _setting(0.0, "stretch each axis by up to this share, both ways")
+    rotate: float = _setting(0.0, "turn about the up axis by up to this many degrees, both ways")
+    average: float = _setting(
+        0.0, "average the weights over the last steps, with this decay a step; 0 takes the last step's", below=1
+    )
+    class_weight: str = _setting(
+        "none", "weight of a class in the loss: all shapes alike, or all classes alike", choices=("none", "balanced")
+    )
+    seed: int = _setting(0, "of initial weights, order, augmentation and dropout", below=2**31)
+
+    def __post_init__(self) -> None:
+        for setting in dataclasses.fields(self):
+            _check(setting, getattr(self, setting.name))
+
+
+def _check(setting: dataclasses.Field[Any], value: object) -> None:
+    kind = {"str": str, "int": int, "float": (int, float)}[str(setting.type)]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise PointkitError(f"{setting.name} must be of type {setting.type}, got {value!r}")
+    rules = setting.metadata
+    if isinstance(value, str):
+        if rules["choices"] and value not in rules["choices"]:
+            hint = suggest(value, rules["choices"])
+            raise PointkitError(f"{setting.name} must be one of {', '.join(rules['choices'])}, got {value!r}{hint}")
+    elif not rules["low"] <= typing.cast(float, value) < rules["below"]:
+        upper = f" and below {rules['below']}" if rules["below"] < math.inf else ""
+        raise PointkitError(f"{setting.name} must be at least {rules['low']}{upper}, got {value!r}")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` where a known name is close, else nothing."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def recipes() -> dict[str, str]:
+    """Names of the recipes that ship with pointkit -> their text."""
+    folder = importlib.resources.files("pointkit") / "recipes"
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".toml")
+    }
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The settings in a recipe: one that ships with pointkit, by name, or a TOML file, by path.
+
+    Raises PointkitError, one line that names the file, for a name that is neither, text that is not TOML, an unknown
+    key and a value that breaks a rule.
+    """
+    shipped = recipes()
+    path = pathlib.Path(name)
+    if name in shipped:
+        text = shipped[name]
+    elif path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PointkitError(f"{name}: cannot be read as text ({error})") from None
+    else:
+        raise PointkitError(
+            f"recipe {name!r} is neither a file nor one of {', '.join(shipped)}{suggest(name, shipped)}"
+        )
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise PointkitError(f"{name}: not TOML ({error})") from None
+    known = [setting.name for setting in dataclasses.fields(Settings)]
+    for key, value in values.items():
+        if key not in known:
+            raise PointkitError(f"{name}: unknown key {key!r}{suggest(key, known)}; known are {', '.join(known)}")
+        try:
+            dataclasses.replace(Settings(), **{key: value})
+        except PointkitError as error:
+            raise PointkitError(f"{name}: {error}") from None
+    return values
+
+
+def choose(num_shapes: int, num_classes: int) -> tuple[dict[str, Any], str]:
+    """Settings for a set of so many training shapes and classes, and the reason in words.
+
+    About 2,500 steps suffice for PointNet on everyday shapes; a small set needs more passes for them, and variety that
+    it lacks from stretching and turning.
+    """
+    epochs = max(20, min(200, round(2500 * 32 / max(num_shapes, 1))))
+    values: dict[str, Any] = {"epochs": epochs, "schedule": "cosine", "scale": 0.25, "rotate": 10.0}
+    return (
+        values,
+        f"{num_shapes} training shapes in {num_classes} classes: {epochs} epochs, cosine rate, stretched and turned",
+    )
+
+
+def combine(*layers: Mapping[str, Any]) -> Settings:
+    """Settings from several mappings, later ones winning; None counts as not given."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged.update({key: value for key, value in layer.items() if value is not None})
+    return Settings(**merged)

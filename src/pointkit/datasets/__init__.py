@@ -1,0 +1,87 @@
+"""The data sets that pointkit knows: name -> facts, and how to fetch it. A set's module loads when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from pointkit.config import suggest
+from pointkit.errors import PointkitError
+
+if TYPE_CHECKING:  # it loads ssl and http, which listing a folder does not need
+    from pointkit.download import Progress
+
+__all__ = ["DATASETS", "Dataset", "FetchResult", "find"]
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """What a fetch left.
+
+    ``folder`` holds the set; ``sha256`` is that of the archive it came from, None where that is not known; ``counts``:
+    the number of files by split; ``notes``: what the user should be told, a line each.
+    """
+
+    folder: pathlib.Path
+    sha256: str | None
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+class Dataset(Protocol):
+    """What every entry of ``DATASETS`` states, and does."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def citation(self) -> str: ...
+
+    def fetch(
+        self,
+        folder: pathlib.Path,
+        source: str | pathlib.Path | None = None,
+        *,
+        progress: Progress | None = None,
+        force: bool = False,
+    ) -> FetchResult: ...
+
+
+class _Registry(Mapping[str, Dataset]):
+    """Name -> data set, imported at the first look."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+
+    def __getitem__(self, name: str) -> Dataset:
+        module, _, attribute = self._places[name].partition(":")
+        return cast(Dataset, getattr(importlib.import_module(module), attribute))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places  # Mapping's own would import
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+DATASETS: Mapping[str, Dataset] = _Registry(
+    {
+        "modelnet10": "pointkit.datasets.modelnet:MODELNET10",
+    }
+)
+
+
+def find(name: str) -> Dataset:
+    """A data set by its name. Raises PointkitError that suggests one where there is none of that name."""
+    if name not in DATASETS:
+        raise PointkitError(f"data set must be one of {', '.join(DATASETS)}, got {name!r}{suggest(name, DATASETS)}")
+    return DATASETS[name]

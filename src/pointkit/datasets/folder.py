@@ -1,0 +1,225 @@
+"""The user's own folder: which shapes are in it, of which class and split.
+
+Three layouts are known, each also inside one folder more (``ModelNet10/``):
+
+    <class>/<split>/<file>    <split>/<class>/<file>    <class>/<file>
+
+Split names are train/training, val/valid/validation and test/testing in any case. Every other folder is a class, and
+files deeper in it are the class's, too. Hidden files and folders, ``__MACOSX`` and prepared stores are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from pointkit.errors import PointkitError
+from pointkit.formats.files import shown
+
+SPLIT_NAMES: Mapping[str, str] = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file to read: its path relative to the set's folder, its name in the set, class, and split ("": none given)."""
+
+    file: str
+    ident: str
+    class_name: str
+    split: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder's files in the order of their paths, below ``root``; ``prefix`` leads there from the folder asked for.
+
+    ``classes`` are sorted; ``ignored``: suffix -> number of files that nothing here reads.
+    """
+
+    root: pathlib.Path
+    prefix: str
+    files: tuple[FoundFile, ...]
+    classes: tuple[str, ...]
+    ignored: Mapping[str, int]
+    warnings: tuple[str, ...]
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the folder says which split each file belongs to."""
+        return bool(self.files[0].split)
+
+
+@dataclass
+class _Tree:
+    """What a walk saw: path parts -> (size, mtime in ns) of files, folders, other suffixes, links it did not follow."""
+
+    files: dict[tuple[str, ...], tuple[int, int]]
+    folders: set[tuple[str, ...]]
+    ignored: Counter[str]
+    links: list[str]
+
+
+def find(folder: pathlib.Path, suffixes: Collection[str]) -> Found:
+    """Find the files with one of ``suffixes`` (lower case, with the dot).
+
+    Raises PointkitError, one line that names the folder, where they make no set of shapes of several classes.
+    """
+    if not folder.is_dir():
+        raise PointkitError(f"{folder}: {'must be a folder, found a file' if folder.exists() else 'no such folder'}")
+    tree = _walk(folder, suffixes)
+    if not tree.files:
+        others = f"; it has {_counted(tree.ignored)}" if tree.ignored else ""
+        raise PointkitError(f"{folder}: no file to read in it (one of {' '.join(sorted(suffixes))}){others}")
+    depth = _wrappers(tree)
+    inner = {parts[depth:]: stamp for parts, stamp in tree.files.items() if len(parts) > depth + 1}
+    split_first = bool(inner) and _splits_first(folder, inner)
+    if split_first:
+        inner = {parts: stamp for parts, stamp in inner.items() if len(parts) > 2}
+    if not inner:
+        example = shown("/".join(min(tree.files)))
+        raise PointkitError(f"{folder}: needs one folder a class, found files outside of any (such as {example})")
+    prefix = min(tree.files, key=lambda parts: (len(parts) <= depth + 1, parts))[:depth]
+    places = {parts: _place(parts, split_first) for parts in inner}
+    _same_kind(folder, places)
+    classes = tuple(sorted({class_name for class_name, _ in places.values()}))
+    if len(classes) == 1:
+        raise PointkitError(
+            f"{folder}: one class only ({shown(classes[0])}), a classifier needs two; give one folder a class"
+        )
+    stems = Counter(_stem("/".join(parts)) for parts in inner)
+    files = []
+    for parts in sorted(inner):
+        file = "/".join(parts)
+        ident = _stem(file) if stems[_stem(file)] == 1 else file
+        files.append(FoundFile(file, ident, *places[parts], *inner[parts]))
+    files.sort(key=lambda found: found.file)
+    warnings = _warnings(tree, prefix, split_first, classes, len(inner))
+    return Found(folder.joinpath(*prefix), "/".join(prefix), tuple(files), classes, dict(tree.ignored), warnings)
+
+
+def _walk(folder: pathlib.Path, suffixes: Collection[str]) -> _Tree:
+    tree = _Tree({}, set(), Counter(), [])
+    seen: set[tuple[int, int]] = set()
+    real: list[tuple[str, ...]] = [()]
+    linked: list[tuple[str, ...]] = []
+    while real or linked:  # links last, so that a folder is found under its own name and a loop ends
+        parts = real.pop() if real else linked.pop(0)
+        path = folder.joinpath(*parts)
+        try:
+            status = path.stat()
+            with os.scandir(path) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            raise PointkitError(f"{path}: cannot be listed ({error.strerror})") from None
+        if (status.st_dev, status.st_ino) in seen:
+            tree.links.append("/".join(parts))
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        if {"manifest.json", "points.npy"} <= {entry.name for entry in entries}:
+            continue  # a store
+        if parts:
+            tree.folders.add(parts)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            inside = (*parts, entry.name)
+            if entry.is_dir():
+                (linked if entry.is_symlink() else real).append(inside)
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if suffix not in suffixes:
+                tree.ignored[suffix] += 1
+                continue
+            try:
+                stamp = entry.stat()
+                tree.files[inside] = (stamp.st_size, stamp.st_mtime_ns)
+            except OSError:  # a link to nothing; the reader will say so
+                tree.files[inside] = (0, 0)
+        linked.sort()
+    return tree
+
+
+def _is_split(name: str) -> bool:
+    return name.lower() in SPLIT_NAMES
+
+
+def _wrappers(tree: _Tree) -> int:
+    """How many folders stand around the set: each holds all files, and is neither a split nor the only class."""
+    depth = 0
+    while True:
+        inside = [parts[depth:] for parts in tree.files if len(parts) > depth + 1]
+        if len({parts[0] for parts in inside}) != 1 or _is_split(inside[0][0]):
+            return depth
+        deeper = [parts for parts in inside if len(parts) > 2]
+        if not deeper or all(len(parts) == 3 and _is_split(parts[1]) for parts in deeper):
+            return depth
+        depth += 1
+
+
+def _splits_first(folder: pathlib.Path, files: Collection[tuple[str, ...]]) -> bool:
+    """Whether the layout is <split>/<class>/<file>."""
+    tops = {parts[0] for parts in files}
+    splits = {top for top in tops if _is_split(top)}
+    if splits == tops:
+        return not all(len(parts) > 2 and _is_split(parts[1]) for parts in files)
+    for top in sorted(splits):  # a class may be called "test" only where its own splits show that it is one
+        if not all(len(parts) > 2 and _is_split(parts[1]) for parts in files if parts[0] == top):
+            other = min(tops - splits)
+            raise PointkitError(
+                f"{folder}: {top!r} is the name of a split and {other!r} is not; put all classes into split folders, "
+                "or split folders into each class, or use none"
+            )
+    return False
+
+
+def _place(parts: tuple[str, ...], split_first: bool) -> tuple[str, str]:
+    """Class and split of a file."""
+    if split_first:
+        return parts[1], SPLIT_NAMES[parts[0].lower()]
+    return parts[0], SPLIT_NAMES.get(parts[1].lower(), "") if len(parts) > 2 else ""
+
+
+def _same_kind(folder: pathlib.Path, places: Mapping[tuple[str, ...], tuple[str, str]]) -> None:
+    inside = sorted(parts for parts, (_, split) in places.items() if split)
+    outside = sorted(parts for parts, (_, split) in places.items() if not split)
+    if inside and outside:
+        raise PointkitError(
+            f"{folder}: either every file lies in a split folder (train, val, test) or none, "
+            f"found {shown('/'.join(inside[0]))} and {shown('/'.join(outside[0]))}"
+        )
+
+
+def _stem(file: str) -> str:
+    return os.path.splitext(file)[0]
+
+
+def _counted(ignored: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {shown(suffix) or 'without suffix'}" for suffix, count in sorted(ignored.items()))
+
+
+def _warnings(
+    tree: _Tree, prefix: tuple[str, ...], split_first: bool, classes: Collection[str], used: int
+) -> tuple[str, ...]:
+    warnings = []
+    if tree.ignored:
+        warnings.append(f"files left out because nothing here reads their suffix: {_counted(tree.ignored)}")
+    if outside := len(tree.files) - used:
+        warnings.append(f"files left out because they lie in no class folder: {outside:,}")
+    level = len(prefix) + 1 + split_first
+    named = {parts[-1] for parts in tree.folders if len(parts) == level and parts[: len(prefix)] == prefix}
+    if without := sorted(named - set(classes)):
+        warnings.append(f"folders without a file to read are no classes: {', '.join(map(shown, without))}")
+    if tree.links:
+        warnings.append(
+            f"links to folders that were read already are left out: {', '.join(map(shown, sorted(tree.links)))}"
+        )
+    return tuple(warnings)

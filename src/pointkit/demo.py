@@ -1,0 +1,32 @@
+"""The whole job on the built-in shapes: the commands that a user would type, one after another."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+from pointkit.datasets import synthetic
+
+SEED = 0
+UNSEEN_SEED = 1  # other shapes of the same classes, for files that no split has held
+UNSEEN_A_CLASS = 10
+TRAINING = ("--num-points", "512", "--epochs", "20", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95")
+
+
+def commands(folder: pathlib.Path) -> Iterator[list[str]]:
+    """Make the shapes in ``folder`` where they are not there yet, then give the commands in turn."""
+    shapes, unseen = folder / "shapes", folder / "unseen"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not shapes.exists():
+        synthetic.write(shapes, seed=SEED)
+    if not unseen.exists():
+        synthetic.write(unseen, seed=UNSEEN_SEED, shapes_per_class=UNSEEN_A_CLASS)
+    store, run = folder / "store", folder / "run"
+    yield ["prepare", str(shapes), "-o", str(store)]
+    yield ["train", str(store), "-o", str(run), *TRAINING]
+    yield ["evaluate", str(run)]
+    files = sorted(unseen.glob("*/test/*.ply"))
+    some = {file.parent.parent.name: file for file in files}
+    yield ["predict", str(run), *map(str, some.values())]
+    first = next(iter(some.values()))
+    yield ["view", str(first), "-o", str(folder / "shape.png"), "--force"]

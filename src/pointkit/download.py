@@ -1,0 +1,572 @@
+"""Fetch an archive over HTTP and unpack it, believing neither the server nor the archive.
+
+``download`` goes on where an earlier, cut download stopped, never writes more than the known size, and gives the file
+its final name only after its length and SHA-256 were compared. ``extract`` unpacks zip and tar member by member with
+its own checks, because the library's extractors follow links and take modes. Only the standard library is used; proxies
+are those of the environment (``http_proxy`` and the like). What was given up: parallel ranges and lists of mirrors; one
+patient connection is enough for one archive.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import email.utils
+import errno
+import functools
+import gzip
+import http.client
+import json
+import lzma
+import os
+import pathlib
+import shutil
+import ssl
+import stat
+import struct
+import tarfile
+import time
+import unicodedata
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+from pointkit.errors import FormatError, MachineError, PointkitError
+from pointkit.store import file_digest, sync
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+CHUNK = 1 << 16
+_USERS_TO_MEND = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a download bears with its server."""
+
+    timeout: float = 30.0  # seconds without a single byte, or without a connection
+    window: float = 60.0  # seconds within which at least ``trickle`` bytes must arrive
+    trickle: int = CHUNK  # a thousand bytes a second would take five days for ModelNet10
+    attempts: int = 5  # failures in a row; bringing a hundredth of the file starts the count anew
+    backoff: float = 1.0  # seconds before the second attempt; doubled for each one after
+    longest_wait: float = 120.0  # seconds; a server that asks for more (Retry-After) ends the download
+
+
+class NetworkError(MachineError):
+    """The network or the server failed us, or the server sent another file. The message begins with the address."""
+
+
+class _Passing(Exception):
+    """Trouble that may pass: worth another attempt, after ``wait`` seconds where the server named a time."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+@contextlib.contextmanager
+def disk_errors(path: pathlib.Path) -> Iterator[None]:
+    """Turn an OSError of the file system under ``path`` into one line.
+
+    PointkitError where the user named a place that cannot be read or written; MachineError where the machine failed (no
+    space left, a broken disk).
+    """
+    try:
+        yield
+    except OSError as error:
+        kind = PointkitError if error.errno in _USERS_TO_MEND else MachineError
+        where = f": {error.filename}" if error.filename and str(error.filename) != str(path) else ""
+        raise kind(f"{path}: cannot be read or written ({error.strerror or error}{where})") from None
+
+
+@contextlib.contextmanager
+def alone(folder: pathlib.Path) -> Iterator[None]:
+    """Hold ``folder`` against a second process that fetches into it; raises PointkitError where one is at work.
+
+    The lock is the system's (``flock``), so a killed holder leaves none behind. A system without it holds nothing.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PointkitError(f"{folder}: another fetch is at work in this folder; wait for it, or stop it") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+# ---- download
+
+
+def download(
+    url: str,
+    path: pathlib.Path,
+    *,
+    size: int,
+    sha256: str | None = None,
+    magic: bytes = b"",
+    progress: Progress | None = None,
+    patience: Patience | None = None,
+) -> str:
+    """Fetch ``url`` to ``path`` and return the file's SHA-256 (hex). ``path`` appears only when the file is whole.
+
+    The body grows in ``path``.part. After a cut the same call goes on from there, where the server can say that its
+    file is still the same (ETag or Last-Modified); else it starts over. ``size`` in bytes is exact and also the bound;
+    ``magic`` is how the file must begin. ``progress`` is called with (bytes done, ``size``).
+
+    Raises NetworkError where the network or the server fails, or sends another file (which is then removed);
+    MachineError where the disk does; PointkitError where ``url`` is no http(s) address or ``path`` cannot be written.
+    """
+    patience = patience or Patience()
+    if not _is_http(url):
+        raise PointkitError(f"{url}: an address must begin with http:// or https:// and name a host")
+    part = _Part(path, url)
+    with disk_errors(path):
+        if part.length() > size:
+            part.remove()
+        free = shutil.disk_usage(path.parent).free
+        if free < size - part.length():
+            raise MachineError(f"{path}: no space left (needs {size - part.length():,} bytes, {free:,} are free)")
+        _attempts(url, part, size, magic, progress or (lambda done, total: None), patience)
+        digest = file_digest(part.body)
+        if sha256 is not None and digest != sha256:
+            part.remove()
+            raise NetworkError(f"{url}: SHA-256 is {digest}, expected {sha256}: not the file it should be; removed")
+        sync(part.body)
+        part.body.replace(path)
+        part.remove()
+        sync(path.parent)
+    return digest
+
+
+class _Part:
+    """What has arrived so far: ``path``.part, and beside it whose bytes they are (address, ETag or Last-Modified)."""
+
+    def __init__(self, path: pathlib.Path, url: str) -> None:
+        self.body = path.with_name(path.name + ".part")
+        self.origin = path.with_name(path.name + ".part.json")
+        self.url = url
+
+    def length(self) -> int:
+        return self.body.stat().st_size if self.body.exists() else 0
+
+    def validator(self) -> str:
+        """What If-Range may say; empty where these bytes cannot be continued."""
+        try:
+            origin = json.loads(self.origin.read_text(encoding="utf-8"))
+            return str(origin["validator"]) if origin["url"] == self.url and self.length() else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def begin(self, headers: http.client.HTTPMessage) -> None:
+        """Forget earlier bytes and note whose bytes come now. A weak ETag vouches for no byte range."""
+        self.remove()
+        etag = headers.get("ETag", "")
+        validator = headers.get("Last-Modified", "") if not etag or etag.startswith("W/") else etag
+        self.origin.write_text(json.dumps({"url": self.url, "validator": validator}), encoding="utf-8")
+
+    def remove(self) -> None:
+        self.origin.unlink(missing_ok=True)
+        self.body.unlink(missing_ok=True)
+
+
+def _attempts(url: str, part: _Part, size: int, magic: bytes, progress: Progress, patience: Patience) -> None:
+    """Attempt after attempt until the part is ``size`` bytes long."""
+    failures = 0
+    while (before := part.length()) < size:
+        try:
+            _attempt(url, part, size, magic, progress, patience)
+        except _Passing as trouble:
+            failures = 1 if part.length() - before >= size / 100 else failures + 1
+            if failures >= patience.attempts:
+                raise NetworkError(f"{url}: {trouble}; gave up after {failures} attempts in a row") from None
+            wait = patience.backoff * 2 ** (failures - 1) if trouble.wait is None else trouble.wait
+            if wait > patience.longest_wait:
+                raise NetworkError(f"{url}: {trouble}; the server asks to come back in {wait:,.0f} seconds") from None
+            time.sleep(wait)
+
+
+def _is_http(url: str) -> bool:
+    """Whether an address is one of http or https and names a host."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """At most five steps, to http and https only."""
+
+    max_redirections = 5
+    max_repeats = 2
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not _is_http(newurl):
+            raise NetworkError(f"{req.full_url}: redirects to {newurl!r}, only http and https are followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """As ``urllib.request.build_opener``, without its handlers for file, ftp and data addresses."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        _Redirects(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _attempt(url: str, part: _Part, size: int, magic: bytes, progress: Progress, patience: Patience) -> None:
+    """One request, and its body written behind what is there. Raises _Passing where it ends early."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "pointkit"}
+    asked = 0
+    if validator := part.validator():
+        asked = part.length()
+        headers.update({"Range": f"bytes={asked}-", "If-Range": validator})
+    with _open(url, headers, part, patience) as response:
+        start = _first_byte(url, response, asked, size)
+        head = b""
+        if start == 0:
+            with _reading(patience):
+                head = response.read(len(magic))
+            if not magic.startswith(head):
+                kind = response.headers.get("Content-Type", "no type")
+                raise NetworkError(f"{url}: not the file it should be (begins with {head!r}, {kind}), refused")
+            part.begin(response.headers)
+        done, mark, mark_time = start, start, time.monotonic()
+        with part.body.open("ab") as file:
+            chunk = head
+            while True:
+                done += len(chunk)
+                if done > size:
+                    part.remove()
+                    raise NetworkError(f"{url}: sends more than the {size:,} bytes that the file has; removed")
+                file.write(chunk)
+                progress(done, size)
+                if time.monotonic() - mark_time > patience.window:
+                    if done - mark < patience.trickle:
+                        raise _Passing(f"stalled ({done - mark:,} bytes in {patience.window:g} seconds)")
+                    mark, mark_time = done, time.monotonic()
+                with _reading(patience):
+                    chunk = response.read1(CHUNK)
+                if not chunk:
+                    break
+        if done < size:
+            raise _Passing(f"cut after {done:,} of {size:,} bytes")
+
+
+@contextlib.contextmanager
+def _reading(patience: Patience) -> Iterator[None]:
+    """What goes wrong on the wire may pass."""
+    try:
+        yield
+    except TimeoutError:
+        raise _Passing(f"stalled (no byte for {patience.timeout:g} seconds)") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _Passing(f"connection lost ({type(error).__name__})") from None
+
+
+def _open(url: str, headers: dict[str, str], part: _Part, patience: Patience) -> http.client.HTTPResponse:
+    """The server's answer, 200 or 206; everything else is trouble."""
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        response: http.client.HTTPResponse = _opener().open(request, timeout=patience.timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            said = f"HTTP {error.code} {http.client.responses.get(error.code, '')}".strip()
+            if error.code == 416:  # the range asked for lies beyond the server's file
+                part.remove()
+                raise _Passing(said) from None
+            if error.code >= 500 or error.code in (408, 425, 429):
+                raise _Passing(said, _retry_after(error.headers.get("Retry-After"))) from None
+            if 300 <= error.code < 400:
+                said += " (a redirect that loops, goes too far or leaves http)"
+            raise NetworkError(f"{url}: {said}") from None
+    except (http.client.InvalidURL, ValueError) as error:
+        raise PointkitError(f"{url}: not an address ({error})") from None
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            reason = error.reason.verify_message
+            raise NetworkError(f"{url}: the server's certificate is not valid ({reason})") from None
+        raise _Passing(f"cannot be reached ({error.reason})") from None
+    except TimeoutError:
+        raise _Passing(f"no answer within {patience.timeout:g} seconds") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _Passing(f"no answer ({type(error).__name__})") from None
+    if response.status not in (200, 206):
+        response.close()
+        raise NetworkError(f"{url}: HTTP {response.status}, expected 200 or 206")
+    return response
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait as a Retry-After header says: a number, or a date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(int(value)))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _first_byte(url: str, response: http.client.HTTPResponse, asked: int, size: int) -> int:
+    """Where in the file the body begins: 0, or ``asked``. Raises NetworkError where the answer is not of the file.
+
+    Nothing has been written then: bytes of an earlier attempt outlive the log-in page of a hotel.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise NetworkError(f"{url}: sent with Content-Encoding {encoding!r}, asked for none")
+    start, total = 0, response.headers.get("Content-Length")
+    if response.status == 206:
+        try:
+            unit, _, span = response.headers.get("Content-Range", "").partition(" ")
+            first, _, total = span.partition("/")
+            start = int(first.partition("-")[0])
+        except ValueError:
+            unit = ""
+        if unit != "bytes" or start != asked or not asked:
+            given = response.headers.get("Content-Range")
+            raise NetworkError(f"{url}: answers with Content-Range {given!r}, asked for byte {asked:,} on")
+    if total is not None and total.strip() not in (str(size), "*"):
+        raise NetworkError(f"{url}: announces {total} bytes, the file has {size}: not the file it should be, refused")
+    return start
+
+
+# ---- extract
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One entry of an archive; ``kind`` is "file", "folder", or what it is instead; ``size`` in bytes as it claims."""
+
+    name: str
+    kind: str
+    size: int
+    open: Callable[[], IO[bytes] | None]
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error,
+    NotImplementedError, OverflowError, ValueError, OSError,
+)  # fmt: skip
+
+
+def extract(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_members: int) -> None:
+    """Unpack a zip or tar (plain, gz, bz2, xz) into ``folder``, which must not exist and stays only when all went well.
+
+    Files get plain modes, whatever the archive says; ``__MACOSX``, ``.DS_Store`` and ``._*`` are left out. Raises
+    FormatError, one line that names the archive and the member, at: a name that is absolute, climbs (``..``) or cannot
+    be on every system; a link, device, pipe or encrypted member; two members of one name, or of names that differ in
+    case alone; more than ``max_bytes`` unpacked or ``max_members`` members; a wrong checksum; an early end.
+    """
+    with disk_errors(archive), archive.open("rb") as raw, disk_errors(folder):
+        folder.mkdir()
+        try:
+            zipped = raw.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+            members = (_zip_members if zipped else _tar_members)(archive, raw, max_bytes, max_members)
+            _unpack(archive, members, folder, max_bytes, max_members)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            # The file system's own errors have a number; gzip and bz2 raise bare OSErrors at damage.
+            if isinstance(error, PointkitError) or not isinstance(error, _DAMAGE) or getattr(error, "errno", None):
+                raise
+            raise FormatError(f"{archive}: damaged archive ({str(error) or type(error).__name__})") from None
+
+
+def _unpack(
+    archive: pathlib.Path, members: Iterator[_Member], folder: pathlib.Path, max_bytes: int, max_members: int
+) -> None:
+    """Check and write each member in turn."""
+    names = _Names()
+    total = 0
+    for number, member in enumerate(members, 1):
+        total += member.size
+        if number > max_members or member.size < 0 or total > max_bytes:
+            raise FormatError(f"{archive}: holds more than {max_members:,} members or {max_bytes:,} bytes, its bounds")
+        try:
+            parts = names.add(member)
+        except ValueError as error:
+            raise FormatError(f"{archive}: member {member.name[:200]!r} {error}") from None
+        if not parts or parts[0] == "__MACOSX" or parts[-1] == ".DS_Store" or parts[-1].startswith("._"):
+            continue
+        place = folder.joinpath(*parts)
+        if member.kind == "folder":
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        source = member.open()
+        if source is None:
+            raise FormatError(f"{archive}: member {member.name[:200]!r} holds no file")
+        written = 0
+        with source, place.open("xb") as file:
+            while written <= member.size and (chunk := source.read(CHUNK)):
+                file.write(chunk)
+                written += len(chunk)
+        if written != member.size:
+            raise FormatError(
+                f"{archive}: member {member.name[:200]!r} claims {member.size:,} bytes, holds {written:,}"
+            )
+    if not names.files:
+        raise FormatError(f"{archive}: holds no file")
+
+
+class _Names:
+    """The names seen so far, told apart as the least discerning file system would."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, str] = {}  # folded -> as the archive wrote it
+        self.files: set[str] = set()
+        self.folders: set[str] = set()
+
+    def add(self, member: _Member) -> list[str]:
+        """The parts of a safe, new name; none for the root. Raises ValueError that says what is wrong with it."""
+        if member.kind not in ("file", "folder"):
+            raise ValueError(f"is a {member.kind}; only plain files and folders are unpacked")
+        if member.name.startswith("/") or any(c in "\\:" or not c.isprintable() for c in member.name):
+            raise ValueError("has a name that is absolute, or that not every system can hold")
+        parts = [part for part in member.name.rstrip("/").split("/") if part != "."]
+        if any(part in ("", "..") or len(part.encode()) > 255 for part in parts):
+            raise ValueError("has a name that leads out of the folder, or that not every system can hold")
+        path = folded = ""
+        for depth, part in enumerate(parts, 1):
+            path += "/" + part
+            folded = unicodedata.normalize("NFC", path).casefold()
+            if self.written.setdefault(folded, path) != path:
+                raise ValueError(f"differs from {self.written[folded][1:]!r} in case alone")
+            if folded in self.files:
+                raise ValueError("is there twice" if depth == len(parts) else f"lies in a file, {path[1:]!r}")
+            if depth < len(parts) or member.kind == "folder":
+                self.folders.add(folded)
+        if member.kind == "file":
+            if folded in self.folders or not parts:
+                raise ValueError("is a file and a folder")
+            self.files.add(folded)
+        return parts
+
+
+def _zip_members(archive: pathlib.Path, raw: IO[bytes], max_bytes: int, max_members: int) -> Iterator[_Member]:
+    """The members of a zip. Its list is bounded before the library reads it: a million entries take a gigabyte."""
+    length = raw.seek(0, os.SEEK_END)
+    raw.seek(max(0, length - (1 << 16) - 98))
+    tail = raw.read()
+    end, end64 = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    if end < 0:
+        raise FormatError(f"{archive}: the archive ends early (a zip's list of members is missing)")
+    listed = int.from_bytes(tail[end64 + 40 : end64 + 48] if end64 >= 0 else tail[end + 12 : end + 16], "little")
+    if listed > max_members * 512:
+        raise FormatError(f"{archive}: holds more than {max_members:,} members (their list takes {listed:,} bytes)")
+    with zipfile.ZipFile(raw) as file:
+        claimed = sum(info.file_size for info in file.infolist())
+        if claimed > max_bytes:
+            raise FormatError(f"{archive}: unpacks to {claimed:,} bytes, the bound is {max_bytes:,}")
+        for info in file.infolist():
+            kind = "folder" if info.filename.endswith("/") else "file"  # is_dir() fails on an empty name
+            if info.flag_bits & 1:
+                kind = "encrypted file"
+            elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                kind = "link, device or pipe"
+            yield _Member(info.filename, kind, info.file_size, functools.partial(file.open, info))
+
+
+class _Stream:
+    """A decompressed stream that is read forward only, bounded, and gives no more than a megabyte at once.
+
+    The tar reader takes a header's word for how much to read into memory, and takes an archive that was cut between two
+    members for a whole one; ``ended`` says whether the last thing read was the empty block that ends a tar.
+    """
+
+    def __init__(self, source: _Readable, max_bytes: int) -> None:
+        self.source, self.max_bytes, self.place, self.ended = source, max_bytes, 0, False
+
+    def read(self, size: int) -> bytes:
+        if size > 1 << 20:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        data = b""
+        while len(data) < size and (more := self.source.read(size - len(data))):
+            data += more
+        self.place += len(data)
+        if self.place > self.max_bytes:
+            raise tarfile.ReadError(f"unpacks to more than {self.max_bytes:,} bytes")
+        self.ended = len(data) == tarfile.BLOCKSIZE and not any(data)
+        return data
+
+    def tell(self) -> int:
+        return self.place
+
+    def seek(self, place: int) -> None:
+        if place < self.place:
+            raise tarfile.ReadError("its members overlap")
+        while self.place < place and self.read(min(CHUNK, place - self.place)):
+            pass
+
+
+def _tar_members(archive: pathlib.Path, raw: IO[bytes], max_bytes: int, max_members: int) -> Iterator[_Member]:
+    """The members of a tar, which is decompressed on the way."""
+    raw.seek(0)
+    start = raw.read(6)
+    raw.seek(0)
+    source: _Readable = raw
+    if start.startswith(b"\x1f\x8b"):
+        source = gzip.GzipFile(fileobj=raw)
+    elif start.startswith(b"BZh"):
+        source = bz2.BZ2File(raw)
+    elif start == b"\xfd7zXZ\x00":
+        source = lzma.LZMAFile(raw)  # noqa: SIM115 - closes with raw
+    # Headers and padding come on top of the members' own bytes.
+    stream = _Stream(source, max_bytes + 4096 * max_members + (1 << 20))
+    try:
+        file = tarfile.TarFile(fileobj=stream)  # type: ignore[arg-type]
+    except tarfile.ReadError as error:
+        raise FormatError(f"{archive}: neither a zip nor a tar archive ({error})") from None
+    for info in file:
+        kind = "file" if info.isreg() and not info.issparse() else "folder" if info.isdir() else "link, device or pipe"
+        yield _Member(info.name, kind, info.size, functools.partial(file.extractfile, info))
+    ended = stream.ended
+    while stream.read(CHUNK):  # to the end of the packed stream, where its checksum stands
+        pass
+    if not ended:
+        raise FormatError(f"{archive}: the archive ends early (its end mark is missing)")

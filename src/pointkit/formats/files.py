@@ -1,0 +1,60 @@
+"""Opening a file that may be anything, naming it in a message, and replacing it whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import secrets
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from pointkit.errors import FormatError
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def shown(path: Path) -> str:
+    """A path for a message of one line: as it is where it can be printed, else with escapes."""
+    text = os.fsdecode(path)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def size(path: Path) -> int:
+    """Bytes in a regular file. Raises FormatError for anything else (a folder, a pipe, a device), OSError where none is."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise FormatError(f"{shown(path)}: must be a regular file, got a {_kind(status.st_mode)}")
+    return status.st_size
+
+
+def load(path: Path) -> bytes:
+    """The bytes of a regular file; FormatError where it is none or empty."""
+    size(path)
+    with open(path, "rb", buffering=0) as file:
+        data = file.readall()
+    if not data:
+        raise FormatError(f"{shown(path)}: the file is empty")
+    return data
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside ``path``, on the disk and renamed into it when the block ends well, removed when it fails."""
+    target = pathlib.Path(os.fsdecode(path))
+    part = target.with_name(f".{secrets.token_hex(8)}.part")  # short: the name itself may fill all 255 bytes
+    try:
+        with open(part, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")

@@ -1,0 +1,55 @@
+"""NPY: NumPy's own file of one array, here (N, 3 or more); a column beyond the third becomes a field."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+
+from pointkit.cloud import Array, PointCloud, Shape
+from pointkit.formats import files, records
+
+
+def read(path: files.Path) -> PointCloud:
+    """The cloud in an array of numbers; columns from the fourth on are the fields ``column3``, ``column4`` ..."""
+    data = files.load(path)
+    array = _checked(data)
+    points, placement = records.placed("points", array[:, :3])
+    fields = {f"column{index}": array[:, index] for index in range(3, array.shape[1])}
+    return PointCloud(points, fields, placement=placement)
+
+
+def write(path: files.Path, shape: Shape) -> None:
+    """Write a cloud as one array of the type that holds its coordinates, fields and labels; the fields' names are lost."""
+    if not isinstance(shape, PointCloud):
+        raise ValueError("an .npy file holds a cloud of points, got a mesh")
+    columns = [*records.coordinates(shape).T, *records.flat(records.columns(shape)).values()]
+    array = np.stack(columns, 1)
+    for index, column in enumerate(columns[3:], 3):
+        if not np.array_equal(array[:, index], column, equal_nan=column.dtype.kind == "f"):
+            raise ValueError(f"column {index} of the type {column.dtype} does not fit {array.dtype}")
+    with files.replacing(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _checked(data: bytes) -> Array:
+    """The array (N, 3 or more) of an NPY file, its shape compared with the bytes before anything is made."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"the version of an NPY file must be 1.0 or 2.0, got {version}")
+    shape, _, kind = readers[version](stream)  # type: ignore[no-untyped-call]
+    if len(shape) != 2 or shape[1] < 3 or kind.kind not in "fiu":
+        raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {kind} {shape}")
+    if not shape[0]:
+        raise ValueError("no points")
+    promised, there = math.prod(shape) * kind.itemsize, len(data) - stream.tell()
+    if min(shape) < 0 or promised != there:
+        raise ValueError(f"the header promises {shape}, which is {promised} bytes, got {there}")
+    stream.seek(0)
+    array = np.load(stream, allow_pickle=False)
+    if array.dtype.kind == "f" and array.dtype.itemsize == 16:
+        return np.asarray(array, np.float64)
+    return np.asarray(array, array.dtype.newbyteorder("="))

@@ -1,0 +1,216 @@
+"""PCD, the point-cloud format of PCL: a text header, then rows as text, as bytes, or as compressed columns.
+
+Rows whose coordinates are not finite are measurements without an echo (organised scans keep them for their grid) and are
+left out. The compression is LZF, decoded here in plain Python.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from pointkit.cloud import Array, PointCloud, Shape
+from pointkit.formats import files, numbers, records
+
+_DATA = re.compile(rb"^[ \t]*DATA[ \t]+(\w+)[ \t]*\r?(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
+_SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
+_LZF_GROWTH = 264 / 3  # three bytes of LZF give 264 at most
+_LONGEST_HEADER = 1 << 16
+
+
+@dataclass(frozen=True)
+class _Header:
+    """Columns as (name, type, count), the number of points, how the rows are stored, and where they begin."""
+
+    columns: tuple[tuple[str, np.dtype[np.generic], int], ...]
+    num_points: int
+    storage: str
+    start: int
+
+    @property
+    def row_bytes(self) -> int:
+        return sum(kind.itemsize * count for _, kind, count in self.columns)
+
+
+def read(path: files.Path) -> PointCloud:
+    """The points of a PCD file that have finite coordinates, all other columns as fields in their own types."""
+    data = files.load(path)
+    header = _header(data)
+    body = memoryview(data)[header.start :]
+    arrays = {"ascii": _text, "binary": _rows, "binary_compressed": _compressed}[header.storage](header, body)
+    columns = dict(zip((name for name, _, _ in header.columns), arrays, strict=True))
+    xyz = np.stack([columns.pop(axis)[:, 0] for axis in "xyz"], 1)
+    echo = np.isfinite(xyz).all(1)
+    if not echo.any():
+        raise ValueError(f"no points with finite coordinates, got {len(xyz)} without")
+    fields = {name: array[:, 0] if array.shape[1] == 1 else array for name, array in columns.items()}
+    fields = {name: array[echo] if not echo.all() else array for name, array in fields.items() if name != "_"}
+    points, placement = records.placed("points", xyz[echo])
+    return PointCloud(points, fields, records.labels_of(fields), placement)
+
+
+def write(path: files.Path, shape: Shape) -> None:
+    """Write a cloud as binary PCD; labels become the field ``label``."""
+    if not isinstance(shape, PointCloud):
+        raise ValueError("a .pcd file holds a cloud of points, got a mesh")
+    count = len(shape.points)
+    columns = dict(zip("xyz", records.coordinates(shape).T, strict=True)) | records.columns(shape)
+    columns = {name: records.storable(name, array, 8).reshape(count, -1) for name, array in columns.items()}
+    rows = np.empty(count, [(name, array.dtype, array.shape[1:]) for name, array in columns.items()])
+    for name, array in columns.items():
+        rows[name] = array
+    lines = [
+        "# .PCD v0.7 - Point Cloud Data file format",
+        "VERSION 0.7",
+        "FIELDS " + " ".join(columns),
+        "SIZE " + " ".join(str(array.dtype.itemsize) for array in columns.values()),
+        "TYPE " + " ".join(array.dtype.kind.upper() for array in columns.values()),
+        "COUNT " + " ".join(str(array.shape[1]) for array in columns.values()),
+        f"WIDTH {count}",
+        "HEIGHT 1",
+        "VIEWPOINT 0 0 0 1 0 0 0",
+        f"POINTS {count}",
+        "DATA binary",
+    ]
+    with files.replacing(path) as file:
+        file.write("".join(line + "\n" for line in lines).encode("ascii"))
+        file.write(rows.tobytes())
+
+
+def _header(data: bytes) -> _Header:
+    end = _DATA.search(data, 0, _LONGEST_HEADER)
+    if not end:
+        raise ValueError("a PCD file has a header that ends with DATA, got none")
+    entries: dict[str, list[str]] = {}
+    for line in data[: end.start()].decode("ascii", "backslashreplace").splitlines():
+        words = line.split("#")[0].split()
+        if words:
+            entries[words[0].upper()] = words[1:]
+    names = entries.get("FIELDS") or entries.get("COLUMNS") or []
+    sizes, counts = _whole(entries, "SIZE"), _whole(entries, "COUNT") if "COUNT" in entries else [1] * len(names)
+    kinds = [word.upper() for word in entries.get("TYPE", [])]
+    if not len(names) == len(sizes) == len(kinds) == len(counts):
+        raise ValueError(
+            f"FIELDS, SIZE, TYPE and COUNT must be equally long, got {len(names)}, {len(sizes)}, {len(kinds)}, {len(counts)}"
+        )
+    for name, kind, size, count in zip(names, kinds, sizes, counts, strict=True):
+        if size not in _SIZES.get(kind, ()) and name != "_":
+            raise ValueError(f"the field {name} must be F 4 8, I 1 2 4 8 or U 1 2 4 8, got {kind} {size}")
+        if count < 1 or (name in ("x", "y", "z") and count != 1):
+            raise ValueError(
+                f"the field {name} must have a COUNT of 1{'' if name in 'xyz' else ' or more'}, got {count}"
+            )
+    named = [name for name in names if name != "_"]
+    if len(set(named)) != len(named) or not {"x", "y", "z"} <= set(named):
+        raise ValueError(f"FIELDS must hold x, y and z and none twice, got {' '.join(names)}")
+    columns = tuple(
+        (name, np.dtype(f"<{kind.lower()}{size}") if name != "_" else np.dtype(f"V{size}"), count)
+        for name, kind, size, count in zip(names, kinds, sizes, counts, strict=True)
+    )
+    return _sized(_Header(columns, _num_points(entries), end[1].decode().lower(), end.end()), len(data) - end.end())
+
+
+def _whole(entries: dict[str, list[str]], key: str) -> list[int]:
+    words = entries.get(key, [])
+    if not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words):
+        raise ValueError(f"{key} must be whole numbers, got {' '.join(words)[:80]}")
+    return [int(word) for word in words]
+
+
+def _num_points(entries: dict[str, list[str]]) -> int:
+    width, height, points = (_whole(entries, key) for key in ("WIDTH", "HEIGHT", "POINTS"))
+    grid = width[0] * (height[0] if height else 1) if width else None
+    if grid is not None and points and points[0] != grid:
+        raise ValueError(f"POINTS must be WIDTH times HEIGHT, got {points[0]} and {grid}")
+    count = points[0] if points else grid
+    if not count:
+        raise ValueError("no points")
+    return count
+
+
+def _sized(header: _Header, there: int) -> _Header:
+    """The header, once its counts are found to fit the bytes behind it."""
+    rows = header.num_points * header.row_bytes
+    if header.storage == "ascii":
+        needed = header.num_points * 2 * sum(count for _, _, count in header.columns) - 1
+        wrong = there < needed
+    elif header.storage == "binary":
+        needed, wrong = rows, there != rows
+    elif header.storage == "binary_compressed":
+        needed = int(rows / _LZF_GROWTH)
+        wrong = there < needed + 8
+    else:
+        raise ValueError(f"DATA must be ascii, binary or binary_compressed, got {header.storage[:40]}")
+    if wrong:
+        raise ValueError(f"the header promises {header.num_points} points in {needed} bytes, got {there} bytes")
+    return header
+
+
+def _text(header: _Header, body: memoryview) -> list[Array]:
+    table = numbers.table(bytes(body))
+    width = sum(count for _, _, count in header.columns)
+    if table.shape != (header.num_points, width):
+        promised = f"{header.num_points} points of {width} numbers"
+        raise ValueError(f"the header promises {promised}, got {table.shape[0]} lines of {table.shape[1]}")
+    arrays: list[Array] = []
+    start = 0
+    for name, kind, count in header.columns:
+        array = table[:, start : start + count]
+        kept = name in ("x", "y", "z", "_")  # text may hold more digits of a coordinate than its type
+        arrays.append(array if kept else records.as_type(name, array, kind))
+        start += count
+    return arrays
+
+
+def _rows(header: _Header, body: memoryview) -> list[Array]:
+    rows = np.frombuffer(body, [(f"f{i}", kind, (count,)) for i, (_, kind, count) in enumerate(header.columns)])
+    return [np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()]
+
+
+def _compressed(header: _Header, body: memoryview) -> list[Array]:
+    packed, size = (int(number) for number in np.frombuffer(body, "<u4", 2))
+    expected = header.num_points * header.row_bytes
+    if size != expected or packed != len(body) - 8:
+        raise ValueError(
+            f"the header promises {expected} bytes of points in {len(body) - 8} compressed, got {size} in {packed}"
+        )
+    data = _lzf(bytes(body[8:]), size)
+    arrays: list[Array] = []
+    start = 0
+    for _, kind, count in header.columns:  # column after column
+        array = np.frombuffer(data, kind, header.num_points * count, start)
+        arrays.append(array.reshape(header.num_points, count))
+        start += array.nbytes
+    return arrays
+
+
+def _lzf(data: bytes, size: int) -> bytes:
+    """``size`` bytes out of LZF: runs of literal bytes, and copies of earlier output that may overlap themselves."""
+    out = bytearray()
+    at, end = 0, len(data)
+    try:
+        while at < end and len(out) <= size:
+            control = data[at]
+            at += 1
+            if control < 32:
+                out += data[at : at + control + 1]
+                at += control + 1
+                continue
+            length = control >> 5
+            if length == 7:
+                length += data[at]
+                at += 1
+            length += 2
+            start = len(out) - ((control & 31) << 8 | data[at]) - 1
+            at += 1
+            if start < 0:
+                raise ValueError("compressed points are damaged: a copy from before their beginning")
+            piece = out[start : start + length]
+            out += piece if len(piece) == length else (piece * (length // len(piece) + 1))[:length]
+    except IndexError:
+        raise ValueError("compressed points end in the middle of a copy") from None
+    if len(out) != size or at != end:
+        raise ValueError(f"compressed points must give {size} bytes, got {'more' if len(out) > size else len(out)}")
+    return bytes(out)

@@ -1,0 +1,144 @@
+"""What the formats share about records: coordinates checked and placed, polygons cut into triangles, columns to write.
+
+Errors here are ValueErrors without a file's name; ``formats.read`` and ``formats.write`` put it in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointkit.cloud import Array, Float32, Float64, Mesh, Placement, PointCloud, place
+
+Int64 = NDArray[np.int64]
+_LARGEST = float(np.finfo(np.float32).max) / 4  # so that differences and the box stay finite in float32
+
+
+def placed(what: str, coordinates: Array) -> tuple[Float32, Placement]:
+    """Coordinates (N, 3) of a file, checked (some, finite, within float32's range) and placed."""
+    if not len(coordinates):
+        raise ValueError(f"no {what}")
+    if coordinates.dtype not in (np.float32, np.float64):
+        coordinates = coordinates.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        fine = np.abs(coordinates) <= _LARGEST
+    if not fine.all():
+        row = int(np.flatnonzero(~fine.all(1))[0])
+        raise ValueError(f"{what} must be finite float32 numbers, got {coordinates[row].tolist()} in row {row}")
+    return place(coordinates)
+
+
+def whole(what: str, values: Float64) -> Int64:
+    """Numbers that must be whole, as int64."""
+    with np.errstate(invalid="ignore"):
+        result = values.astype(np.int64)
+        wrong = (result != values) | (np.abs(values) > 2**53)
+    if wrong.any():
+        raise ValueError(f"{what} must be whole numbers, got {values[wrong][0]}")
+    return result
+
+
+def as_type(name: str, values: Float64, kind: np.dtype[Any]) -> Array:
+    """Numbers out of text in the type that the header gives them; ValueError where they do not fit."""
+    if kind.kind == "f":
+        with np.errstate(over="ignore"):
+            return values.astype(kind)
+    numbers, limits = whole(name, values), np.iinfo(kind)
+    if numbers.size and (int(numbers.min()) < limits.min or int(numbers.max()) > limits.max):
+        raise ValueError(f"{name} must fit {kind}, got {numbers.min()} to {numbers.max()}")
+    return numbers.astype(kind)
+
+
+def storable(name: str, array: Array, widest: int) -> Array:
+    """An array in a little-endian type of at most ``widest`` bytes that binary formats know; ValueError where none holds it."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "b":
+        return array.astype("u1")
+    if kind == "f" and size in (2, 4, 8):
+        return array.astype("<f4" if size == 2 else f"<f{size}")
+    if kind in "iu" and size <= widest:
+        return array.astype(f"<{kind}{size}")
+    if kind in "iu":
+        limits = np.iinfo(f"{kind}{widest}")
+        if not array.size or (int(array.min()) >= limits.min and int(array.max()) <= limits.max):
+            return array.astype(f"<{kind}{widest}")
+    raise ValueError(f"the field {name} of the type {array.dtype} has no type in this format that holds it")
+
+
+def fan(corners: Int64, counts: Int64) -> tuple[Int64, Int64]:
+    """Polygons as triangles (F, 3) that share the polygon's first corner, and the polygon (F,) that each came from.
+
+    ``corners``: the polygons' vertex indices one after another; ``counts``: how many each has. Fewer than three give no
+    triangle.
+    """
+    if len(counts) and counts.min() == counts.max() == 3:
+        return corners.reshape(-1, 3), np.arange(len(counts))
+    triangles = np.maximum(counts - 2, 0)
+    polygon = np.repeat(np.arange(len(counts)), triangles)
+    first = (np.cumsum(counts) - counts)[polygon]
+    step = np.arange(len(polygon)) - (np.cumsum(triangles) - triangles)[polygon]
+    return np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], 1), polygon
+
+
+def labels_of(fields: dict[str, Array]) -> NDArray[np.int32] | None:
+    """The labels that an integer field ``label`` holds, if there is one."""
+    label = fields.get("label")
+    if label is None or label.ndim != 1 or label.dtype.kind not in "iu":
+        return None
+    if label.size and (label.min() < -(2**31) or label.max() >= 2**31):
+        raise ValueError(f"labels must fit 32 bits, got {label.max()}")
+    return label.astype(np.int32)
+
+
+def coordinates(shape: Mesh | PointCloud) -> Array:
+    """A shape's points or vertices as the file had them: float32 where nothing was moved, else float64."""
+    points = shape.vertices if isinstance(shape, Mesh) else shape.points
+    place_of = shape.placement
+    moved = place_of.scale != 1 or place_of.origin.any() or place_of.center.any()
+    return place_of.restore(points) if moved else points
+
+
+def columns(cloud: PointCloud) -> dict[str, Array]:
+    """A cloud's fields, with its labels as the field ``label`` where that does not hold them already."""
+    result = worded(cloud.fields)
+    if cloud.labels is not None and not ("label" in result and np.array_equal(result["label"], cloud.labels)):
+        result["label"] = cloud.labels
+    for name in result:
+        if name in ("x", "y", "z"):
+            raise ValueError(f"a field must not be named as a coordinate, got {name!r}")
+    return result
+
+
+def worded(fields: Mapping[str, Array]) -> dict[str, Array]:
+    """Fields whose names a header can hold; ValueError for others."""
+    for name in fields:
+        if not (name.isascii() and name.isprintable() and name and " " not in name):
+            raise ValueError(f"a field's name must be one word of ASCII characters, got {name!r}")
+    return dict(fields)
+
+
+def flat(columns: dict[str, Array]) -> dict[str, Array]:
+    """Columns of one number a row: a field (N, k) becomes k of them, its name with _0, _1 ... behind."""
+    result: dict[str, Array] = {}
+    for name, array in columns.items():
+        if array.ndim == 1:
+            result[name] = array
+        else:
+            rows = array.reshape(len(array), -1)
+            result |= {f"{name}_{index}": rows[:, index] for index in range(rows.shape[1])}
+    return result
+
+
+def text_rows(rows: list[Array]) -> bytes:
+    """Columns as lines of numbers parted by spaces, each in the fewest digits that give it back exactly."""
+    words = [_words(column) for column in rows]
+    return "".join(" ".join(row) + "\n" for row in zip(*words, strict=True)).encode("ascii")
+
+
+def _words(column: Array) -> list[str]:
+    if column.dtype.kind == "f" and column.dtype.itemsize < 8:
+        return column.astype(str).tolist()
+    return [repr(value) for value in (column.astype(np.int64) if column.dtype.kind == "b" else column).tolist()]

@@ -1,0 +1,143 @@
+"""What a thing is: a store, a run, a file of shapes, a recipe's network, or this machine (the doctor)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import platform
+import sys
+from typing import Any
+
+import numpy as np
+
+from pointkit import __version__, formats, run_folder, store
+from pointkit.cloud import Mesh
+from pointkit.config import Settings, combine, read_recipe
+from pointkit.errors import PointkitError
+
+EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
+PACKAGES = ("keras", "jax", "numpy", "scipy", "safetensors", "trimesh", "plyfile", "matplotlib")
+PLACEHOLDER_CLASSES = 10  # for a recipe that names no data set
+
+
+def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
+    """Facts about a store, a run (or a folder of seeds), or a file. Raises PointkitError or OSError for anything else."""
+    if (path / "manifest.json").is_file():
+        return _store(store.open(path), show)
+    if (path / "run.json").is_file():
+        return _run(path)
+    if path.is_dir():
+        raise PointkitError(f"{path}: neither a store (no manifest.json) nor a run (no run.json)")
+    return _file(path)
+
+
+def _store(opened: store.Store, show: int) -> dict[str, Any]:
+    counts = {
+        name: {split: int(np.sum(opened.labels[opened.select(split)] == i)) for split in store.SPLITS}
+        for i, name in enumerate(opened.classes)
+    }
+    facts = {key: value for key, value in opened.manifest.items() if key not in ("format", "classes", "checksums")}
+    about: dict[str, Any] = {
+        "kind": "store",
+        **facts,
+        "classes": list(opened.classes),
+        "splits": {split: len(opened.select(split)) for split in store.SPLITS},
+        "class_splits": counts,
+        "points_a_shape": {"least": int(opened.counts.min()), "most": int(opened.counts.max())},
+        "checksum": opened.checksum,
+    }
+    if show:
+        about["shapes"] = [
+            {
+                "ident": row.ident,
+                "class": row.class_name,
+                "split": row.split,
+                "shape": [row.count, 3],
+                "dtype": "float32",
+                "first_points": [[round(float(x), 5) for x in point] for point in opened.cloud(i)[:3]],
+            }
+            for i, row in enumerate(opened.rows[:show])
+        ]
+    return about
+
+
+def _run(path: pathlib.Path) -> dict[str, Any]:
+    facts = run_folder.read_facts(path)
+    checkpoint, _ = run_folder.load_checkpoint(path, ("best/",))
+    progress = checkpoint.progress if checkpoint else run_folder.Progress()
+    about = {"kind": "run", **{key: value for key, value in facts.items() if key != "format"}}
+    about["progress"] = {
+        "epochs_finished": progress.epoch,
+        "epochs": facts["settings"]["epochs"],
+        "finished": progress.epoch >= facts["settings"]["epochs"],
+        "best_epoch": progress.best_epoch,
+        "best_val_loss": progress.best_val_loss if progress.best_epoch else None,
+    }
+    return about
+
+
+def _file(path: pathlib.Path) -> dict[str, Any]:
+    shape = formats.read(path)
+    mesh = isinstance(shape, Mesh)
+    points = shape.vertices if isinstance(shape, Mesh) else shape.points
+    about: dict[str, Any] = {"kind": "mesh" if mesh else "cloud", "file": str(path), "points": len(points)}
+    if isinstance(shape, Mesh):
+        about["faces"] = len(shape.faces)
+    fields = shape.face_fields if isinstance(shape, Mesh) else shape.fields
+    about["fields"] = {name: str(array.dtype) for name, array in fields.items()}
+    about["low"] = [float(x) for x in shape.placement.restore(points.min(0))]
+    about["high"] = [float(x) for x in shape.placement.restore(points.max(0))]
+    about["origin"] = [float(x) for x in shape.placement.origin]
+    return about
+
+
+def network(recipe: str) -> dict[str, Any]:
+    """The layer table of a recipe's network, with the classes of the data set that it names."""
+    from dataclasses import asdict
+
+    from pointkit import datasets, models
+
+    settings: Settings = combine(read_recipe(recipe))
+    classes = len(datasets.find(settings.dataset).classes) if settings.dataset else PLACEHOLDER_CLASSES
+    return models.describe(models.build(asdict(settings), classes))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """Versions, backends, cores, memory, GPU and extras of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    found = [name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)]
+    return {
+        "pointkit": __version__,
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "packages": {name: _version(name) or "missing" for name in PACKAGES},
+        "backends": found,
+        "backend": os.environ.get("KERAS_BACKEND", "jax"),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(memory / 1e9, 1),
+        "gpus": _gpus(found),
+        "formats": list(formats.SUFFIXES),
+        "extras": {name: all(map(importlib.util.find_spec, needs)) for name, needs in EXTRAS.items()},
+    }
+
+
+def _gpus(backends: list[str]) -> list[str]:
+    """The accelerators that the first backend found sees."""
+    if "jax" in backends:
+        import jax
+
+        return [str(device) for device in jax.devices() if device.platform != "cpu"]
+    if "torch" in backends:
+        import torch
+
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return []

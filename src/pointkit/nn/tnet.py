@@ -1,0 +1,91 @@
+"""The T-Net: a small PointNet that predicts a matrix for each cloud, and the product of points with it.
+
+PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C). The matrix starts at the identity. A penalty keeps it near the
+orthogonal ones: ||A A^T - I||^2 (equation 2), for each cloud by itself, averaged over the batch, so that it is zero at
+every orthogonal matrix and does not grow with the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from pointkit.nn.pointwise import dense_block, pointwise_block
+
+
+def orthogonality(matrix: Any) -> Any:
+    """||A A^T - I||^2 (squared Frobenius norm) of each A in (B, k, k), averaged over the batch: a float32 scalar."""
+    matrix = ops.cast(matrix, "float32")
+    gram = ops.matmul(matrix, ops.transpose(matrix, (0, 2, 1)))
+    return ops.mean(ops.sum(ops.square(gram - ops.eye(matrix.shape[-1])), (1, 2)))
+
+
+@keras.saving.register_keras_serializable("pointkit")
+class TransformMatrix(layers.Layer):
+    """A matrix for each cloud out of its features: (B, K) -> (B, size, size), the identity before training.
+
+    Adds ``penalty * orthogonality(matrix)`` to the model's loss.
+    """
+
+    def __init__(self, size: int, penalty: float = 0.001, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+        self.penalty = penalty
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        cells = self.size * self.size
+        self.kernel = self.add_weight(shape=(input_shape[-1], cells), initializer="zeros", name="kernel")
+        identity = np.eye(self.size, dtype="float32").ravel()
+        self.bias = self.add_weight(shape=(cells,), initializer=lambda shape, dtype=None: identity, name="bias")
+
+    def call(self, x: Any) -> Any:
+        matrix = ops.reshape(ops.matmul(x, self.kernel) + self.bias, (-1, self.size, self.size))
+        if self.penalty:
+            self.add_loss(self.penalty * orthogonality(matrix))
+        return matrix
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.size, self.size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "size": self.size, "penalty": self.penalty}
+
+
+@keras.saving.register_keras_serializable("pointkit")
+class ApplyTransform(layers.Layer):
+    """Points times their cloud's matrix: [(B, N, k), (B, k, k)] -> (B, N, k)."""
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        points, matrix = inputs
+        return ops.matmul(points, matrix)
+
+    def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return tuple(input_shape[0])
+
+
+def tnet(
+    x: Any,
+    name: str,
+    *,
+    pointwise: Sequence[int],
+    dense: Sequence[int],
+    penalty: float,
+    seeds: Iterator[int],
+    momentum: float,
+) -> Any:
+    """Predict each cloud's matrix from its points and apply it: (B, N, k) -> (B, N, k).
+
+    ``pointwise`` are the widths before the maximum over points, ``dense`` those after it.
+    """
+    h = x
+    for i, units in enumerate(pointwise, 1):
+        h = pointwise_block(h, units, f"{name}_pointwise_{i}", seeds=seeds, momentum=momentum)
+    h = layers.GlobalMaxPooling1D(name=f"{name}_max")(h)
+    for i, units in enumerate(dense, 1):
+        h = dense_block(h, units, f"{name}_dense_{i}", seeds=seeds, momentum=momentum)
+    matrix = TransformMatrix(x.shape[-1], penalty=penalty, name=f"{name}_matrix")(h)
+    return ApplyTransform(name=f"{name}_apply")([x, matrix])

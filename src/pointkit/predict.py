@@ -1,0 +1,145 @@
+"""Own files -> answers: read, preprocess, network, class and probability. One file's way from the disk, top to bottom.
+
+The network sees a file as it saw the training shapes: the same ``preprocess`` with the run's own input contract. Answers depend on the run
+and the file's content alone: not on the file's place, its neighbours in the call, or the time.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from pointkit import formats, metrics, models, preprocess, run_folder
+from pointkit.cloud import Float32, Float64, Shape
+from pointkit.errors import FormatError, PointkitError, RunError
+
+# Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and among others.
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer. ``probabilities`` (classes,) float64 in the order of ``Predictor.classes``."""
+
+    class_name: str
+    probability: float
+    runner_up: str
+    probabilities: Float64
+    warnings: tuple[str, ...] = ()
+
+
+def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[Exception]]:
+    """The files that ``paths`` name, folders searched for suffixes that can be read; and what is wrong with the others."""
+    found: list[pathlib.Path] = []
+    problems: list[Exception] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and p.is_file())
+        if not inside:
+            problems.append(
+                FormatError(
+                    f"{path}: no file that can be read in this folder; suffixes are {', '.join(formats.SUFFIXES)}"
+                )
+            )
+        found += inside
+    return found, problems
+
+
+class Predictor:
+    """A trained run, loaded: rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
+
+    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.shape(...)`` a ``Mesh`` or ``PointCloud``, ``.logits(...)`` points
+    that are normalised already. Raises RunError where the folder is no run, or is not trained yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+        self.facts = run_folder.read_facts(self.path)
+        self.classes: tuple[str, ...] = tuple(self.facts["classes"])
+        checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
+        if checkpoint is None or not checkpoint.arrays:
+            raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
+        self.progress = checkpoint.progress
+        self.model = models.build(self.facts["settings"], len(self.classes))
+        for variable in self.model.weights:
+            array = checkpoint.arrays.get(f"best/{variable.path}")
+            if array is None or array.shape != tuple(variable.shape):
+                raise RunError(f"{self.path}: its weights do not fit its settings (at {variable.path})")
+            variable.assign(array)
+
+    @property
+    def num_points(self) -> int:
+        """Points of each shape that the network takes."""
+        return int(self.facts["input"]["num_points"])
+
+    def logits(self, points: Float32) -> Float32:
+        """Logits (B, classes) float32 of normalised clouds (B, N, 3)."""
+        answers = []
+        for start in range(0, len(points), BATCH):
+            part = points[start : start + BATCH]
+            padded = np.concatenate([part, np.repeat(part[-1:], BATCH - len(part), 0)])
+            answers.append(np.asarray(keras.ops.convert_to_numpy(self.model.predict_on_batch(padded)))[: len(part)])
+        return np.concatenate(answers)
+
+    def shape(self, shape: Shape) -> Prediction:
+        """The answer for one shape."""
+        points, warnings = self._points(shape)
+        return self._answers([points], [warnings])[0]
+
+    def file(self, path: str | os.PathLike[str]) -> Prediction:
+        """The answer for one file. Raises FormatError or OSError where it cannot be read."""
+        answer = next(self.files([path]))[1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[pathlib.Path, Prediction | Exception]]:
+        """Each file with its answer, or with why it cannot be read, in their order; read and answered a batch at a time."""
+        waiting: list[tuple[pathlib.Path, tuple[Float32, tuple[str, ...]] | Exception]] = []
+        for name in paths:
+            path = pathlib.Path(name)
+            try:
+                waiting.append((path, self._points(formats.read(path), path)))
+            except (OSError, PointkitError) as error:
+                waiting.append((path, error))
+            if len(waiting) == BATCH:
+                yield from self._flush(waiting)
+                waiting = []
+        yield from self._flush(waiting)
+
+    def _flush(
+        self, waiting: list[tuple[pathlib.Path, tuple[Float32, tuple[str, ...]] | Exception]]
+    ) -> Iterator[tuple[pathlib.Path, Prediction | Exception]]:
+        good = [result for _, result in waiting if not isinstance(result, Exception)]
+        answers = iter(self._answers([points for points, _ in good], [warnings for _, warnings in good]))
+        for path, result in waiting:
+            yield path, result if isinstance(result, Exception) else next(answers)
+
+    def _points(self, shape: Shape, path: pathlib.Path | None = None) -> tuple[Float32, tuple[str, ...]]:
+        """A shape as the network takes it, (N, 3), and what there is to warn of."""
+        contract = self.facts["input"]
+        try:
+            drawn = preprocess.draw(shape, contract["drawn"], contract["seed"])
+        except ValueError as error:
+            raise PointkitError(f"{path}: {error}" if path else str(error)) from None
+        warnings = list(drawn.warnings)
+        if 2 * len(drawn.points) < self.num_points:
+            warnings.append(f"only {len(drawn.points)} points, the network was trained on {self.num_points}")
+        window = preprocess.window(len(drawn.points), self.num_points)
+        return preprocess.normalise(drawn.points[window])[0], tuple(warnings)
+
+    def _answers(self, clouds: list[Float32], warnings: list[tuple[str, ...]]) -> list[Prediction]:
+        if not clouds:
+            return []
+        answers = []
+        for row, lines in zip(metrics.softmax(self.logits(np.stack(clouds))), warnings, strict=True):
+            first, second = np.argsort(-row, kind="stable")[:2]
+            answers.append(Prediction(self.classes[first], float(row[first]), self.classes[second], row, lines))
+        return answers

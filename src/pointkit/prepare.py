@@ -1,0 +1,242 @@
+"""Files -> store: find the shapes of a folder, read them on every core, split them, write the store whole.
+
+Finished chunks are kept in a hidden folder beside the store until it stands, so the same command goes on where a killed
+one stopped. The store's bytes depend on the files and the settings alone: not on the number of workers, not on what was
+interrupted, not on the place or the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from pointkit import chunks, formats, reading, rows, store
+from pointkit.chunks import Outcome
+from pointkit.datasets import DATASETS, folder
+from pointkit.datasets.folder import Found
+from pointkit.errors import PointkitError, StoreError
+from pointkit.formats.files import shown
+from pointkit.reading import Progress
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What ``prepare`` made: the store, the files it could not read and why, and what the user should know.
+
+    ``already``: the store stood, made from the same files and settings, and nothing was done. ``resumed``: files that
+    an earlier, interrupted try had read.
+    """
+
+    store: store.Store
+    unread: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    already: bool = False
+    resumed: int = 0
+
+
+def prepare(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    num_points: int = 2048,
+    seed: int = 0,
+    workers: int | None = None,
+    strict: bool = False,
+    force: bool = False,
+    groups: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Prepare the folder ``source`` of one folder a class as the store ``output``.
+
+    ``num_points`` are drawn of each shape (a cloud with fewer gives all it has). ``workers`` processes read, by default
+    one a core; ``executor`` is used in their place where given, and its workers must see both folders. ``groups`` is a
+    CSV file with the columns file and group: shapes of one group stay on one side of a split made here. ``progress`` is
+    called with the files done, the files in all, and class -> (done, in all).
+
+    Files that cannot be read are listed in the store's unread.csv, and in the answer. Raises PointkitError for what the
+    user can mend (with ``strict`` also where any file could not be read), StoreError where the output stands and is not
+    the same (``force`` replaces it), MachineError where the disk is full.
+    """
+    source, output = pathlib.Path(source), pathlib.Path(output)
+    workers = reading.cores() if workers is None else workers
+    for name, value, least in (("num_points", num_points, 1), ("seed", seed, 0), ("workers", workers, 1)):
+        if value < least:
+            raise PointkitError(f"{name} must be at least {least}, got {value}")
+    _check_place(output)
+    found = folder.find(source, formats.SUFFIXES)
+    given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
+    settings = _settings(found, given, num_points, seed)
+    with _work_folder(output) as work, store.disk_errors(output, _advice(len(found.files), num_points)):
+        if not force and (standing := _standing(output, found, settings)):
+            _refuse_unread(source, output, standing.unread, strict)
+            shutil.rmtree(work)
+            return standing
+        job = reading.Reading(found, num_points, seed, work)
+        outcomes = job.run(workers, executor, progress)
+        unread = tuple((file.file, o.reason) for file, o in zip(found.files, outcomes, strict=True) if o.reason)
+        _refuse_unread(source, output, unread, strict)
+        _refuse_lost_classes(source, output, found, outcomes, unread)
+        shapes, how, warnings = rows.make(found, outcomes, given, seed)
+        warnings = (*found.warnings, *warnings, *rows.about_points(found, outcomes, num_points))
+        facts = {
+            "task": "classification",
+            **settings,
+            **_known(found),
+            "drawn": "by area from a mesh's faces, a random subset of a cloud; seeded by the seed and the shape",
+            "split": how,
+            "counts": rows.counts(shapes, found.classes),
+            "unread": len(unread),
+            "warnings": list(warnings),
+        }
+        clouds = (points for points in chunks.clouds(job.paths) if len(points))
+        extra = {"unread.csv": store.csv_text(("file", "reason"), unread)}
+        written = store.write(output, zip(shapes, clouds, strict=True), found.classes, facts, extra)
+        shutil.rmtree(work)
+    _unread_list(output).unlink(missing_ok=True)
+    return Prepared(written, unread, warnings, resumed=job.resumed)
+
+
+# ---- the place
+
+
+def _check_place(output: pathlib.Path) -> None:
+    parent = output.absolute().parent
+    if not parent.is_dir():
+        raise PointkitError(
+            f"{output}: the folder {parent} must exist, found {'a file' if parent.exists() else 'none'}"
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PointkitError(f"{output}: the folder {parent} cannot be written to")
+    store.refuse_strangers(output)
+
+
+def _standing(output: pathlib.Path, found: Found, settings: Mapping[str, Any]) -> Prepared | None:
+    """The store that stands, if the same files and settings made it; None where nothing or an empty folder does."""
+    if not output.exists() or not any(output.iterdir()):
+        return None
+    old = store.open(output)
+    other = [name for name, value in settings.items() if old.manifest.get(name) != value]
+    made = (output / "manifest.json").stat().st_mtime_ns
+    if not other and max(file.mtime_ns for file in found.files) > made:
+        other = ["files"]
+    if other:
+        raise StoreError(
+            f"{output}: exists, made with other {', '.join(other)}; --force replaces it, or name another store"
+        )
+    unread = tuple((row["file"], row["reason"]) for row in store.csv_rows(output / "unread.csv"))
+    return Prepared(old, unread, tuple(old.manifest["warnings"]), already=True)
+
+
+@contextlib.contextmanager
+def _work_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The hidden folder beside the store, held by this process; one that died holds nothing."""
+    output = output.absolute()
+    path = output.with_name(f".{output.name}.partial")
+    with store.disk_errors(output):
+        handle = _hold(output, path)
+        (path / "pid").write_text(str(os.getpid()))
+    try:
+        yield path
+    finally:
+        if path.exists() and not any(path.glob("*.chunk")):
+            shutil.rmtree(path)
+        os.close(handle)
+
+
+def _hold(output: pathlib.Path, path: pathlib.Path) -> int:
+    while True:
+        path.mkdir(exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            holder = path / "pid"
+            pid = holder.read_text() if holder.exists() else "unknown"
+            raise PointkitError(f"{output}: in use by the process {pid}, which prepares it") from None
+        except FileNotFoundError:  # its holder finished between our two looks
+            pass
+        os.close(handle)
+
+
+def _advice(files: int, num_points: int) -> str:
+    """What to do about a full disk: the chunks and then the store itself stand on it, 12 bytes a point."""
+    return f" (making it takes up to {files * num_points * 24 / 1e6:,.0f} MB); the same command goes on from here"
+
+
+# ---- files that could not be read
+
+
+def _refuse_unread(source: pathlib.Path, output: pathlib.Path, unread: Sequence[tuple[str, str]], strict: bool) -> None:
+    if strict and unread:
+        raise PointkitError(f"{source}: --strict, and {_listed(output, unread)}")
+
+
+def _refuse_lost_classes(
+    source: pathlib.Path,
+    output: pathlib.Path,
+    found: Found,
+    outcomes: Sequence[Outcome],
+    unread: Sequence[tuple[str, str]],
+) -> None:
+    """A class none of whose files, or none of whose training files, could be read is a damaged set."""
+    readable = {file for file, outcome in zip(found.files, outcomes, strict=True) if outcome.size}
+    for name in found.classes:
+        files = [file for file in found.files if file.class_name == name]
+        for kind, some in (("", files), ("training ", [file for file in files if file.split == "train"])):
+            if some and not readable.intersection(some):
+                those = {file.file for file in some}
+                first = [row for row in unread if row[0] in those]
+                others = [row for row in unread if row[0] not in those]
+                raise PointkitError(
+                    f"{source}: the class {name!r} has lost all its {kind}files: {_listed(output, first + others)}"
+                )
+
+
+def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
+    """Write the list of unread files beside the store that is not made; what to say of it."""
+    path = _unread_list(output)
+    with store.disk_errors(path):
+        path.write_bytes(store.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
+    file, reason = unread[0]
+    files = "1 file" if len(unread) == 1 else f"{len(unread):,} files"
+    return f"{files} could not be read, such as {shown(file)} ({reason}); all are listed in {path}"
+
+
+def _unread_list(output: pathlib.Path) -> pathlib.Path:
+    return output.absolute().with_name(f"{output.name}.unread.csv")
+
+
+# ---- what is said and written down
+
+
+def _settings(found: Found, given: Mapping[str, str], num_points: int, seed: int) -> dict[str, Any]:
+    """What decides a store: the same settings give the same bytes."""
+    listing = [[file.file, file.size] for file in found.files]
+    return {
+        "source": found.root.resolve().name,
+        "files": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
+        "num_points_drawn": num_points,
+        "seed": seed,
+        "groups": hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest() if given else "",
+    }
+
+
+def _known(found: Found) -> dict[str, str]:
+    """Licence and citation of a published set, recognised by its folder's name and its classes."""
+    known = DATASETS.get(found.root.resolve().name.lower())
+    if known is None or sorted(known.classes) != list(found.classes):
+        return {}
+    return {"licence": known.licence, "citation": known.citation}

@@ -1,0 +1,311 @@
+"""The layout of a run: what a training leaves, and all that evaluation and prediction need. Data, never code.
+
+    run.json                         what was trained: settings, classes, input contract, store, versions
+    checkpoint.safetensors           everything to go on: progress, weights, optimizer, random state, best weights
+    checkpoint.previous.safetensors  the one before, in case the newest is damaged
+    history.csv                      one row an epoch
+    .lock                            held while a training writes here
+
+A checkpoint is one file, written beside and renamed into place, so epoch, weights, optimizer and random state are never
+of different moments. Its SHA-256 covers all that is in it, and it names the run that it belongs to. Only arrays and
+JSON are read: a stranger's run cannot execute anything.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from pointkit.cloud import Array
+from pointkit.config import Settings
+from pointkit.errors import PointkitError, RunError
+from pointkit.store import digest, disk_errors, sync
+
+VERSION = 1
+FACTS = "run.json"
+CHECKPOINT = "checkpoint.safetensors"
+PREVIOUS = "checkpoint.previous.safetensors"
+# Losses and accuracies are means over shapes; ``loss`` holds the T-Nets' penalty, ``val_loss`` is cross-entropy alone.
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run.json, key by key
+    "id": str,
+    "task": str,
+    "classes": list,
+    "settings": dict,
+    "input.num_points": int,
+    "input.drawn": int,
+    "input.seed": int,
+    "parameters": int,
+    "store.name": str,
+    "store.path": str,
+    "store.checksum": str,
+    "store.shapes": dict,
+    "backend": str,
+}
+
+
+@dataclass
+class Progress:
+    """How far a training is. ``batch`` counts the finished batches of the epoch after the ``epoch`` finished ones.
+
+    ``loss`` and ``accuracy`` are sums over the shapes of those batches, each times its weight, and ``weight`` is the
+    sum of the weights; ``rate`` is the last step's; ``seconds`` is how long the epoch has taken.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    accuracy: float = 0.0
+    weight: float = 0.0
+    rate: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_val_loss: float = float("inf")
+
+    def add(self, loss: float, accuracy: float, weight: float, rate: float) -> None:
+        """Count a finished batch, with its mean loss and accuracy and the sum of its shapes' weights."""
+        self.batch += 1
+        self.loss += loss * weight
+        self.accuracy += accuracy * weight
+        self.weight += weight
+        self.rate = rate
+
+    def means(self) -> dict[str, float]:
+        """Loss and accuracy of the epoch so far, and the rate."""
+        return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
+
+    def finish_epoch(self, val_loss: float, val_accuracy: float) -> bool:
+        """Add the epoch's row to the history; whether its validation loss is the lowest so far."""
+        self.epoch += 1
+        means = {**self.means(), "val_loss": val_loss, "val_accuracy": val_accuracy, "seconds": round(self.seconds, 1)}
+        self.history.append({"epoch": self.epoch} | {name: means[name] for name in HISTORY[1:]})
+        self.batch = 0
+        self.loss = self.accuracy = self.weight = self.seconds = 0.0
+        best = val_loss < self.best_val_loss
+        if best:
+            self.best_epoch, self.best_val_loss = self.epoch, val_loss
+        return best
+
+
+@dataclass
+class Checkpoint:
+    """Progress and arrays: ``model/...``, ``average/...`` and ``best/...`` weights by path, ``optimizer/...``, ``random/...``.
+
+    ``run`` is the "id" in the facts of the run that it belongs to.
+    """
+
+    run: str
+    progress: Progress
+    arrays: dict[str, Array]
+
+
+def replace(path: pathlib.Path, data: bytes) -> None:
+    """Write a file whole: beside its place, onto the disk, and renamed into it.
+
+    Raises MachineError where the disk is full, PointkitError where the folder cannot be written to.
+    """
+    _put(_beside(path, data), path)
+
+
+def _beside(path: pathlib.Path, data: bytes) -> pathlib.Path:
+    """Write what is to become a file, and have it on the disk."""
+    beside = path.with_name(f".{path.name}.writing")
+    with disk_errors(path.parent, f" (needed {len(data) / 1e6:.1f} MB)"):
+        try:
+            beside.unlink(missing_ok=True)
+            with beside.open("xb") as file:  # x: a link that a stranger left there is not followed
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            if beside.is_file():
+                beside.unlink()
+            raise
+    return beside
+
+
+def _put(beside: pathlib.Path, path: pathlib.Path) -> None:
+    with disk_errors(path.parent):
+        beside.replace(path)
+        sync(path.parent)
+
+
+def create(path: pathlib.Path) -> None:
+    """Make the folder of a run, or check that what stands there is a run, or empty. Raises RunError.
+
+    One level above it may be missing too, no more: a longer path that does not exist is more likely a slip.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path}: must be a folder, found a file")
+        if not path.parent.parent.exists():
+            raise RunError(f"{path}: cannot be made, as {path.parent.parent} does not exist")
+        path.mkdir(exist_ok=True, parents=True)
+        strangers = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
+        if strangers and not (path / FACTS).is_file():
+            raise RunError(
+                f"{path}: not a run (it has no {FACTS}) and not empty (it has {min(strangers)}); give -o another folder"
+            )
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written to ({error.strerror})") from None
+
+
+@contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Hold a run's folder for writing. Raises RunError naming the holder; a holder that died holds nothing."""
+    try:
+        handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written to ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 20).decode("ascii", "replace") or "(starting)"
+            raise RunError(f"{path}: in use by the process {holder}, which trains there") from None
+        except OSError as error:
+            raise RunError(f"{path}: cannot be locked ({error.strerror})") from None
+        with disk_errors(path):
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def write_facts(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
+    """Write run.json."""
+    whole = {"format": "pointkit run", "version": VERSION, **facts}
+    replace(path / FACTS, (json.dumps(whole, indent=1) + "\n").encode())
+
+
+def read_facts(path: pathlib.Path) -> dict[str, Any]:
+    """Read run.json. Raises RunError, one line that names it, where it is no run, damaged, or of a newer version.
+
+    Settings that an older pointkit did not know have their defaults.
+    """
+    file = path / FACTS
+    if not file.is_file():
+        raise RunError(f"{path}: not a run (it has no {FACTS}); make one with: pointkit train STORE -o {path}")
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{file}: not JSON ({error})") from None
+    if not isinstance(facts, dict) or facts.get("format") != "pointkit run":
+        raise RunError(f"{file}: not a run's facts (format is not 'pointkit run')")
+    version = facts.get("version")
+    if not isinstance(version, int):
+        raise RunError(f"{file}: damaged (version must be a whole number, found {version!r})")
+    if version > VERSION:
+        raise RunError(f"{path}: run version {version}, this pointkit reads up to {VERSION}; install a newer one")
+    for name, kind in RULES.items():
+        value: Any = facts
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise RunError(f"{file}: damaged (it has no {name}, or one of another type)")
+    if len(facts["classes"]) < 2 or not all(isinstance(name, str) for name in facts["classes"]):
+        raise RunError(f"{file}: damaged (classes must be two names or more)")
+    for name in ("num_points", "drawn"):
+        if facts["input"][name] < 1:
+            raise RunError(f"{file}: damaged (input.{name} must be at least 1, found {facts['input'][name]})")
+    try:
+        facts["settings"] = asdict(Settings(**facts["settings"]))
+    except (PointkitError, TypeError) as error:
+        raise RunError(f"{file}: damaged (settings: {error})") from None
+    return facts
+
+
+def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
+    """Commit a checkpoint by one rename; the one before it stays as the previous."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+    progress = json.dumps(asdict(checkpoint.progress))
+    metadata = {"run": checkpoint.run, "progress": progress, "sha256": _checksum(checkpoint.run, progress, arrays)}
+    current = path / CHECKPOINT
+    beside = _beside(current, save(arrays, metadata))
+    if current.exists():
+        _put(current, path / PREVIOUS)  # killed between the two, the previous is the newest
+    _put(beside, current)
+
+
+def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
+    total = hashlib.sha256(json.dumps([run, progress]).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        total.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint of a run (None where there is none yet), and what is to be said about damaged ones.
+
+    Only arrays whose names begin with one of ``prefixes`` are kept. Raises RunError where there are checkpoints and
+    none is whole.
+    """
+    problems: list[str] = []
+    for name in (CHECKPOINT, PREVIOUS):
+        try:
+            checkpoint = _read(path / name, read_facts(path)["id"], prefixes)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+            problems.append(f"{name}: damaged ({error})")
+            continue
+        return checkpoint, [f"{path / line}; falling back to the checkpoint before it" for line in problems]
+    if problems:
+        files = f"{CHECKPOINT} and {PREVIOUS}"
+        raise RunError(f"{path}: no checkpoint can be read ({'; '.join(problems)}); delete {files} to train anew")
+    return None, []
+
+
+def _read(file: pathlib.Path, run: str, prefixes: tuple[str, ...]) -> Checkpoint:
+    if not file.exists():
+        raise FileNotFoundError(file)
+    if not file.is_file():
+        raise ValueError("not a file")
+    with safe_open(file, "numpy") as opened:
+        metadata = opened.metadata() or {}
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+    if metadata.get("sha256") != _checksum(metadata.get("run", ""), metadata.get("progress", ""), arrays):
+        raise ValueError("its checksum does not match its content")
+    if metadata["run"] != run:
+        raise ValueError("it belongs to another run")
+    progress = Progress(**json.loads(metadata["progress"]))
+    if len(progress.history) != progress.epoch or any(tuple(row) != HISTORY for row in progress.history):
+        raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(HISTORY)}")
+    kept = {name: array for name, array in arrays.items() if name.startswith(prefixes)}
+    return Checkpoint(run, progress, kept)
+
+
+def drop_damaged(path: pathlib.Path) -> None:
+    """Put the previous checkpoint in the place of a damaged newest one, so that the next commit cannot lose it."""
+    _put(path / PREVIOUS, path / CHECKPOINT)
+
+
+def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write history.csv, one row an epoch, where it does not stand so already."""
+    lines = [",".join(HISTORY), *(",".join(str(row[name]) for name in HISTORY) for row in history)]
+    data = ("\n".join(lines) + "\n").encode()
+    file = path / "history.csv"
+    if not file.is_file() or file.read_bytes() != data:
+        replace(file, data)
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, float]]:
+    """Rows of history.csv."""
+    with (path / "history.csv").open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

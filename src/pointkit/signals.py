@@ -1,0 +1,95 @@
+"""Stopping on SIGINT and SIGTERM at a moment of the program's own choice, and soon in any case.
+
+The first signal only raises a flag, which the training looks at after each step. Where it does not come to look in time
+(a compiler at work, a long step), a watching thread ends the process: what was committed stays committed. A second
+signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(Exception):
+    """The user asked to stop, and the work so far is committed. ``exit_code`` is the shell's: 130 or 143."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+class StopRequest:
+    """``with StopRequest(...) as stop:`` catches the signals; ``stop.check()`` raises Stopped once one has come.
+
+    A signal that no ``check`` saw is raised at the end of the block: none is lost. ``patience`` seconds after a signal
+    ``last_words`` is called and the process ends. Outside the main thread all this does nothing, as Python handles
+    signals there alone.
+    """
+
+    def __init__(self, patience: float = 8.0, last_words: Callable[[], None] = lambda: None) -> None:
+        self.patience = patience
+        self.last_words = last_words
+        self.signum: int | None = None
+        self._active = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> StopRequest:
+        if self._active:
+            reader, self._writer = socket.socketpair()
+            self._writer.setblocking(False)
+            self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+            self._handlers = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+            threading.Thread(target=self._watch, args=(reader,), name="stop-watch", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._active:
+            for signum, handler in self._handlers.items():
+                signal.signal(signum, handler)
+            signal.set_wakeup_fd(self._wakeup)
+            self._writer.close()  # ends the watching thread's read
+        if error is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raise Stopped where a signal has come."""
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
+
+    def _watch(self, reader: socket.socket) -> None:
+        """Python runs handlers only between bytecodes; the wake-up descriptor is written at once."""
+        first, deadline = 0, 0.0
+        with reader:
+            while True:
+                if first:
+                    reader.settimeout(max(deadline - time.monotonic(), 0.001))
+                try:
+                    came = reader.recv(1)
+                except TimeoutError:
+                    self._end(first)
+                if not came:
+                    return
+                if came[0] not in SIGNALS:  # some other handler's
+                    continue
+                if first:
+                    self._end(came[0])
+                first, deadline = came[0], time.monotonic() + self.patience
+
+    def _end(self, signum: int) -> NoReturn:
+        words = threading.Thread(target=self.last_words, daemon=True)  # a terminal that takes no text must not hold us
+        words.start()
+        words.join(0.5)
+        os._exit(128 + signum)

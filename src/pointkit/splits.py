@@ -1,0 +1,78 @@
+"""Who goes to training, validation and test: by class, by group, from a seed.
+
+A group is what must stay together (copies, crops or poses of one object). The result depends on the labels, the group
+names and the generator's state alone, not on the order of the shapes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+THREE_WAY: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
+HOLD_OUT: Mapping[str, float] = {"train": 0.9, "val": 0.1}
+
+
+def stratified(
+    labels: Sequence[str], groups: Sequence[str], fractions: Mapping[str, float], rng: np.random.Generator
+) -> list[str]:
+    """A split's name for each shape, so that every class is divided as ``fractions`` (name -> share) say.
+
+    Shapes of one group get one split. A class with at least as many groups as there are splits has shapes in each; one
+    with fewer fills the splits with the largest shares. A group of several classes counts as its most frequent one.
+    """
+    if len(labels) != len(groups):
+        raise ValueError(f"labels and groups must be of one length, got {len(labels)} and {len(groups)}")
+    if any(share <= 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-9:
+        raise ValueError(f"fractions must be positive and sum to 1, got {dict(fractions)}")
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    for label, group in zip(labels, groups, strict=True):
+        votes[group][label] += 1
+    classes: dict[str, list[str]] = defaultdict(list)
+    for group in sorted(votes):
+        classes[min(votes[group], key=lambda label: (-votes[group][label], label))].append(group)
+    split_of: dict[str, str] = {}
+    for label in sorted(classes):
+        sizes = {group: votes[group].total() for group in classes[label]}
+        split_of |= _divide(sizes, fractions, rng)
+    return [split_of[group] for group in groups]
+
+
+def _divide(sizes: Mapping[str, int], fractions: Mapping[str, float], rng: np.random.Generator) -> dict[str, str]:
+    """A split for each group of one class: the largest first, at random among equals, where the most is missing."""
+    total = sum(sizes.values())
+    missing = {split: share * total for split, share in fractions.items()}
+    empty = set(fractions)
+    shuffled = [list(sizes)[i] for i in rng.permutation(len(sizes))]
+    answer: dict[str, str] = {}
+    for done, group in enumerate(sorted(shuffled, key=lambda group: -sizes[group])):
+        open_splits = [split for split in fractions if split in empty or len(sizes) - done > len(empty)]
+        chosen = max(open_splits, key=lambda split: missing[split])
+        answer[group] = chosen
+        missing[chosen] -= sizes[group]
+        empty.discard(chosen)
+    return answer
+
+
+def merge(names: Sequence[str], *keys: Iterable[str]) -> list[str]:
+    """Groups from several reasons to belong together: shapes that share any key (empty: none) share the group.
+
+    ``names`` are the shapes' own, all different; each of ``keys`` gives one key a shape. A group is called after its
+    first member in the order of names.
+    """
+    parent = {name: name for name in names}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for column in keys:
+        first: dict[str, str] = {}
+        for name, key in zip(names, column, strict=True):
+            if key:
+                one, other = root(name), root(first.setdefault(key, name))
+                parent[max(one, other)] = min(one, other)
+    return [root(name) for name in names]

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from pointkit import models
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """The reference's classifier with weights that are not those it starts from, moving statistics included."""
+    model = models.classifier("pointnet", 10, seed=0)
+    rng = np.random.default_rng(0)
+    model.set_weights([w + 0.05 * np.abs(rng.standard_normal(w.shape)) for w in model.get_weights()])
+    return model
+
+
+def clouds(batch, n, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (batch, n, 3)).astype("float32")
+
+
+def answers(model, x):
+    return model.predict_on_batch(x)
+
+
+def test_reference_widths_have_the_published_numbers_of_parameters(reference):
+    about = models.describe(reference)
+    assert about["parameters"] == 748_979
+    assert about["trainable_parameters"] == 742_899
+    assert about["parameters"] - about["trainable_parameters"] == 6_080
+
+
+def test_paper_widths_are_one_argument_away():
+    # Counted by hand from the paper's layers: each linear map K*C + C, each norm 4*C.
+    def blocks(widths, start):
+        return sum(k * c + c + 4 * c for k, c in zip((start, *widths), widths, strict=False))
+
+    tnet3 = blocks((64, 128, 1024), 3) + blocks((512, 256), 1024) + 256 * 9 + 9
+    tnet64 = blocks((64, 128, 1024), 64) + blocks((512, 256), 1024) + 256 * 4096 + 4096
+    whole = tnet3 + blocks((64, 64), 3) + tnet64 + blocks((64, 128, 1024), 64) + blocks((512, 256), 1024) + 256 * 40 + 40
+    assert models.classifier("pointnet", 40, widths="paper").count_params() == whole
+
+
+def test_shuffled_points_give_the_same_logits(reference):
+    x = clouds(2, 120)
+    order = np.random.default_rng(1).permutation(120)
+    np.testing.assert_allclose(answers(reference, x[:, order]), answers(reference, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 40, 1000])
+def test_takes_any_number_of_points(reference, n):
+    y = answers(reference, clouds(2, n))
+    assert y.shape == (2, 10)
+    assert np.isfinite(y).all()
+
+
+def test_repeated_points_change_nothing(reference):
+    x = clouds(2, 40)
+    np.testing.assert_allclose(answers(reference, np.tile(x, (1, 3, 1))), answers(reference, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
+def test_takes_the_dict_of_the_loader(reference):
+    x = clouds(2, 40)
+    np.testing.assert_array_equal(answers(reference, {"points": x}), answers(reference, x))
+
+
+def test_gives_logits_not_probabilities(reference):
+    y = answers(reference, clouds(2, 40))
+    assert y.dtype == np.float32
+    assert not np.allclose(y.sum(1), 1)
+
+
+def test_backbone_hands_out_global_and_local_features():
+    from pointkit.models import pointnet, seed_stream
+
+    backbone = pointnet.backbone(widths="reference", penalty=0.001, momentum=0.9, seeds=seed_stream(0))
+    shapes = {name: tuple(value.shape) for name, value in backbone.output.items()}
+    assert shapes == {"global": (None, 512), "local": (None, None, 32)}
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first, second, other = (models.classifier("pointnet", 3, seed=seed).get_weights() for seed in (5, 5, 6))
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_layer_table_names_type_shape_parameters_and_inputs(reference):
+    rows = {row["name"]: row for row in models.describe(reference)["layers"]}
+    assert rows["pointwise_5"] == {
+        "name": "pointwise_5",
+        "type": "Pointwise",
+        "shape": [None, None, 512],
+        "parameters": 64 * 512 + 512,
+        "inputs": ["pointwise_4_relu"],
+    }
+    assert rows["input_tnet_apply"]["inputs"] == ["points", "input_tnet_matrix"]
+    assert sum(row["parameters"] for row in rows.values()) == 748_979
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "pointnot", "num_classes": 10}, "model must be one of pointnet, got 'pointnot'"),
+        ({"name": "pointnet", "num_classes": 1}, "num_classes must be at least 2, got 1"),
+        ({"name": "pointnet", "num_classes": 10, "widths": "wide"}, "widths must be one of reference, paper, got 'wide'"),
+    ],
+)
+def test_refuses_what_it_does_not_know(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        models.classifier(**arguments)

@@ -1,0 +1,62 @@
+import keras
+import numpy as np
+import pytest
+
+from pointkit.nn import Jitter, Rotate, Scale
+
+LAYERS = [(Jitter, {"amount": 0.1}), (Scale, {"amount": 0.5}), (Rotate, {"degrees": 30.0})]
+
+
+def clouds(batch=4, n=50):
+    x = np.random.default_rng(0).standard_normal((batch, n, 3)).astype("float32")
+    x.flags.writeable = False
+    return x
+
+
+def run(layer, x, training=True):
+    return np.array(keras.ops.convert_to_numpy(layer(x, training=training)))
+
+
+@pytest.mark.parametrize(("kind", "arguments"), LAYERS)
+def test_hands_its_input_through_outside_training(kind, arguments):
+    x = clouds()
+    np.testing.assert_array_equal(run(kind(**arguments, seed=0), x, training=False), x)
+
+
+@pytest.mark.parametrize(("kind", "arguments"), LAYERS)
+def test_changes_in_training_differently_each_time_and_alike_for_a_seed(kind, arguments):
+    x = clouds()
+    layer = kind(**arguments, seed=3)
+    first, second = run(layer, x), run(layer, x)
+    assert (first != x).any()
+    assert (first != second).any()
+    np.testing.assert_array_equal(run(kind(**arguments, seed=3), x), first)
+
+
+def test_jitter_stays_within_its_amount_on_every_coordinate():
+    x = clouds(8, 500)
+    noise = run(Jitter(0.005, seed=0), x) - x
+    assert noise.shape == x.shape
+    assert np.abs(noise).max() <= 0.005 * 1.001
+    assert np.abs(noise).max(axis=(0, 1)).min() > 0.0049
+    assert abs(noise.mean()) < 1e-4
+
+
+def test_scale_stretches_each_axis_of_each_cloud_alone():
+    x = clouds()
+    factor = run(Scale(0.5, seed=0), x) / x
+    np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1], factor.shape), rtol=1e-4)
+    assert factor.min() >= 1 / 1.5 * 0.999
+    assert factor.max() <= 1.5 * 1.001
+    assert len(np.unique(factor[:, 0].round(3))) == 12
+
+
+def test_rotate_turns_about_z_and_keeps_lengths():
+    x = clouds()
+    y = run(Rotate(30.0, seed=0), x)
+    np.testing.assert_array_equal(y[..., 2], x[..., 2])
+    np.testing.assert_allclose(np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1), rtol=1e-5)
+    turn = np.degrees(np.arctan2(y[..., 1], y[..., 0]) - np.arctan2(x[..., 1], x[..., 0]))
+    turn = (turn + 180) % 360 - 180
+    np.testing.assert_allclose(turn, np.broadcast_to(turn[:, :1], turn.shape), atol=1e-2)
+    assert np.abs(turn).max() <= 30.01

@@ -1,0 +1,100 @@
+"""What every layer and every model must do: a line in ``LAYERS`` or ``BACKBONES`` brings all of these tests."""
+
+import keras
+import numpy as np
+import pytest
+
+from pointkit import models, nn
+
+# Each layer with a value other than the default for every argument of its constructor, and shapes of its inputs.
+LAYERS = {
+    "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones"}, [(2, 7, 3)]),
+    "TransformMatrix": (nn.TransformMatrix, {"size": 4, "penalty": 0.25}, [(2, 6)]),
+    "ApplyTransform": (nn.ApplyTransform, {}, [(2, 7, 3), (2, 3, 3)]),
+    "Jitter": (nn.Jitter, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
+    "Scale": (nn.Scale, {"amount": 0.5, "seed": 7}, [(2, 7, 3)]),
+    "Rotate": (nn.Rotate, {"degrees": 20.0, "seed": 7}, [(2, 7, 3)]),
+}
+
+
+def inputs_for(shapes):
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape).astype("float32") for shape in shapes]
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
+def numpy(x):
+    return np.array(keras.ops.convert_to_numpy(x))
+
+
+def test_every_public_layer_is_listed():
+    public = {name for name in nn.__all__ if isinstance(getattr(nn, name), type)}
+    assert public == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer_survives_its_configuration(name):
+    kind, arguments, shapes = LAYERS[name]
+    layer = kind(**arguments)
+    inputs = inputs_for(shapes)
+    before = numpy(layer(inputs))
+    again = kind.from_config(layer.get_config())
+    for argument, value in arguments.items():
+        kept = getattr(again, argument)
+        assert kept == value or type(kept) is type(keras.initializers.get(value)), argument
+    again(inputs)
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(numpy(again(inputs)), before)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer_says_its_output_shape(name):
+    kind, arguments, shapes = LAYERS[name]
+    layer = kind(**arguments)
+    symbols = [keras.Input(shape[1:], batch_size=None) for shape in shapes]
+    symbolic = layer(symbols if len(symbols) > 1 else symbols[0])
+    assert tuple(symbolic.shape[1:]) == numpy(layer(inputs_for(shapes))).shape[1:]
+
+
+@pytest.mark.parametrize("name", models.BACKBONES)
+class TestModels:
+    """A classifier of every backbone."""
+
+    def test_saved_model_loads_and_answers_alike(self, name, tmp_path):
+        model = models.classifier(name, 4, dropout=0.1, penalty=0.5, momentum=0.8, seed=1)
+        rng = np.random.default_rng(0)
+        model.set_weights([w + 0.05 * np.abs(rng.standard_normal(w.shape)) for w in model.get_weights()])
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        x = rng.standard_normal((2, 33, 3)).astype("float32")
+        np.testing.assert_array_equal(loaded.predict_on_batch(x), model.predict_on_batch(x))
+        matrices = [layer for layer in loaded.layers if isinstance(layer, nn.TransformMatrix)]
+        assert all(layer.penalty == 0.5 for layer in matrices)
+
+    def test_every_weight_gets_a_gradient(self, name):
+        model = models.classifier(name, 3, dropout=0.0, seed=0)
+        rng = np.random.default_rng(0)
+        # The T-Nets' kernels start at zero, which hides what lies before them.
+        model.set_weights([w + 0.02 * rng.standard_normal(w.shape) ** 2 for w in model.get_weights()])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer=keras.optimizers.SGD(1e4), loss=loss)  # so large that a small gradient moves a weight of 1
+        before = [numpy(w) for w in model.trainable_weights]
+        x = rng.standard_normal((8, 64, 3)).astype("float32")
+        model.train_on_batch(x, np.arange(8) % 3)
+        # A bias before a batch norm has no effect, so its gradient is zero but for rounding.
+        moved = {w.path: float(np.abs(numpy(w) - old).max()) for w, old in zip(model.trainable_weights, before, strict=True)}
+        normed = {w.path for w in model.trainable_weights if w.path.endswith("/bias")} - {"logits/bias"}
+        normed -= {path for path in normed if "matrix" in path}
+        assert [path for path, step in moved.items() if not step > 0 and path not in normed] == []
+
+    def test_runs_in_mixed_precision_with_float32_logits(self, name):
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        try:
+            model = models.classifier(name, 3, seed=0)
+            logits = model.predict_on_batch(np.ones((2, 33, 3), "float32"))
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+        assert logits.dtype == "float32"
+        assert np.isfinite(logits).all()
