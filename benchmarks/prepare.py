@@ -1,10 +1,10 @@
-"""How fast ``pointkit prepare`` is, beside the loop that one would write: trimesh.load(file).sample(2048), file after file.
+"""How fast ``pointkit prepare`` is, beside the plain loop of trimesh.load(file).sample(2048), file after file.
 
     python benchmarks/prepare.py FOLDER [--copies 10] [--workers 2] [--json]
 
-FOLDER holds meshes in one of the layouts that prepare knows. They are copied ``--copies`` times into a temporary folder, read once
-so that both find them in the system's cache, and taken by both, one after the other, in one run. The time of prepare is that
-of a fresh process from its start to its end; the loop's is that of its files alone, without the import of trimesh.
+FOLDER holds meshes in one of the layouts that prepare knows. They are copied ``--copies`` times into a temporary
+folder, read once so that both find them in the cache of the system, and taken by both, one after the other, in one run.
+The time of prepare is that of a fresh process from start to end; the loop is timed without the import of trimesh.
 """
 
 import argparse

@@ -1,3 +1,38 @@
 """Fixtures for all tests. Importing pointkit first names Keras's backend, so that tests may import keras before it."""
 
-import pointkit  # noqa: F401
+import os
+import shutil
+import tempfile
+
+import pytest
+
+# Networks of the same settings are compiled once for the whole session, its subprocesses and workers included.
+_COMPILED = tempfile.mkdtemp(prefix="pointkit-tests-") if "JAX_COMPILATION_CACHE_DIR" not in os.environ else None
+if _COMPILED:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+import pointkit  # noqa: E402, F401
+from tests import shapes  # noqa: E402
+
+
+def pytest_unconfigure():
+    if _COMPILED:
+        shutil.rmtree(_COMPILED, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory):
+    """A store of 40 shapes in 3 classes, 96 points each: 25 to train on, 6 to validate, 9 to test. Leave it as it is."""
+    return shapes.write_tiny(tmp_path_factory.mktemp("tiny") / "store")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_store, tmp_path_factory):
+    """The folder of a finished training of 2 epochs on ``tiny_store``, with the real network. Copy it to change it."""
+    from pointkit.config import Settings
+    from pointkit.train import train
+
+    path = tmp_path_factory.mktemp("tiny") / "run"
+    train(tiny_store, path, Settings(num_points=64, batch_size=8, epochs=2))
+    return path

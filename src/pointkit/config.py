@@ -64,8 +64,8 @@ class Settings:
 
 
 def _check(setting: dataclasses.Field[Any], value: object) -> None:
-    kind = {"str": str, "int": int, "float": (int, float)}[str(setting.type)]
-    if not isinstance(value, kind) or isinstance(value, bool):
+    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float)}
+    if not isinstance(value, kinds[str(setting.type)]) or isinstance(value, bool):
         raise PointkitError(f"{setting.name} must be of type {setting.type}, got {value!r}")
     rules = setting.metadata
     if isinstance(value, str):

@@ -31,7 +31,7 @@ from safetensors.numpy import save
 from pointkit.cloud import Array
 from pointkit.config import Settings
 from pointkit.errors import PointkitError, RunError
-from pointkit.store import digest, disk_errors, sync
+from pointkit.store import disk_errors, sync
 
 VERSION = 1
 FACTS = "run.json"
@@ -102,7 +102,7 @@ class Progress:
 
 @dataclass
 class Checkpoint:
-    """Progress and arrays: ``model/...``, ``average/...`` and ``best/...`` weights by path, ``optimizer/...``, ``random/...``.
+    """Progress and arrays: weights by path under ``model/``, ``average/`` and ``best/``; ``optimizer/``; ``random/``.
 
     ``run`` is the "id" in the facts of the run that it belongs to.
     """
@@ -144,7 +144,20 @@ def _put(beside: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def create(path: pathlib.Path) -> None:
-    """Make the folder of a run, or check that what stands there is a run, or empty. Raises RunError.
+    """Make the folder of a run, or check that what stands there is a run, or empty. Raises RunError."""
+    make(path)
+    try:
+        strangers = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
+        if strangers and not (path / FACTS).is_file():
+            raise RunError(
+                f"{path}: not a run (it has no {FACTS}) and not empty (it has {min(strangers)}); give -o another folder"
+            )
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def make(path: pathlib.Path) -> None:
+    """Make a folder where none stands. Raises RunError where that cannot be done.
 
     One level above it may be missing too, no more: a longer path that does not exist is more likely a slip.
     """
@@ -154,13 +167,8 @@ def create(path: pathlib.Path) -> None:
         if not path.parent.parent.exists():
             raise RunError(f"{path}: cannot be made, as {path.parent.parent} does not exist")
         path.mkdir(exist_ok=True, parents=True)
-        strangers = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
-        if strangers and not (path / FACTS).is_file():
-            raise RunError(
-                f"{path}: not a run (it has no {FACTS}) and not empty (it has {min(strangers)}); give -o another folder"
-            )
     except OSError as error:
-        raise RunError(f"{path}: cannot be written to ({error.strerror})") from None
+        raise RunError(f"{path}: cannot be made ({error.strerror})") from None
 
 
 @contextmanager
@@ -253,13 +261,14 @@ def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
 def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint of a run (None where there is none yet), and what is to be said about damaged ones.
 
-    Only arrays whose names begin with one of ``prefixes`` are kept. Raises RunError where there are checkpoints and
-    none is whole.
+    Only arrays whose names begin with one of ``prefixes`` are kept. Raises RunError where the folder is no run, and
+    where there are checkpoints and none is whole.
     """
+    run = read_facts(path)["id"]
     problems: list[str] = []
     for name in (CHECKPOINT, PREVIOUS):
         try:
-            checkpoint = _read(path / name, read_facts(path)["id"], prefixes)
+            checkpoint = _read(path / name, run, prefixes)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:

@@ -28,8 +28,8 @@ class SurfaceSample(NamedTuple):
 def content_seed(shape: Shape) -> int:
     """A 32-bit seed from a shape's coordinates (and faces): the same file draws the same points wherever it lies."""
     if isinstance(shape, Mesh):
-        return zlib.crc32(np.ascontiguousarray(shape.faces), zlib.crc32(np.ascontiguousarray(shape.vertices)))
-    return zlib.crc32(np.ascontiguousarray(shape.points))
+        return zlib.crc32(np.ascontiguousarray(shape.faces).data, zlib.crc32(np.ascontiguousarray(shape.vertices).data))
+    return zlib.crc32(np.ascontiguousarray(shape.points).data)
 
 
 def surface(mesh: Mesh, count: int, rng: np.random.Generator) -> SurfaceSample:

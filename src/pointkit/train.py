@@ -1,54 +1,67 @@
 """Store -> run: train a network, keep the weights of the lowest validation loss, survive whatever happens on the way.
 
-The state after every step is a function of the store and the settings alone, and a checkpoint holds all of it: a training that is
-stopped or killed anywhere and started again ends with the same weights, bit for bit, as one that was not.
+The state after every step is a function of the store and the settings alone, and a checkpoint holds all of it: a
+training that is stopped or killed anywhere and started again ends with the same weights, bit for bit, as one that was
+not.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 import pointkit
 from pointkit import metrics, models, nn, run_folder
-from pointkit.cloud import Array
+from pointkit import store as stores
+from pointkit.cloud import Array, Float32
 from pointkit.config import Settings
-from pointkit.errors import PointkitError, RunError, StoreError
-from pointkit.loader import Batches
+from pointkit.errors import MachineError, PointkitError, RunError, StoreError
+from pointkit.loader import Batch, Batches
 from pointkit.run_folder import Checkpoint, Progress
 from pointkit.signals import Stopped, StopRequest
 from pointkit.store import SPLITS, Store
 
 CHECKPOINT_SECONDS = 240.0  # within an epoch; each epoch's end is one in any case
+ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
 
 
-class Watcher:
-    """Told what happens; does nothing. The command line's own draws a progress bar."""
+class Watcher(Protocol):
+    """Told what happens. Does nothing by itself; the command line's draws a progress bar."""
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Before the first step: what is trained on what."""
+        return
 
     def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
         """After each step; ``logs`` are the means of the epoch so far."""
+        return
 
     def epoch(self, row: Mapping[str, float], best: bool) -> None:
         """After each epoch: its row of history.csv, and whether its weights are the best so far."""
+        return
 
     def note(self, line: str) -> None:
         """Something that the user should know."""
+        return
+
+
+class _Silent(Watcher):
+    pass
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished training: its folder, its history, the epoch whose weights were kept, and whether it was finished before."""
+    """A finished training: its folder and history, the epoch whose weights were kept, whether it was done before."""
 
     path: pathlib.Path
     history: list[dict[str, float]]
@@ -57,7 +70,10 @@ class Outcome:
 
 
 def check_trainable(store: Store) -> None:
-    """Raise StoreError where a store cannot be trained on: one class, or a class or split without shapes."""
+    """Raise StoreError where a store cannot be trained on: one class, or a class or split without shapes.
+
+    Its manifest must also say how its points were drawn: what is predicted later must be drawn alike.
+    """
     if len(store.classes) < 2:
         raise StoreError(
             f"{store.path}: a classifier needs at least two classes, found {', '.join(store.classes)} alone"
@@ -69,6 +85,9 @@ def check_trainable(store: Store) -> None:
     missing = [name for i, name in enumerate(store.classes) if i not in present]
     if missing:
         raise StoreError(f"{store.path}: every class needs training shapes, found none for {', '.join(missing)}")
+    for key in ("num_points_drawn", "seed"):
+        if not isinstance(store.manifest.get(key), int):
+            raise StoreError(f"{store.path}: manifest.json does not say how the points were drawn (it has no {key})")
 
 
 def augmented(model: keras.Model, settings: Settings) -> keras.Model:
@@ -91,19 +110,20 @@ def learning_rate(settings: Settings, step: int, total: int) -> float:
     return settings.learning_rate
 
 
-def logits(model: keras.Model, batches: Batches) -> Array:
-    """Inference-mode logits (S, classes) float32 of a split's shapes, in its order."""
-    answers = [
-        np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(batches[b][0])))
-        for b in range(batches.num_batches)
-    ]
+def logits(model: keras.Model, batches: Batches, between: Callable[[], None] = lambda: None) -> Float32:
+    """Inference-mode logits (S, classes) of a split's shapes, in its order; ``between`` is called after each batch."""
+    answers = []
+    for b in range(batches.num_batches):
+        answers.append(np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(batches[b][0]))))
+        between()
     return np.concatenate(answers)[: len(batches.indices)]
 
 
 class Learner:
     """A network with its optimizer and random state: one step forward, and everything out to arrays and back.
 
-    ``average`` holds the mean of the weights over the last steps where the settings ask for it: what is validated and kept then.
+    ``average`` holds the mean of the weights over the last steps where the settings ask for it: what is validated and
+    kept then.
     """
 
     def __init__(self, settings: Settings, num_classes: int) -> None:
@@ -130,7 +150,7 @@ class Learner:
         """Copies of the model's weights, by path."""
         return {v.path: np.array(keras.ops.convert_to_numpy(v)) for v in self.model.weights}
 
-    def step(self, batch: tuple[Array, ...], rate: float, number: int) -> tuple[float, float]:
+    def step(self, batch: Batch, rate: float, number: int) -> tuple[float, float]:
         """The optimizer's step ``number``, from 0 on; the batch's loss and accuracy."""
         self.trainer.optimizer.learning_rate = rate
         self.trainer.reset_metrics()
@@ -142,15 +162,16 @@ class Learner:
             mean += (1 - keep) * (np.asarray(keras.ops.convert_to_numpy(variable)) - mean)
         return float(logs["loss"]), float(logs["accuracy"])
 
-    def validate(self, validation: Batches) -> Array:
+    def validate(self, validation: Batches, between: Callable[[], None]) -> Float32:
         """Inference-mode logits (S, classes) of the weights that would be kept now."""
         if not self.decay:
-            return logits(self.model, validation)
+            return logits(self.model, validation, between)
         last = self.weights()
         self._assign(self.average)
-        answers = logits(self.model, validation)
-        self._assign(last)
-        return answers
+        try:
+            return logits(self.model, validation, between)
+        finally:
+            self._assign(last)
 
     def _assign(self, weights: Mapping[str, Array]) -> None:
         for variable in self.model.weights:
@@ -168,23 +189,76 @@ class Learner:
         return whole
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
-        """Back to the moment when ``arrays`` were taken."""
+        """Back to the moment when ``arrays`` were taken. Raises ValueError where they are of another network."""
+        wanted = {name: tuple(variable.shape) for name, variable in self.variables.items()}
+        shapes = {variable.path: tuple(variable.shape) for variable in self.model.weights}
+        kept = {prefix: _under(arrays, prefix) for prefix in ("average/", "best/")}
+        for prefix, needed in (("average/", self.decay), ("best/", kept["best/"])):
+            wanted |= {prefix + path: shape for path, shape in shapes.items()} if needed else {}
+        for name, shape in wanted.items():
+            if name not in arrays or arrays[name].shape != shape:
+                found = arrays[name].shape if name in arrays else "none"
+                raise ValueError(f"{name} must have the shape {shape}, found {found}")
         for name, variable in self.variables.items():
             variable.assign(arrays[name])
+        self.average, self.best = kept["average/"], kept["best/"]
 
-        def under(prefix: str) -> dict[str, Array]:
-            return {name.removeprefix(prefix): np.array(a) for name, a in arrays.items() if name.startswith(prefix)}
 
-        self.average, self.best = under("average/"), under("best/")
+def _under(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Copies of the arrays whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): np.array(a) for name, a in arrays.items() if name.startswith(prefix)}
+
+
+class Keeper:
+    """Commits a training to its run folder: the checkpoint first, then history.csv, which must not stop a training."""
+
+    def __init__(self, path: pathlib.Path, run: str, progress: Progress, learner: Learner, watcher: Watcher) -> None:
+        self.path, self.run = path, run
+        self.progress, self.learner, self.watcher = progress, learner, watcher
+        self.committed = (progress.epoch, progress.batch)
+        self.saved = time.monotonic()
+        self.complained = False
+
+    def due(self) -> bool:
+        """Whether the last commit lies so far back that too much would be lost."""
+        return time.monotonic() - self.saved >= CHECKPOINT_SECONDS
+
+    def commit(self) -> None:
+        """Have all that was done since the last commit on the disk. Raises MachineError where it is full.
+
+        Raises PointkitError for weights that are no longer finite, as no training can go on from them.
+        """
+        moment = (self.progress.epoch, self.progress.batch)
+        if moment == self.committed:
+            return
+        arrays = self.learner.arrays()
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            where = f"after epoch {moment[0]}, batch {moment[1]}"
+            raise PointkitError(f"the weights are no longer finite {where}; {ADVICE}")
+        run_folder.save_checkpoint(self.path, Checkpoint(self.run, self.progress, arrays))
+        self.committed, self.saved = moment, time.monotonic()
+        complaint = _write_history(self.path, self.progress.history)
+        if complaint and not self.complained:
+            self.watcher.note(complaint)
+            self.complained = True
+
+
+def _write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> str:
+    """Bring history.csv up to date; what is to be said where that fails, else nothing."""
+    try:
+        run_folder.write_history(path, history)
+    except (OSError, MachineError, PointkitError) as error:
+        return f"history.csv cannot be written, everything else goes on without it ({error})"
+    return ""
 
 
 def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher | None = None) -> Outcome:
     """Train on a store into the run folder ``path``, going on where an earlier call with the same settings stopped.
 
-    Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk, and Stopped, with
-    everything committed, after SIGINT or SIGTERM.
+    Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory,
+    and Stopped, with everything committed, after SIGINT or SIGTERM.
     """
-    watcher = watcher or Watcher()
+    watcher = watcher or _Silent()
     check_trainable(store)
     most = int(store.counts[store.select("train")].max())
     if settings.num_points > most:
@@ -196,95 +270,142 @@ def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
 
 
 def _train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher) -> Outcome:
-    given = {"num_points": settings.num_points, "batch_size": settings.batch_size}
-    batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **given)
-    validation = Batches(store, "val", **given)
-    steps = batches.num_batches
-    resumed = _agree(store, path, settings)
-    checkpoint, notes = run_folder.load_checkpoint(path)
-    for line in notes:
-        watcher.note(line)
+    begun, checkpoint = _begun(store, path, settings, watcher)
     progress = checkpoint.progress if checkpoint else Progress()
     if progress.epoch >= settings.epochs:
+        complaint = _write_history(path, progress.history)  # in case the training was killed just before it
+        if complaint:
+            watcher.note(complaint)
         return Outcome(path, progress.history, progress.best_epoch, already=True)
+    stores.verify(store)
     learner = Learner(settings, len(store.classes))
+    facts = {**begun, "settings": dataclasses.asdict(settings)} if begun else _facts(store, settings, learner.model)
+    batches = Batches(
+        store,
+        "train",
+        num_points=settings.num_points,
+        batch_size=settings.batch_size,
+        training=True,
+        seed=settings.seed,
+        class_weight=settings.class_weight,
+    )
+    validation = Batches(store, "val", num_points=settings.num_points, batch_size=settings.batch_size)
+    steps = batches.num_batches
     if checkpoint:
-        learner.restore(checkpoint.arrays)
+        try:
+            learner.restore(checkpoint.arrays)
+        except ValueError as error:
+            raise RunError(f"{path}: its checkpoint does not fit its settings ({error})") from None
         watcher.note(f"going on after epoch {progress.epoch}, batch {progress.batch} of {steps}")
-    facts = _facts(store, settings, learner.model)
-    if not resumed or resumed["settings"] != facts["settings"]:
+    if facts != begun:
         run_folder.write_facts(path, facts)
     watcher.begin(facts | {"batch": batches[0], "steps": steps, "epochs": settings.epochs, "done": progress.epoch})
-
-    def commit() -> None:
-        run_folder.save_checkpoint(path, Checkpoint(progress, learner.arrays()))
-
-    words = f"stopped; {path} keeps its last checkpoint; the same command goes on from there"
-    with StopRequest(last_words=lambda: watcher.note(words)) as stop:
-        saved = started = time.monotonic()
-        while progress.epoch < settings.epochs:
-            batches.epoch = progress.epoch
-            while progress.batch < steps:
-                number = progress.epoch * steps + progress.batch
-                rate = learning_rate(settings, number, settings.epochs * steps)
-                batch = batches[progress.batch]
-                loss, accuracy = learner.step(batch, rate, number)
-                if not math.isfinite(loss):
-                    raise _diverged(batches, progress, rate)
-                progress.add(loss, accuracy, int(np.count_nonzero(batch[2])), rate)
-                watcher.step(progress.epoch + 1, progress.batch, progress.means())
-                now = time.monotonic()
-                if stop.check() or now - saved >= CHECKPOINT_SECONDS:
-                    progress.seconds += now - started
-                    saved = started = now
-                    commit()
-                if stop.signum is not None:
-                    raise Stopped(stop.signum)
-            answers = learner.validate(validation)
-            truth = store.labels[validation.indices]
-            now = time.monotonic()
-            progress.seconds += now - started
-            saved = started = now
-            best = progress.finish_epoch(
-                metrics.cross_entropy(answers, truth), float(np.mean(answers.argmax(1) == truth))
-            )
-            if best:
-                learner.keep_best()
-            commit()
-            watcher.epoch(progress.history[-1], best)
-            if stop.signum is not None and progress.epoch < settings.epochs:
-                raise Stopped(stop.signum)
+    _fit(learner, batches, validation, settings, Keeper(path, facts["id"], progress, learner, watcher))
     return Outcome(path, progress.history, progress.best_epoch, already=False)
 
 
+def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
+    """The epochs that are still to be done: steps, validation, and a commit after each."""
+    progress, watcher = keeper.progress, keeper.watcher
+    steps, truth = batches.num_batches, validation.store.labels[validation.indices]
+    words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
+    started = time.monotonic() - progress.seconds
+    with StopRequest(last_words=lambda: watcher.note(words)) as stop:
+        try:
+            while progress.epoch < settings.epochs:
+                batches.epoch = progress.epoch
+                while progress.batch < steps:
+                    number = progress.epoch * steps + progress.batch
+                    rate = learning_rate(settings, number, settings.epochs * steps)
+                    batch = batches[progress.batch]
+                    with _memory(settings):
+                        loss, accuracy = learner.step(batch, rate, number)
+                    if not math.isfinite(loss):
+                        raise _diverged(batches, progress, rate)
+                    progress.add(loss, accuracy, float(batch[2].sum()), rate)
+                    progress.seconds = time.monotonic() - started
+                    watcher.step(progress.epoch + 1, progress.batch, progress.means())
+                    if keeper.due():
+                        keeper.commit()
+                    stop.check()
+                answers = learner.validate(validation, stop.check)
+                now = time.monotonic()
+                progress.seconds, started = now - started, now
+                accuracy = float(np.mean(answers.argmax(1) == truth))
+                best = progress.finish_epoch(metrics.cross_entropy(answers, truth), accuracy)
+                if best:
+                    learner.keep_best()
+                keeper.commit()
+                watcher.epoch(progress.history[-1], best)
+                stop.check()
+        except Stopped:
+            keeper.commit()
+            raise
+
+
+@contextmanager
+def _memory(settings: Settings) -> Iterator[None]:
+    """Turn the backends' errors of exhausted memory, each its own, into one line."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, ValueError) as error:
+        text = str(error)
+        if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()):
+            raise
+        raise MachineError(f"out of memory at --batch-size {settings.batch_size}; try a smaller one") from None
+
+
 def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitError:
-    idents = [batches.store.rows[i].ident for i in batches.shapes(progress.batch)]
-    shown = ", ".join(idents[:4]) + (" ..." if len(idents) > 4 else "")
+    chosen = batches.shapes(progress.batch)
+    damaged = [shape for shape in chosen if not np.isfinite(batches.store.cloud(shape)).all()]
+    idents = [batches.store.rows[shape].ident for shape in damaged or chosen]
+    shown = ("points not finite in " if damaged else "") + ", ".join(idents[:8]) + (" ..." if len(idents) > 8 else "")
     return PointkitError(
-        f"the loss is no longer finite in epoch {progress.epoch + 1}, batch {progress.batch} ({shown}) at the rate {rate:g}; "
-        "the last checkpoint is kept; try a smaller --learning-rate"
+        f"the loss is no longer finite in epoch {progress.epoch + 1}, batch {progress.batch + 1} ({shown}) "
+        f"at the rate {rate:g}; {ADVICE}"
     )
 
 
-def _agree(store: Store, path: pathlib.Path, settings: Settings) -> dict[str, Any] | None:
-    """The facts of a run that stands, after checking that it is of this store and these settings; None for a new one."""
-    if not (path / "run.json").is_file():
-        return None
+def _begun(
+    store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
+) -> tuple[dict[str, Any] | None, Checkpoint | None]:
+    """The facts and the checkpoint of a run that stands, after checking that it is of this store and these settings.
+
+    Where nothing is committed yet there is nothing to go on from: another store and other settings may take its place.
+    """
+    if not (path / run_folder.FACTS).is_file():
+        return None, None
     facts = run_folder.read_facts(path)
+    checkpoint, notes = run_folder.load_checkpoint(path)
+    if checkpoint is None:
+        return None, None
+    _agree(store, path, settings, facts)
+    for line in notes:
+        watcher.note(line)
+    if notes:
+        run_folder.drop_damaged(path)
+    if facts["settings"]["epochs"] != settings.epochs:
+        watcher.note(f"epochs: {facts['settings']['epochs']} before, {settings.epochs} now")
+    return facts, checkpoint
+
+
+def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[str, Any]) -> None:
+    """Raise RunError where a run is of another store, backend or settings; more epochs are fine."""
     if facts["store"]["checksum"] != store.checksum:
-        raise RunError(
-            f"{path}: was trained on another store ({facts['store']['path']}), not on {store.path}; give -o another folder"
-        )
-    for key, new in dataclasses.asdict(settings).items():
-        old = facts["settings"].get(key)
-        if old != new and not (key == "epochs" and new > old) and key != "dataset":
+        old = facts["store"]["path"]
+        raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")
+    new = {**dataclasses.asdict(settings), "backend": keras.backend.backend()}
+    for key, old in {**facts["settings"], "backend": facts["backend"]}.items():
+        if old != new[key] and not (key == "epochs" and new[key] > old) and key != "dataset":
             hint = "can only grow" if key == "epochs" else "cannot change"
-            raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new!r}; give -o another folder")
-    return facts
+            raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
 
 
 def _facts(store: Store, settings: Settings, model: keras.Model) -> dict[str, Any]:
+    fixed = {key: value for key, value in dataclasses.asdict(settings).items() if key not in ("dataset", "epochs")}
+    backend = keras.backend.backend()
     return {
+        "id": stores.digest(json.dumps([fixed, store.checksum, backend]).encode())[:16],
         "task": "classification",
         "classes": list(store.classes),
         "settings": dataclasses.asdict(settings),
@@ -302,6 +423,6 @@ def _facts(store: Store, settings: Settings, model: keras.Model) -> dict[str, An
             "checksum": store.checksum,
             "shapes": {split: len(store.select(split)) for split in SPLITS},
         },
-        "backend": keras.backend.backend(),
+        "backend": backend,
         "versions": {"pointkit": pointkit.__version__, "keras": keras.__version__},
     }

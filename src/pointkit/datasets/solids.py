@@ -1,12 +1,15 @@
 """Triangle meshes of simple solids: what the built-in shapes are put together from.
 
-Nearly everything is a ``loft``: rings of K points, one after another, joined by triangles. A box, a cylinder, a lathed bottle, a
-bent tube and a wing differ only in their rings. Caps are fans about the ring's mean, so a capped ring must be star-shaped about it.
+Nearly everything is a ``loft``: rings of K points, one after another, joined by triangles. A cylinder, a lathed bottle,
+a bent tube and a wing differ only in their rings. Caps are fans about the ring's mean, so a capped ring must be
+star-shaped about it.
+
 All numbers are float64; x looks forward, y to the left, z up.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +31,8 @@ class Solid(NamedTuple):
 def face_areas(vertices: Float64, faces: NDArray[np.integer]) -> Float64:
     """Areas (F,) of the faces."""
     first, second, third = (vertices[faces[:, k]] for k in range(3))
-    cross: Float64 = np.cross(second - first, third - first)
-    return np.linalg.norm(cross, axis=1) / 2
+    areas: Float64 = np.linalg.norm(np.cross(second - first, third - first), axis=1) / 2
+    return areas
 
 
 def join(*solids: Solid) -> Solid:
@@ -69,25 +72,33 @@ def both(solid: Solid, axis: str = "y") -> Solid:
 def loft(rings: ArrayLike, *, caps: bool = True, loop: bool = False) -> Solid:
     """Rings (R, K, 3) joined by triangles; a ring may shrink to a point.
 
-    ``caps`` closes the first and the last ring; ``loop`` joins the last to the first instead. Faces look outward where the
-    result is closed.
+    ``caps`` closes the first and the last ring; ``loop`` joins the last to the first instead. Faces look outward where
+    the result is closed.
     """
     points = np.asarray(rings, np.float64)
-    count, size, _ = points.shape
-    grid = np.arange(count * size).reshape(count, size)
-    lower, upper = (grid, np.roll(grid, -1, 0)) if loop else (grid[:-1], grid[1:])
-    faces = [_band(lower, np.roll(lower, -1, 1), upper, np.roll(upper, -1, 1))]
+    capped = caps and not loop
     vertices = points.reshape(-1, 3)
-    if caps and not loop:
-        for row, middle, step in ((0, count * size, 1), (-1, count * size + 1, -1)):
-            ring = grid[row][::step]
-            faces.append(np.stack([np.roll(ring, -1), ring, np.full(size, middle)], -1))
-        vertices = np.concatenate([vertices, points[0].mean(0)[None], points[-1].mean(0)[None]])
-    solid = _tidy(vertices, np.concatenate(faces))
+    if capped:
+        vertices = np.concatenate([vertices, points[[0, -1]].mean(1)])
+    solid = _tidy(vertices, _lofted(len(points), points.shape[1], capped, loop))
     centred = solid.vertices - solid.vertices.mean(0)
     first, second, third = (centred[solid.faces[:, k]] for k in range(3))
     inside_out = np.einsum("fd,fd->", first, np.cross(second, third)) < 0  # six times the volume
     return Solid(solid.vertices, solid.faces[:, ::-1]) if inside_out else solid
+
+
+@functools.cache
+def _lofted(count: int, size: int, capped: bool, loop: bool) -> NDArray[np.int64]:
+    """The faces of ``loft`` for ``count`` rings of ``size`` points, behind which lie the middles of the two caps."""
+    grid = np.arange(count * size).reshape(count, size)
+    lower, upper = (grid, np.roll(grid, -1, 0)) if loop else (grid[:-1], grid[1:])
+    faces = [_band(lower, np.roll(lower, -1, 1), upper, np.roll(upper, -1, 1))]
+    if capped:
+        for middle, ends in ((count * size, grid[0]), (count * size + 1, grid[-1, ::-1])):
+            faces.append(np.stack([np.roll(ends, -1), ends, np.full(size, middle)], -1))
+    result = np.concatenate(faces)
+    result.flags.writeable = False  # many solids share it
+    return result
 
 
 def sheet(rows: ArrayLike) -> Solid:
@@ -106,10 +117,12 @@ def _band(
 
 
 def _tidy(vertices: Float64, faces: NDArray[np.int64]) -> Solid:
-    """Without the faces of zero area that a ring shrunk to a point leaves, and without the vertices that nothing then uses."""
+    """Without the faces of zero area that a ring shrunk to a point leaves, and without vertices that no face uses."""
     extent = np.ptp(vertices, axis=0).max()
-    faces = faces[face_areas(vertices, faces) > 1e-9 * extent**2]
-    used, inverse = np.unique(faces, return_inverse=True)
+    kept = face_areas(vertices, faces) > 1e-9 * extent**2
+    if kept.all():
+        return Solid(vertices, faces)
+    used, inverse = np.unique(faces[kept], return_inverse=True)
     return Solid(vertices[used], inverse.reshape(-1, 3))
 
 
@@ -119,7 +132,7 @@ def circle(radius: float = 1.0, count: int = ROUND) -> Float64:
 
 
 def superellipse(a: float, b: float, power: float = 2.0, count: int = ROUND) -> Float64:
-    """Outline (count, 2) of half-axes a and b: an ellipse at power 2, a rounded rectangle at 4 to 10, a diamond at 1."""
+    """Outline (count, 2) of half-axes a and b: a diamond at power 1, an ellipse at 2, nearly a rectangle at 8."""
     angle = 2 * np.pi * np.arange(count) / count
     waves = np.round(np.stack([np.cos(angle), np.sin(angle)], 1), 12)  # cos 90 degrees is 0: its root must be too
     # Powers of the sine and cosine crowd the points at the corners, where the outline bends.
@@ -157,7 +170,7 @@ def box(centre: ArrayLike, size: ArrayLike) -> Solid:
 def lathe(
     profile: ArrayLike, centre: ArrayLike = (0, 0, 0), *, outline: Float64 | None = None, caps: bool = True
 ) -> Solid:
-    """A surface of revolution about z: profile (R, 2) of radius and height. ``outline`` (K, 2) replaces the unit circle."""
+    """A surface of revolution about z: profile (R, 2) of radius and height; ``outline`` (K, 2) instead of a circle."""
     pairs = np.asarray(profile, np.float64)
     flat = circle() if outline is None else outline
     rings = np.empty((len(pairs), len(flat), 3))
@@ -176,8 +189,8 @@ def ball(centre: ArrayLike, radii: ArrayLike, rows: int = 8) -> Solid:
 def tube(path: ArrayLike, radius: ArrayLike, sides: int = 8, *, loop: bool = False, flat: float = 1.0) -> Solid:
     """A bent tube along a path (R, 3), of one radius or one a point (R,).
 
-    ``loop`` joins its ends. ``flat`` scales the cross-section across the plane in which the path first bends (or, for a straight one,
-    across z), so that 0.5 gives a strap.
+    ``loop`` joins its ends. ``flat`` scales the cross-section across the plane in which the path first bends (for a
+    straight one, across z), so that 0.5 gives a strap.
     """
     points = np.asarray(path, np.float64)
     steps = np.diff(points, axis=0, append=points[:1]) if loop else np.diff(points, axis=0)
@@ -192,17 +205,18 @@ def tube(path: ArrayLike, radius: ArrayLike, sides: int = 8, *, loop: bool = Fal
     side = bends[bent[0]] if len(bent) else np.cross(tangents[0], (0, 0, 1) if abs(tangents[0, 2]) < 0.9 else (1, 0, 0))
     radii = np.broadcast_to(np.asarray(radius, np.float64), len(points))
     ring = circle(1.0, sides)
-    rings = np.empty((len(points), sides, 3))
+    across = np.empty_like(points)
     for k, tangent in enumerate(tangents):
         side = side - tangent * (side @ tangent)  # carried along with as little twist as the bend allows
-        side = side / np.linalg.norm(side)
-        rings[k] = points[k] + radii[k] * (flat * ring[:, :1] * side + ring[:, 1:] * np.cross(tangent, side))
-    return loft(rings, loop=loop)
+        across[k] = side = side / np.linalg.norm(side)
+    along_bend = np.cross(tangents, across)
+    rounds = flat * ring[:, :1] * across[:, None] + ring[:, 1:] * along_bend[:, None]
+    return loft(points[:, None] + radii[:, None, None] * rounds, loop=loop)
 
 
 def rod(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None, sides: int = 8) -> Solid:
     """A straight round bar, or a cone."""
-    return tube([start, end], [radius, radius if end_radius is None else end_radius], sides)
+    return tube(np.array([start, end], np.float64), [radius, radius if end_radius is None else end_radius], sides)
 
 
 def ring(centre: ArrayLike, radius: float, thickness: float, axis: str = "z", count: int = 24, sides: int = 8) -> Solid:

@@ -1,28 +1,31 @@
 """The built-in set: meshes of everyday things, made by our own code from a seed, every face with a named part.
 
-It shows that the machinery works, on a machine without a network: classes differ as everyday things do, shapes of a class differ in
-style, part counts and proportions, and the test split holds styles that training and validation have never seen. It says nothing
-about how well a model does on scans or on models that people drew.
+It shows that the machinery works, on a machine without a network: classes differ as everyday things do, shapes of a
+class differ in style, part counts and proportions, and the test split holds styles that training and validation have
+never seen. It says nothing about how well a model does on scans or on models that people drew.
 
-Front at +x, left at +y, z up; each shape turned about z by up to 10 degrees and scaled by 0.5 to 2, as if from files of different units.
+Front at +x, left at +y, z up; each shape turned about z by up to 10 degrees and scaled by 0.5 to 2, as if from files of
+different units.
 """
 
 from __future__ import annotations
 
-import difflib
+import functools
 import json
 import os
 import pathlib
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pointkit import formats
 from pointkit.cloud import Mesh
+from pointkit.config import suggest
 from pointkit.datasets import synthetic_furniture as furniture
 from pointkit.datasets import synthetic_household as household
 from pointkit.datasets import synthetic_vehicles as vehicles
@@ -130,7 +133,7 @@ CLASSES: dict[str, ObjectClass] = {
 
 
 class Planned(NamedTuple):
-    """One shape of the set before it is made. ``number`` counts from 1 within the class; ``seed`` is what ``make`` takes."""
+    """A shape before it is made: ``number`` counts from 1 within the class; ``seed`` is what ``make`` takes."""
 
     class_name: str
     split: str
@@ -167,17 +170,15 @@ def make(class_name: str, style: str, seed: int | tuple[int, ...] | np.random.Ge
 
 def _class(name: str) -> ObjectClass:
     if name not in CLASSES:
-        close = difflib.get_close_matches(name, CLASSES, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise PointkitError(f"class must be one of {', '.join(CLASSES)}, got {name!r}{hint}")
+        raise PointkitError(f"class must be one of {', '.join(CLASSES)}, got {name!r}{suggest(name, CLASSES)}")
     return CLASSES[name]
 
 
 def plan(seed: int = 0, shapes_per_class: int = 60, classes: Iterable[str] | None = None) -> list[Planned]:
     """Every shape of the set, class by class in name order, 70/10/20 to train, val and test, styles in turn.
 
-    A class's shapes depend on its name, ``seed`` and their number alone: another class more or less changes none. Raises
-    PointkitError for an unknown class, a negative seed, or fewer than 10 shapes a class.
+    A shape depends on ``seed``, its class's name, its number and its style alone: another class more or less changes
+    none. Raises PointkitError for an unknown class, a negative seed, or fewer than 10 shapes a class.
     """
     if shapes_per_class < 10:
         raise PointkitError(
@@ -202,7 +203,7 @@ def plan(seed: int = 0, shapes_per_class: int = 60, classes: Iterable[str] | Non
 def write(
     folder: str | os.PathLike[str], seed: int = 0, shapes_per_class: int = 60, classes: Iterable[str] | None = None
 ) -> list[Planned]:
-    """Make the set of ``plan`` and write it as ``<class>/<split>/<class>_NNNN.ply``, with ``parts.json`` and ``README.txt``.
+    """Make the set of ``plan`` as ``<class>/<split>/<class>_NNNN.ply``, with ``parts.json`` and ``README.txt``.
 
     The folder must not exist yet, or be empty; it appears whole or not at all. The same arguments give the same bytes.
     """
@@ -219,13 +220,14 @@ def write(
     for name in names:
         for split in SHARES:
             (staging / name / split).mkdir(parents=True)
-    for shape in planned:
-        mesh = make(shape.class_name, shape.style, shape.seed)
-        (staging / shape.path).write_bytes(_ply(mesh, CLASSES[shape.class_name].parts, shape.style))
+    with ThreadPoolExecutor(8) as pool:  # most of the time goes by waiting for the disk
+        for _ in pool.map(functools.partial(_save, staging), planned):
+            pass
     parts = {name: CLASSES[name].parts for name in names}
     (staging / "parts.json").write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
     (staging / "README.txt").write_text(
-        f"{CITATION}\nSeed {seed}, {shapes_per_class} shapes a class. The face property 'part' counts the names in parts.json from 0.\n",
+        f"{CITATION}\nSeed {seed}, {shapes_per_class} shapes a class. "
+        "The face property 'part' is the place of a name in parts.json, from 0.\n",
         encoding="utf-8",
     )
     if path.exists():
@@ -234,21 +236,11 @@ def write(
     return planned
 
 
-def _ply(mesh: Mesh, parts: tuple[str, ...], style: str) -> bytes:
-    """A binary PLY file whose header names the style and the parts."""
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"comment {CITATION}",
-        f"comment style {style}",
-        *(f"comment part {number} {name}" for number, name in enumerate(parts)),
-        f"element vertex {len(mesh.vertices)}",
-        *(f"property float {axis}" for axis in "xyz"),
-        f"element face {len(mesh.faces)}",
-        "property list uchar int vertex_indices",
-        "property uchar part",
-        "end_header\n",
-    ]
-    faces: NDArray[np.void] = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3), ("part", "u1")])
-    faces["count"], faces["corners"], faces["part"] = 3, mesh.faces, mesh.face_fields["part"]
-    return "\n".join(header).encode("ascii") + mesh.vertices.astype("<f4").tobytes() + faces.tobytes()
+def _save(folder: pathlib.Path, shape: Planned) -> None:
+    """Write a shape; its header names the origin, the style and the parts, for whoever opens the file alone."""
+    path = folder / shape.path
+    formats.write(path, make(shape.class_name, shape.style, shape.seed))
+    parts = CLASSES[shape.class_name].parts
+    lines = [CITATION, f"style {shape.style}", *(f"part {number} {name}" for number, name in enumerate(parts))]
+    before, mark, after = path.read_bytes().partition(b"element vertex ")
+    path.write_bytes(before + "".join(f"comment {line}\n" for line in lines).encode("ascii") + mark + after)

@@ -3,9 +3,11 @@
 Each function takes a style and a generator and yields (part name, solid), the front at +x, z up, in metres, on z = 0.
 """
 
+# ruff: noqa: RUF005 (an array plus a list is a sum here, not a concatenation)
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,12 +69,8 @@ def bookshelf(style: str, rng: np.random.Generator) -> Parts:
         for x in (-depth / 2 + 0.015, depth / 2 - 0.015):
             yield "side", both(rod([x, half - 0.015, 0], [x, half - 0.015, height], 0.018))
         for z in floors[:-1]:
-            yield (
-                "side",
-                both(
-                    rod([-depth / 2 + 0.015, half - 0.015, z + 0.1], [depth / 2 - 0.015, half - 0.015, z + 0.1], 0.012)
-                ),
-            )
+            deep = depth / 2 - 0.015
+            yield "side", both(rod([-deep, half - 0.015, z + 0.1], [deep, half - 0.015, z + 0.1], 0.012))
     elif style != "stepped":
         for y in walls:
             yield "side", box([0, y, height / 2], [depth, board, height])
@@ -97,13 +95,8 @@ def bookshelf(style: str, rng: np.random.Generator) -> Parts:
                     yield "book", book
         if style in ("closed", "tower", "cupboard", "low"):
             top = floors[tops[column]]
-            yield (
-                "back",
-                box(
-                    [-depth / 2 - 0.004, (left + right) / 2, (foot + top) / 2],
-                    [0.008, right - left + board, top - foot + board],
-                ),
-            )
+            middle = [-depth / 2 - 0.004, (left + right) / 2, (foot + top) / 2]
+            yield "back", box(middle, [0.008, right - left + board, top - foot + board])
     if cupboard:
         top = floors[1]
         for sign in (-1, 1):
@@ -114,9 +107,7 @@ def bookshelf(style: str, rng: np.random.Generator) -> Parts:
         yield "side", box([0, 0, height + 0.02], [depth + 0.05, width + 0.06, 0.04])
 
 
-def _legs(
-    rng: np.random.Generator, x: float, y: float, top: float, thick: float, splay: float, kind: int, taper: float = 1.0
-) -> Solid:
+def _legs(x: float, y: float, top: float, thick: float, splay: float, kind: int, taper: float = 1.0) -> Solid:
     """Four legs from (+-x, +-y, top) to z = 0, ``splay`` further out there: square (0), round (1) or turned (2)."""
     solids = []
     for sx in (-1, 1):
@@ -149,7 +140,7 @@ def _star(rng: np.random.Generator, arms: int, reach: float, height: float, whee
 def _chair_back(
     rng: np.random.Generator, kind: int, half: float, low: float, high: float, lean: float, x: float
 ) -> Solid:
-    """A back in the plane x, upright, then leant back about its foot: 0 slats, 1 rungs, 2 one panel, 3 frame and panel."""
+    """A back in the plane x, leant back about its foot: 0 slats, 1 rungs, 2 one panel, 3 frame and panel."""
     u = rng.uniform
     thick = u(0.015, 0.022)
     solids = []
@@ -179,7 +170,7 @@ def _chair_back(
     return turn(join(*solids), "y", -lean, [x, 0, low])
 
 
-def _arms(x0: float, x1: float, y: float, seat: float, top: float, lean: float) -> Solid:
+def _arms(x0: float, x1: float, y: float, seat: float, top: float) -> Solid:
     """Two arm rests at the height ``top`` from the back (x0) to their posts (x1) on the seat."""
     rest = box([(x0 + x1) / 2, y, top], [x1 - x0 + 0.06, 0.05, 0.03])
     post = rod([x1 - 0.03, y, seat], [x1, y, top], 0.018)
@@ -207,7 +198,7 @@ def chair(style: str, rng: np.random.Generator) -> Parts:
             (height + seat - 0.2) / 2,
         ]
         yield "arm", both(prism(rest, -deep, deep + 0.02, "x"))
-        yield "leg", _legs(rng, deep - 0.04, half, seat - 0.18, 0.025, u(0, 0.04), int(rng.integers(0, 2)), u(0.6, 1))
+        yield "leg", _legs(deep - 0.04, half, seat - 0.18, 0.025, u(0, 0.04), int(rng.integers(0, 2)), u(0.6, 1))
         return
     yield "seat", prism(plate, seat - 2 * thick, seat)
     if rng.random() < 0.3 and style != "windsor":
@@ -215,7 +206,7 @@ def chair(style: str, rng: np.random.Generator) -> Parts:
     x0 = -deep + 0.03
     if style in ("four-legged", "bar"):
         kind, splay = int(rng.integers(0, 3)), u(0, 0.06)
-        yield "leg", _legs(rng, deep - 0.04, half - 0.04, seat - 2 * thick, u(0.016, 0.024), splay, kind, u(0.7, 1))
+        yield "leg", _legs(deep - 0.04, half - 0.04, seat - 2 * thick, u(0.016, 0.024), splay, kind, u(0.7, 1))
         if style == "bar" or rng.random() < 0.5:  # stretchers
             z = u(0.15, 0.3) * seat / 0.45
             out = splay * (1 - z / seat)
@@ -224,7 +215,7 @@ def chair(style: str, rng: np.random.Generator) -> Parts:
             yield "leg", both(rod([x, -y, z + 0.05], [x, y, z + 0.05], 0.011), "x")
         yield "back", _chair_back(rng, int(rng.integers(0, 4)), half - 0.01, seat - thick, top, lean, x0)
         if style == "four-legged" and rng.random() < 0.25:
-            yield "arm", _arms(x0, u(0.08, 0.14), half - 0.01, seat - thick, seat + u(0.18, 0.25), lean)
+            yield "arm", _arms(x0, u(0.08, 0.14), half - 0.01, seat - thick, seat + u(0.18, 0.25))
     elif style == "swivel":
         arms = int(rng.integers(4, 7))
         yield "leg", rod([0, 0, 0.08], [0, 0, seat - thick], u(0.022, 0.035))
@@ -240,53 +231,29 @@ def chair(style: str, rng: np.random.Generator) -> Parts:
         yield "back", tube([*spine, [x0 - 0.08 - np.tan(np.radians(lean)) * 0.2, 0, seat + 0.25]], 0.022)
         if rng.random() < 0.6:
             height, y = seat + u(0.17, 0.23), half + 0.03
-            rest = box([0, y, height], [0.24, 0.06, 0.03])
-            yield (
-                "arm",
-                both(
-                    join(
-                        rest,
-                        tube(
-                            [[0, half - 0.1, seat - 2 * thick - 0.01], [0, y, seat - 2 * thick - 0.01], [0, y, height]],
-                            0.016,
-                        ),
-                    )
-                ),
-            )
+            under = seat - 2 * thick - 0.01
+            carrier = tube([[0, half - 0.1, under], [0, y, under], [0, y, height]], 0.016)
+            yield "arm", both(join(box([0, y, height], [0.24, 0.06, 0.03]), carrier))
     elif style == "rocking":
         splay = u(0.0, 0.03)
-        yield (
-            "leg",
-            move(
-                _legs(rng, deep - 0.05, half - 0.03, seat - 2 * thick - 0.06, u(0.016, 0.022), splay, 1), [0, 0, 0.06]
-            ),
-        )
+        legs = _legs(deep - 0.05, half - 0.03, seat - 2 * thick - 0.06, u(0.016, 0.022), splay, 1)
+        yield "leg", move(legs, [0, 0, 0.06])
         reach = u(0.42, 0.5)
-        x = np.linspace(-reach, reach, 11)
-        path = np.stack([x - 0.03, np.full_like(x, half - 0.03 + splay), 0.04 + 0.5 * np.maximum(0, x * x - 0.03)], 1)
+        along = np.linspace(-reach, reach, 11)
+        rise_at = 0.04 + 0.5 * np.maximum(0, along**2 - 0.03)
+        path = np.stack([along - 0.03, np.full(11, half - 0.03 + splay), rise_at], 1)
         yield "leg", both(tube(path, 0.022, flat=0.7))
         yield "back", _chair_back(rng, int(rng.integers(0, 2)), half - 0.01, seat - thick, top, lean + 8, x0)
         if rng.random() < 0.8:
-            yield "arm", _arms(x0 - 0.06, u(0.1, 0.16), half + 0.0, seat - thick, seat + u(0.18, 0.23), lean)
+            yield "arm", _arms(x0 - 0.06, u(0.1, 0.16), half, seat - thick, seat + u(0.18, 0.23))
     elif style == "pedestal":
         foot = u(0.2, 0.26)
-        yield (
-            "leg",
-            lathe(
-                [
-                    (foot, 0),
-                    (foot, 0.015),
-                    (foot * 0.4, 0.04),
-                    (0.03, 0.12),
-                    (0.03, seat * 0.7),
-                    (0.09, seat - 2 * thick),
-                ]
-            ),
-        )
+        foot_profile = [(foot, 0), (foot, 0.015), (foot * 0.4, 0.04), (0.03, 0.12)]
+        yield "leg", lathe([*foot_profile, (0.03, seat * 0.7), (0.09, seat - 2 * thick)])
         rim = superellipse(half, (top - seat + 0.02) / 2, u(2.2, 4), 24) + [0, (top + seat - 0.02) / 2]
-        yield "back", turn(prism(rim, x0 - 0.03, x0, "x", shrink=1.0), "y", -lean - 4, [x0, 0, seat])
+        yield "back", turn(prism(rim, x0 - 0.03, x0, "x"), "y", -lean - 4, [x0, 0, seat])
         if rng.random() < 0.4:
-            yield "arm", _arms(x0, u(0.04, 0.1), half - 0.02, seat - thick, seat + u(0.16, 0.22), lean)
+            yield "arm", _arms(x0, u(0.04, 0.1), half - 0.02, seat - thick, seat + u(0.16, 0.22))
     elif style == "cantilever":
         x1, y = deep - 0.02, half - 0.01
         low = [
@@ -309,9 +276,9 @@ def chair(style: str, rng: np.random.Generator) -> Parts:
         panel = superellipse(half, (z1 - z0) / 2, 9, 16) + [0, (z0 + z1) / 2]
         yield "back", turn(prism(panel, x0 - 0.012, x0 + 0.012, "x"), "y", -lean, [x0, 0, seat])
         if rng.random() < 0.4:
-            yield "arm", _arms(x0 - 0.03, x1 - 0.06, half + 0.01, seat - thick, seat + u(0.18, 0.24), lean)
+            yield "arm", _arms(x0 - 0.03, x1 - 0.06, half + 0.01, seat - thick, seat + u(0.18, 0.24))
     else:  # windsor: splayed turned legs, spindles under a bow
-        yield "leg", _legs(rng, deep - 0.09, half - 0.08, seat - thick, u(0.016, 0.021), u(0.05, 0.09), 2)
+        yield "leg", _legs(deep - 0.09, half - 0.08, seat - thick, u(0.016, 0.021), u(0.05, 0.09), 2)
         bow = superellipse(half - 0.02, top - seat, u(2.2, 3.2), 32)[:17]
         path = np.stack([np.full(17, x0), bow[:, 0], seat - thick + bow[:, 1]], 1)
         solids = [tube(path, 0.014)]
@@ -320,7 +287,7 @@ def chair(style: str, rng: np.random.Generator) -> Parts:
             solids.append(rod([x0, y, seat - thick], [x0, y, seat - thick + high], 0.008, sides=6))
         yield "back", turn(join(*solids), "y", -lean, [x0, 0, seat])
         if rng.random() < 0.4:
-            yield "arm", _arms(x0, u(0.05, 0.1), half - 0.02, seat - thick, seat + u(0.18, 0.24), lean)
+            yield "arm", _arms(x0, u(0.05, 0.1), half - 0.02, seat - thick, seat + u(0.18, 0.24))
 
 
 def _shade(kind: int, radius: float, height: float, floor: float) -> Solid:
@@ -355,18 +322,14 @@ def lamp(style: str, rng: np.random.Generator) -> Parts:
         elif style == "gooseneck":
             height, reach = u(0.4, 0.52), u(0.18, 0.28)
             end = np.array([reach, 0, height * u(0.6, 0.75)])
-            yield (
-                "pole",
-                tube(bezier([[0, 0, 0.02], [0, 0, height * 1.45], [reach, 0, height * 1.3], end], 14), u(0.008, 0.013)),
-            )
+            bend = np.array([[0, 0, 0.02], [0, 0, height * 1.45], [reach, 0, height * 1.3], end])
+            yield "pole", tube(bezier(bend, 16), u(0.008, 0.013))
             size, tilt = u(0.07, 0.1), u(-5, 20)
         else:
             height, reach = u(1.4, 1.8), u(0.7, 1.0)
             end = np.array([reach, 0, height * u(0.7, 0.8)])
-            yield (
-                "pole",
-                tube(bezier([[0, 0, 0.03], [0, 0, height * 1.4], [reach, 0, height * 1.3], end], 16), u(0.012, 0.018)),
-            )
+            bend = np.array([[0, 0, 0.02], [0, 0, height * 1.4], [reach, 0, height * 1.3], end])
+            yield "pole", tube(bezier(bend, 16), u(0.012, 0.018))
             size, tilt = u(0.17, 0.24), 0.0
         hood = [(size, -size * u(0.9, 1.2)), (size * 0.85, -size * 0.5), (size * 0.45, -size * 0.12), (0, 0)]
         head = lathe(hood, outline=circle(1, 20), caps=False)
@@ -441,7 +404,7 @@ def table(style: str, rng: np.random.Generator) -> Parts:
     if style in ("dining", "coffee"):
         kind = int(rng.integers(0, 3))
         leg = u(0.022, 0.04)
-        yield "leg", _legs(rng, x, y, low, leg, u(0, 0.06), kind, u(0.6, 1.0))
+        yield "leg", _legs(x, y, low, leg, u(0, 0.06), kind, u(0.6, 1.0))
         if rng.random() < 0.6:
             apron = u(0.05, 0.09)
             yield "leg", both(box([0, y, low - apron / 2], [2 * x, 0.02, apron]))
@@ -470,7 +433,7 @@ def table(style: str, rng: np.random.Generator) -> Parts:
             yield "leg", box([-0.01, centre, foot / 2], [2 * deep - 0.12, cabinet - 0.06, foot])
             drawers = int(rng.integers(2, 5))
             edges = np.linspace(foot + 0.02, low - 0.02, drawers + 1)
-            for bottom, top in zip(edges[:-1], edges[1:], strict=True):
+            for bottom, top in pairwise(edges):
                 z = (bottom + top) / 2
                 yield "drawer", box([deep - 0.04, centre, z], [0.025, cabinet - 0.03, top - bottom - 0.02])
                 yield "drawer", box([deep - 0.02, centre, z], [0.03, 0.1, 0.015])
@@ -502,8 +465,8 @@ def table(style: str, rng: np.random.Generator) -> Parts:
         spread, start = deep * u(0.7, 0.85), u(0, 120)
         bar = u(0.02, 0.032)
         for k in range(3):
-            leg = rod([spread * u(1.0, 1.05), 0, 0], [spread * 0.75, 0, low], bar * 0.7, bar)
-            yield "leg", turn(leg, "z", start + 120 * k)
+            splayed = rod([spread * u(1.0, 1.05), 0, 0], [spread * 0.75, 0, low], bar * 0.7, bar)
+            yield "leg", turn(splayed, "z", start + 120 * k)
         if rng.random() < 0.35:
             level = height * u(0.25, 0.4)
             yield "shelf", prism(circle(spread * 0.98, 20), level, level + 0.02)

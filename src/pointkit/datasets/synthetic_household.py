@@ -3,6 +3,7 @@
 Each function takes a style and a generator and yields (part name, solid), the front at +x, z up, in units of its own.
 """
 
+# ruff: noqa: RUF005 (an array plus a list is a sum here, not a concatenation)
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -160,7 +161,7 @@ def mug(style: str, rng: np.random.Generator) -> Parts:
 
 
 def _waisted(lower: float, waist: float, upper: float, height: float, count: int = 40) -> Float64:
-    """A guitar's outline (count, 2), y and z: half widths of the lower bout, the waist and the upper bout, z from 0 to ``height``."""
+    """A guitar's outline (count, 2), y and z from 0 up: half widths of the lower bout, waist and upper bout."""
     t = np.linspace(0, 1, count // 2 + 1)
     knots = [0, 0.04, 0.13, 0.27, 0.42, 0.55, 0.62, 0.72, 0.84, 0.93, 0.98, 1.0]
     middle = (lower + waist) / 2
@@ -292,8 +293,8 @@ def guitar(style: str, rng: np.random.Generator) -> Parts:
         (-half * u(0.7, 1.1), tall),
         (-half, 0.25 * tall),
     ]
-    plate = join(prism(head, -0.02, 0.0, "x"), _pegs(count, 0.25 * tall, 0.85 * tall, half * 0.95, one_side, -0.01))
-    yield "head", turn(move(plate, [front + 0.01, 0, nut]), "y", -u(4, 14), [front + 0.01, 0, nut])
+    headstock = join(prism(head, -0.02, 0.0, "x"), _pegs(count, 0.25 * tall, 0.85 * tall, half * 0.95, one_side, -0.01))
+    yield "head", turn(move(headstock, [front + 0.01, 0, nut]), "y", -u(4, 14), [front + 0.01, 0, nut])
     strings = np.linspace(-0.75, 0.75, count) * wide
     yield (
         "bridge",
@@ -373,12 +374,12 @@ def spectacles(style: str, rng: np.random.Generator) -> Parts:
             both(rod([-0.04, 0.75 * inner, -0.08 * tall], [-0.005, inner + 0.005, -0.02 * tall], 0.006, sides=5)),
         )
     outer = edge[np.argmax(edge[:, 0] + 0.5 * edge[:, 1] * (style in ("cat-eye", "wayfarer", "aviator", "rectangle")))]
-    angle = np.radians(wrap)
-    hinge = np.array([-outer[0] * np.sin(angle), outer[0] * np.cos(angle), outer[1]])
+    yaw = np.radians(wrap)
+    hinge = np.array([-outer[0] * np.sin(yaw), outer[0] * np.cos(yaw), outer[1]])
     corner = hinge + [-0.03, 0.04, 0.0]
-    long, drop = u(1.0, 1.25), u(0.14, 0.25)
+    long, hook = u(1.0, 1.25), u(0.14, 0.25)
     ear = corner + [-long * 0.75, u(-0.05, 0.04), 0.02]
-    tip = ear + [-long * 0.25, -0.03, -drop]
+    tip = ear + [-long * 0.25, -0.03, -hook]
     temple = np.concatenate([[hinge + [0, -0.01, 0], corner], bezier([ear + [0.1, 0, 0], ear + [-0.05, 0, 0], tip], 5)])
     bar = thick * (1.0 if style in ("round", "aviator", "hexagon") else u(1.0, 1.5))
     yield "temple", both(tube(temple, np.r_[bar, np.full(len(temple) - 1, max(bar, 0.014))], 6))

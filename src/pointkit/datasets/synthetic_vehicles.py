@@ -3,6 +3,7 @@
 Each function takes a style and a generator and yields (part name, solid), x forward, z up, in units of its own.
 """
 
+# ruff: noqa: RUF005 (an array plus a list is a sum here, not a concatenation)
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ Parts = Iterator[tuple[str, Solid]]
 
 
 def _fin(root: ArrayLike, root_chord: float, tip: ArrayLike, tip_chord: float, thickness: float, across: str) -> Solid:
-    """A wing panel between two leading edges, chords along -x, its section ``thickness`` chords thick along ``across``."""
+    """A wing panel between two leading edges, chords along -x, ``thickness`` chords thick along ``across``."""
     section = np.array([[0, 0], [0.15, 0.4], [0.4, 0.5], [1, 0.05], [1, -0.05], [0.4, -0.5], [0.15, -0.4]])
     rings = np.zeros((2, len(section), 3))
     for k, (edge, chord) in enumerate(((root, root_chord), (tip, tip_chord))):
@@ -241,12 +242,12 @@ def bicycle(style: str, rng: np.random.Generator) -> Parts:
     yield "handlebar", both(rod(before + 0.4 * (last - before), last, 0.02))
 
     wide_saddle = 0.07 if style in ("road", "mountain", "bmx") else u(0.085, 0.11)
-    outline = np.array([[0.15, 0.015], [0.15, -0.015], [0.02, -0.03], [-0.08, -wide_saddle], [-0.13, -wide_saddle]])
+    outline = np.array([[0.15, -0.015], [0.02, -0.03], [-0.08, -wide_saddle], [-0.13, -wide_saddle]])
     outline = np.concatenate([outline, outline[::-1] * [1, -1]])
     yield "saddle", move(prism(outline, -0.02, 0.03), saddle)
-    angle = u(0, 2 * np.pi)
-    for side, turn in ((1, angle), (-1, angle + np.pi)):
-        end = crank + np.array([0.17 * np.cos(turn), 0.07 * side, 0.17 * np.sin(turn)])
+    first = u(0, 2 * np.pi)
+    for side, turned in ((1, first), (-1, first + np.pi)):
+        end = crank + np.array([0.17 * np.cos(turned), 0.07 * side, 0.17 * np.sin(turned)])
         yield "pedal", rod(crank + [0, 0.07 * side, 0], end, 0.012)
         yield "pedal", box(end + [0, 0.05 * side, 0], [0.09, 0.09, 0.025])
     yield "pedal", rod(crank + [0, -0.07, 0], crank + [0, 0.07, 0], 0.02)
@@ -254,7 +255,7 @@ def bicycle(style: str, rng: np.random.Generator) -> Parts:
 
 
 def _slab(profile: ArrayLike, half: float, shoulder: float = 0.9) -> Solid:
-    """A side view (K, 2) of x and z, as wide as ``half`` on both sides, its edges drawn in to ``shoulder`` of the outline."""
+    """A side view (K, 2) of x and z, ``half`` wide on both sides, where it shrinks to ``shoulder`` of the outline."""
     flat = np.asarray(profile, np.float64)
     middle = flat.mean(0)
     inner = middle + (flat - middle) * shoulder
@@ -303,9 +304,12 @@ def car(style: str, rng: np.random.Generator) -> Parts:
     inset = half * u(0.76, 0.86) if style != "van" else half * u(0.88, 0.94)
     feet, heads, tails, ends = (front - share * length for share in (foot, head, tail, end))
     rings = np.empty((3, 4, 3))
-    for k, (a, b, y, z) in enumerate((
-        (feet, ends, 0.94 * half, belt - 0.03), (heads, tails, inset, roof - 0.06), (heads - 0.12, tails + 0.12, 0.9 * inset, roof)
-    )):  # fmt: skip
+    levels = (
+        (feet, ends, 0.94 * half, belt - 0.03),
+        (heads, tails, inset, roof - 0.06),
+        (heads - 0.12, tails + 0.12, 0.9 * inset, roof),
+    )
+    for k, (a, b, y, z) in enumerate(levels):
         rings[k] = [[a, y, z], [b, y, z], [b, -y, z], [a, -y, z]]
     yield "cabin", loft(rings)
     if style == "pickup":

@@ -1,14 +1,15 @@
 """Reading and writing files of shapes: one format a file, chosen by the suffix.
 
-A reader believes no count before it is compared with the file's size, and hands on arrays that are checked: finite, indices
-in range, at least one point, exactly as many rows as promised. A new format is one file here and one line in ``READERS``.
+A reader believes no count before it is compared with the file's size, and hands on arrays that are checked: finite,
+indices in range, at least one point, exactly as many rows as promised. A new format is one file here and one line in
+``READERS`` and in ``WRITERS``; these bring the round-trip tests.
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pointkit.cloud import Shape
 from pointkit.errors import FormatError
@@ -49,8 +50,8 @@ __all__ = ["READERS", "SUFFIXES", "WRITERS", "read", "write"]
 def read(path: Path) -> Shape:
     """The mesh or cloud of points in a file, whose suffix (in any case) names the format.
 
-    Raises FormatError, one line that begins with the path, where the file is not what its suffix says or holds no shape;
-    OSError where it is missing or may not be read.
+    Raises FormatError, one line that begins with the path, where the file is not what its suffix says or holds no
+    shape; OSError where it is missing or may not be read.
     """
     reader = READERS[_suffix(path, READERS, "read")]
     try:
@@ -75,7 +76,7 @@ def write(path: Path, shape: Shape) -> None:
         raise FormatError(f"{shown(path)}: {error}") from error
 
 
-def _suffix(path: Path, formats: dict[str, Callable[..., object]], verb: str) -> str:
+def _suffix(path: Path, formats: Mapping[str, Callable[..., object]], verb: str) -> str:
     suffix = pathlib.Path(os.fsdecode(path)).suffix.lower()
     if suffix not in formats:
         raise FormatError(f"{shown(path)}: cannot {verb} the suffix {suffix!r}, only {' '.join(formats)}")

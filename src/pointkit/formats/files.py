@@ -22,7 +22,7 @@ def shown(path: Path) -> str:
 
 
 def size(path: Path) -> int:
-    """Bytes in a regular file. Raises FormatError for anything else (a folder, a pipe, a device), OSError where none is."""
+    """Bytes in a regular file; FormatError for a folder, a pipe or a device, OSError where there is nothing."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise FormatError(f"{shown(path)}: must be a regular file, got a {_kind(status.st_mode)}")

@@ -21,7 +21,7 @@ def read(path: files.Path) -> PointCloud:
 
 
 def write(path: files.Path, shape: Shape) -> None:
-    """Write a cloud as one array of the type that holds its coordinates, fields and labels; the fields' names are lost."""
+    """Write a cloud as one array of a type that holds its coordinates, fields and labels; names are lost."""
     if not isinstance(shape, PointCloud):
         raise ValueError("an .npy file holds a cloud of points, got a mesh")
     columns = [*records.coordinates(shape).T, *records.flat(records.columns(shape)).values()]
@@ -36,11 +36,11 @@ def write(path: files.Path, shape: Shape) -> None:
 def _checked(data: bytes) -> Array:
     """The array (N, 3 or more) of an NPY file, its shape compared with the bytes before anything is made."""
     stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    version = np.lib.format.read_magic(stream)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"the version of an NPY file must be 1.0 or 2.0, got {version}")
-    shape, _, kind = readers[version](stream)  # type: ignore[no-untyped-call]
+    shape, _, kind = readers[version](stream)
     if len(shape) != 2 or shape[1] < 3 or kind.kind not in "fiu":
         raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {kind} {shape}")
     if not shape[0]:

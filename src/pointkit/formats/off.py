@@ -21,7 +21,7 @@ _VERTEX_BYTES, _FACE_BYTES = len("0 0 0\n"), len("1 0\n")  # the shortest lines 
 
 
 def read(path: files.Path) -> Mesh:
-    """The mesh of an OFF file, polygons as triangles, and their colours (RGB, where every face has some) as ``color``."""
+    """The mesh of an OFF file, polygons as triangles, with their RGB as ``color`` where every face has one."""
     text = files.load(path)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -88,7 +88,7 @@ def _vertices(body: bytes, num_vertices: int) -> tuple[Array, int, bytes]:
     return values, int(counts[0]), body[end:]
 
 
-def _faces(values: Array, counts: Int64) -> tuple[Int64, dict[str, Array]]:
+def _faces(values: Array, counts: Int64) -> tuple[Array, dict[str, Array]]:
     """Triangles (F, 3) and their fields, out of lines that hold a count, as many indices, and colours."""
     if len(counts) and counts.min() == counts.max() == 4:
         rows = values.reshape(-1, 4)

@@ -1,7 +1,7 @@
 """PCD, the point-cloud format of PCL: a text header, then rows as text, as bytes, or as compressed columns.
 
-Rows whose coordinates are not finite are measurements without an echo (organised scans keep them for their grid) and are
-left out. The compression is LZF, decoded here in plain Python.
+Rows whose coordinates are not finite are measurements without an echo (organised scans keep them for their grid) and
+are left out. The compression is LZF, decoded here in plain Python.
 """
 
 from __future__ import annotations
@@ -92,9 +92,8 @@ def _header(data: bytes) -> _Header:
     sizes, counts = _whole(entries, "SIZE"), _whole(entries, "COUNT") if "COUNT" in entries else [1] * len(names)
     kinds = [word.upper() for word in entries.get("TYPE", [])]
     if not len(names) == len(sizes) == len(kinds) == len(counts):
-        raise ValueError(
-            f"FIELDS, SIZE, TYPE and COUNT must be equally long, got {len(names)}, {len(sizes)}, {len(kinds)}, {len(counts)}"
-        )
+        lengths = f"{len(names)}, {len(sizes)}, {len(kinds)}, {len(counts)}"
+        raise ValueError(f"FIELDS, SIZE, TYPE and COUNT must be equally long, got {lengths}")
     for name, kind, size, count in zip(names, kinds, sizes, counts, strict=True):
         if size not in _SIZES.get(kind, ()) and name != "_":
             raise ValueError(f"the field {name} must be F 4 8, I 1 2 4 8 or U 1 2 4 8, got {kind} {size}")
@@ -172,11 +171,12 @@ def _rows(header: _Header, body: memoryview) -> list[Array]:
 def _compressed(header: _Header, body: memoryview) -> list[Array]:
     packed, size = (int(number) for number in np.frombuffer(body, "<u4", 2))
     expected = header.num_points * header.row_bytes
-    if size != expected or packed != len(body) - 8:
+    padding = body[8 + packed :]  # PCL fills its last page with zeros
+    if size != expected or packed > len(body) - 8 or any(padding):
         raise ValueError(
             f"the header promises {expected} bytes of points in {len(body) - 8} compressed, got {size} in {packed}"
         )
-    data = _lzf(bytes(body[8:]), size)
+    data = _lzf(bytes(body[8 : 8 + packed]), size)
     arrays: list[Array] = []
     start = 0
     for _, kind, count in header.columns:  # column after column

@@ -17,20 +17,15 @@ from pointkit.cloud import Array, Mesh, PointCloud, Shape
 from pointkit.formats import files, numbers, records
 from pointkit.formats.records import Int64
 
-_TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
-    "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
-}  # fmt: skip
 _NAMES = {
-    "i1": "char",
-    "u1": "uchar",
-    "i2": "short",
-    "u2": "ushort",
-    "i4": "int",
-    "u4": "uint",
-    "f4": "float",
+    "i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint", "f4": "float",
     "f8": "double",
-}
+}  # fmt: skip
+_SIZED_NAMES = {
+    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4",
+    "float64": "f8",
+}  # fmt: skip
+_TYPES = {name: kind for kind, name in _NAMES.items()} | _SIZED_NAMES
 _CODES = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _HEADER = re.compile(rb"\Aply[ \t]*\r?\n(.*?^[ \t]*end_header[ \t]*\r?(?:\n|\Z))", re.DOTALL | re.MULTILINE)
@@ -66,16 +61,13 @@ Columns = dict[str, "Array | _Lists"]
 def read(path: files.Path) -> Shape:
     """A mesh where the file has faces, with their other properties as face fields; else the cloud of its vertices.
 
-    A list property is kept where all lists are equally long, as (rows, length). Vertex properties of a mesh, and elements
-    other than ``vertex`` and ``face``, are checked and left out.
+    A list property is kept where all lists are equally long, as (rows, length). Vertex properties of a mesh, and
+    elements other than ``vertex`` and ``face``, are checked and left out.
     """
     data = files.load(path)
     elements, order, start = _header(data)
     body = data[start:]
-    if order:
-        tables = _binary(body, elements, order)
-    else:
-        tables = _text(body, elements)
+    tables = _binary(body, elements, order) if order else _text(body, elements)
     vertex, face = tables["vertex"], tables.get("face", {})
     xyz = np.stack([_numbers(vertex, axis) for axis in "xyz"], 1)
     points, placement = records.placed("vertices", xyz)

@@ -35,7 +35,9 @@ def whole(what: str, values: Float64) -> Int64:
     """Numbers that must be whole, as int64."""
     with np.errstate(invalid="ignore"):
         result = values.astype(np.int64)
-        wrong = (result != values) | (np.abs(values) > 2**53)
+        wrong = result != values
+    if values.size and max(values.max(), -values.min()) > 2**53:  # here float64 skips whole numbers
+        wrong |= np.abs(values) > 2**53
     if wrong.any():
         raise ValueError(f"{what} must be whole numbers, got {values[wrong][0]}")
     return result
@@ -53,7 +55,7 @@ def as_type(name: str, values: Float64, kind: np.dtype[Any]) -> Array:
 
 
 def storable(name: str, array: Array, widest: int) -> Array:
-    """An array in a little-endian type of at most ``widest`` bytes that binary formats know; ValueError where none holds it."""
+    """An array in a little-endian type of at most ``widest`` bytes, as a binary format has; ValueError otherwise."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "b":
         return array.astype("u1")
@@ -68,7 +70,7 @@ def storable(name: str, array: Array, widest: int) -> Array:
     raise ValueError(f"the field {name} of the type {array.dtype} has no type in this format that holds it")
 
 
-def fan(corners: Int64, counts: Int64) -> tuple[Int64, Int64]:
+def fan(corners: Int64, counts: Int64) -> tuple[Array, Int64]:
     """Polygons as triangles (F, 3) that share the polygon's first corner, and the polygon (F,) that each came from.
 
     ``corners``: the polygons' vertex indices one after another; ``counts``: how many each has. Fewer than three give no
@@ -140,5 +142,5 @@ def text_rows(rows: list[Array]) -> bytes:
 
 def _words(column: Array) -> list[str]:
     if column.dtype.kind == "f" and column.dtype.itemsize < 8:
-        return column.astype(str).tolist()
+        return [str(word) for word in column.astype(str)]
     return [repr(value) for value in (column.astype(np.int64) if column.dtype.kind == "b" else column).tolist()]

@@ -1,7 +1,7 @@
 """Points as lines of text (.xyz .txt .pts .asc): x, y, z and further columns, parted by blanks, commas or semicolons.
 
-A comment begins with # or //. The columns may be named, by a first line or by a first comment; the first line may be the
-number of points, as in .pts files.
+A comment begins with # or //. The columns may be named, by a first line or by a first comment; the first line may be
+the number of points, as in .pts files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SEPARATORS = bytes.maketrans(b",;", b"  ")
 
 
 def read(path: files.Path) -> PointCloud:
-    """The cloud in a text; a column beyond the coordinates is a field, under its name or as ``column3``, ``column4`` ..."""
+    """The cloud in a text; columns beyond the coordinates are fields, under their names or as ``column3`` ..."""
     text = files.load(path).removeprefix(b"\xef\xbb\xbf")
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -1,0 +1,119 @@
+"""A headless Chromium, driven by its own protocol: a page is opened, looked at until it stands still, and photographed."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import itertools
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --hide-scrollbars --use-angle=swiftshader --enable-unsafe-swiftshader "
+    "--remote-debugging-port=0"
+)
+
+
+class Page:
+    """A page in the browser. ``requests``: the addresses it asked for; ``errors``: what its scripts threw."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.session: str | None = None
+        self.loaded = False
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send one command and wait for its answer."""
+        number = next(self._numbers)
+        session = {"sessionId": self.session} if self.session else {}
+        self._socket.send(json.dumps({"id": number, "method": method, "params": params, **session}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=60))
+            if message.get("id") != number:
+                self._note(message)
+            elif "error" in message:
+                raise RuntimeError(f"{method}: {message['error']}")
+            else:
+                return message["result"]
+
+    def visit(self, url: str) -> None:
+        """Go to an address and wait until the page has loaded."""
+        self.loaded = False
+        self.call("Page.navigate", url=url)
+        while not self.loaded:
+            self._note(json.loads(self._socket.recv(timeout=60)))
+
+    def _note(self, message: dict[str, Any]) -> None:
+        match message.get("method"):
+            case "Network.requestWillBeSent":
+                self.requests.append(message["params"]["request"]["url"])
+            case "Runtime.exceptionThrown":
+                self.errors.append(json.dumps(message["params"]["exceptionDetails"])[:300])
+            case "Page.loadEventFired":
+                self.loaded = True
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def photograph(self) -> np.ndarray:
+        """Pixels (height, width, 3), 0 to 1."""
+        data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+        return matplotlib.image.imread(io.BytesIO(data))[..., :3]
+
+    def settled(self, seconds: float = 40) -> np.ndarray:
+        """A photograph that equals the one half a second before it and is not of one colour."""
+        end = time.monotonic() + seconds
+        before = self.photograph()
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            now = self.photograph()
+            if np.ptp(now) > 0 and np.array_equal(before, now):
+                return now
+            before = now
+        raise AssertionError(f"the page did not stand still within {seconds} s")
+
+
+@contextlib.contextmanager
+def opened(page: pathlib.Path, profile: pathlib.Path, width: int = 480, height: int = 320) -> Iterator[Page]:
+    """Open a file in a browser of its own; the test is skipped where no Chromium is found."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip(f"no browser to open the page with: none of {', '.join(NAMES)} is on the PATH")
+    connect = pytest.importorskip("websockets.sync.client").connect
+    command = [program, *FLAGS.split(), f"--window-size={width},{height}", f"--user-data-dir={profile}", "about:blank"]
+    browser = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        assert browser.stderr
+        address = next(m[1] for line in browser.stderr if (m := re.search(r"DevTools listening on (ws://\S+)", line)))
+        with connect(address, max_size=None) as socket:
+            shown = Page(socket)
+            target = next(t for t in shown.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
+            shown.session = shown.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+            for domain in ("Page", "Network", "Runtime"):
+                shown.call(f"{domain}.enable")
+            shown.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+            shown.visit(page.absolute().as_uri())
+            yield shown
+            shown.session = None
+            shown.call("Browser.close")
+        browser.wait(timeout=20)
+    finally:
+        browser.kill()
+        browser.communicate()

@@ -1,0 +1,121 @@
+"""The number parser against ``float``, to the last bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pointkit.formats import numbers
+
+DIGITS = st.text("0123456789", max_size=20)
+PLAIN = st.builds(
+    lambda sign, whole, point, rest: sign + (whole + point + rest if whole or (point and rest) else "7"),
+    st.sampled_from(["", "", "-", "+"]), DIGITS, st.sampled_from(["", "."]), DIGITS,
+)  # fmt: skip
+FLOATS = st.floats(allow_nan=False).map(repr)
+FORMATTED = st.builds(
+    lambda value, style: style % value,
+    st.floats(-1e6, 1e6),
+    st.sampled_from(["%.6f", "%.3f", "%.0f", "%g", "%.10f", "%.12e"]),
+)
+BLANKS = st.sampled_from([" ", "\n", "  ", "\t", "\r\n", "\n\n", " \n"])
+
+
+def bits(values):
+    return np.array(values, np.float64).view(np.uint64).tolist()
+
+
+def check(text):
+    values, counts = numbers.parse(text)
+    assert bits(values) == bits([float(token) for token in text.split()])
+    assert counts.tolist() == [len(line.split()) for line in text.split(b"\n") if line.split()]
+
+
+@given(st.lists(st.tuples(st.one_of(PLAIN, FLOATS, FORMATTED), BLANKS), max_size=30), BLANKS)
+def test_every_token_is_read_to_the_last_bit(tokens, lead):
+    check((lead + "".join(token + blank for token, blank in tokens)).encode())
+
+
+@given(st.lists(st.tuples(FORMATTED, FORMATTED, FORMATTED), min_size=1, max_size=20), st.integers(1, 60))
+def test_blocks_join_without_a_seam(rows, block):
+    text = "\n".join(" ".join(row) for row in rows).encode()
+    whole = numbers.parse(text)
+    size, numbers._BLOCK = numbers._BLOCK, block
+    try:
+        pieces = numbers.parse(text)
+    finally:
+        numbers._BLOCK = size
+    assert bits(pieces[0]) == bits(whole[0])
+    assert pieces[1].tolist() == whole[1].tolist()
+
+
+def test_all_widths_before_and_after_the_point():
+    digits = "12345678901234567890"
+    tokens = [f"{sign}{digits[:whole]}.{digits[:rest]}" for sign in ("", "-") for whole in range(20) for rest in range(1, 20)]
+    for token in tokens:  # alone, where the widest token is itself, and in company
+        check(token.encode())
+    check(" ".join(tokens).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9007199254740992 9007199254740993 9007199254740994",  # 2**53 and the first that no float64 holds
+        "900719925474099.2 900719925474099.3 0.9007199254740993",
+        "-0 -0.0 +0 0 -.5 5. -5. +.25",
+        "1e5 1E-5 -1.5e+300 1e400 5e-324 inf -Infinity nan",
+        "0.30000000000000004 0.1 1.7976931348623157e308 123456789.123456789",
+        "00000000000000000000001.5 1.50000000000000000000000",
+        "3 0 1 2\n3 2 1 0\n4 0 1 2 3\n",
+        "1.5 2.5 3.5\n" * 20000,
+        "",
+        "\n \n",
+    ],
+)
+def test_worked_cases(text):
+    check(text.encode())
+
+
+def test_an_exact_decimal_beside_long_ones():
+    assert numbers.parse(b"2.5\n123456789012345678.25")[0].tolist() == [2.5, 123456789012345678.25]
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["abc", "1.2.3", "1-2", "--1", "+-1", "-", ".", "-.", "1_000", "0x10", "1e", "1,5", "1d5", "é", "12a", "a12", "1e5.0"],
+)
+def test_what_is_no_number_is_refused(token):
+    for text in (token, f"1 2 3\n4 {token} 6", f"1.5 2.5\n{token} 3.5"):
+        with pytest.raises(ValueError, match="a number is expected, got "):
+            numbers.parse(text.encode())
+
+
+@pytest.mark.parametrize("byte", [0, 1, 8, 14, 27, 31])
+def test_control_bytes_are_no_white_space(byte):
+    with pytest.raises(ValueError, match="control bytes"):
+        numbers.parse(b"1 2" + bytes([byte]) + b"3")
+
+
+def test_the_message_stays_short_and_of_one_line():
+    with pytest.raises(ValueError) as caught:
+        numbers.parse(b"x" * 10_000 + b"\xff")
+    assert len(str(caught.value)) < 100
+    assert "\n" not in str(caught.value)
+
+
+def test_table_is_rows_by_columns():
+    assert numbers.table(b"1 2\n\n3 4 \n").tolist() == [[1, 2], [3, 4]]
+    assert numbers.table(b" \n").shape == (0, 0)
+    with pytest.raises(ValueError, match="2 numbers in row 0 and 3 in row 2"):
+        numbers.table(b"1 2\n3 4\n5 6 7\n")
+
+
+@given(st.lists(st.text("ab ", max_size=5), max_size=20), st.integers(0, 25), st.integers(1, 9))
+def test_line_end_is_behind_the_line(lines, number, block):
+    text = "".join(line + "\n" for line in lines).encode()
+    size, numbers._BLOCK = numbers._BLOCK, block
+    try:
+        end = numbers.line_end(text, number)
+    finally:
+        numbers._BLOCK = size
+    assert text[:end] == b"".join(text.splitlines(keepends=True)[:number])

@@ -1,0 +1,144 @@
+"""Settings: what is refused, and in which words; recipes; what is chosen for a set of unknown size."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pointkit import config
+from pointkit.config import Settings
+from pointkit.errors import PointkitError
+
+
+def recipe(tmp_path, text):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def refused(call, *words):
+    """The one line in which ``call`` is refused, after checking that the words are in it."""
+    with pytest.raises(PointkitError) as caught:
+        call()
+    line = str(caught.value)
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+    return line
+
+
+def test_every_default_stands_and_has_a_reason():
+    for setting in dataclasses.fields(Settings()):
+        assert setting.metadata["help"], setting.name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("epochs", 0, ("at least 1", "0")),
+        ("epochs", 1.5, ("type int", "1.5")),
+        ("epochs", True, ("type int", "True")),
+        ("epochs", "20", ("type int", "'20'")),
+        ("batch_size", -3, ("at least 1", "-3")),
+        ("num_points", 0, ("at least 1",)),
+        ("dropout", 1, ("below 1", "got 1")),
+        ("dropout", -0.1, ("at least 0",)),
+        ("momentum", 1.0, ("below 1",)),
+        ("average", 1.0, ("below 1",)),
+        ("learning_rate", float("nan"), ("at least 0", "nan")),
+        ("learning_rate", float("inf"), ("at least 0", "inf")),
+        ("jitter", "much", ("type float", "'much'")),
+        ("seed", -1, ("at least 0",)),
+        ("seed", 2**31, ("below 2147483648",)),
+        ("model", 3, ("type str", "3")),
+        ("model", "pointnett", ("one of pointnet", "did you mean 'pointnet'?")),
+        ("widths", "papr", ("did you mean 'paper'?",)),
+        ("schedule", "step", ("one of constant, cosine", "'step'")),
+        ("class_weight", "balance", ("did you mean 'balanced'?",)),
+    ],
+)
+def test_what_breaks_a_rule_is_refused_by_name(name, value, words):
+    refused(lambda: Settings(**{name: value}), name, *words)
+
+
+def test_whole_numbers_do_for_real_ones():
+    assert Settings(dropout=0, learning_rate=1, seed=2**31 - 1).dropout == 0
+
+
+@given(
+    st.sampled_from([f.name for f in dataclasses.fields(Settings)]), st.one_of(st.integers(), st.floats(), st.text())
+)
+def test_any_value_is_taken_or_refused_in_a_line_with_the_name(name, value):
+    try:
+        taken = Settings(**{name: value})
+    except PointkitError as error:
+        assert str(error).startswith(name)
+    else:
+        assert getattr(taken, name) == value
+
+
+@pytest.mark.parametrize("name", config.recipes())
+def test_shipped_recipes_are_settings(name):
+    values = config.read_recipe(name)
+    assert values["dataset"]
+    settings = config.combine(values)
+    assert {key: getattr(settings, key) for key in values} == values
+
+
+def test_the_reference_recipe_is_the_reference():
+    values = config.combine(config.read_recipe("modelnet10-reference"))
+    assert (values.epochs, values.batch_size, values.learning_rate, values.jitter) == (20, 32, 0.001, 0.005)
+    assert (values.schedule, values.scale, values.rotate, values.widths) == ("constant", 0, 0, "reference")
+
+
+def test_a_recipe_may_be_a_file(tmp_path):
+    assert config.read_recipe(recipe(tmp_path, 'epochs = 3\nschedule = "cosine"\n')) == {
+        "epochs": 3,
+        "schedule": "cosine",
+    }
+    assert config.read_recipe(recipe(tmp_path, "")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epoch = 3", ("unknown key 'epoch'", "did you mean 'epochs'?", "learning_rate")),
+        ("[train]\nepochs = 3", ("unknown key 'train'",)),
+        ("epochs = ", ("not TOML", "line 1")),
+        ("epochs = 3\nepochs = 4", ("not TOML",)),
+        ("a = " + "[" * 5000, ("not TOML",)),
+        ("epochs = 0", ("epochs must be at least 1",)),
+        ("epochs = '3'", ("epochs must be of type int",)),
+        ("epochs = 2026-11-24", ("epochs must be of type int",)),
+        ("dropout = [0.1]", ("dropout must be of type float",)),
+    ],
+)
+def test_a_bad_recipe_file_is_named(tmp_path, text, words):
+    file = recipe(tmp_path, text)
+    assert refused(lambda: config.read_recipe(file), *words).startswith(file)
+
+
+def test_a_recipe_that_is_no_text(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    refused(lambda: config.read_recipe(str(file)), str(file), "text")
+
+
+def test_a_recipe_that_is_not_there(tmp_path):
+    refused(lambda: config.read_recipe("modelnet10-referenc"), "did you mean 'modelnet10-reference'?")
+    refused(lambda: config.read_recipe(str(tmp_path)), "neither a file nor one of")
+
+
+def test_later_layers_win_and_none_counts_as_not_given():
+    combined = config.combine({"epochs": 5, "dropout": 0.1, "seed": 4}, {"epochs": 7}, {"dropout": None, "seed": 0})
+    assert (combined.epochs, combined.dropout, combined.seed) == (7, 0.1, 0)
+    assert config.combine() == Settings()
+
+
+@pytest.mark.parametrize(("shapes", "epochs"), [(0, 200), (1, 200), (400, 200), (800, 100), (3991, 20), (10**6, 20)])
+def test_small_sets_get_more_passes(shapes, epochs):
+    values, reason = config.choose(shapes, 10)
+    assert config.combine(values).epochs == epochs
+    assert str(epochs) in reason
+    assert f"{shapes} training shapes" in reason
