@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its own protocol: a page is opened, looked at until it stands still, and photographed."""
+"""A headless Chromium, driven by its own protocol: a page is opened, and photographed when it stands still."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def opened(page: pathlib.Path, profile: pathlib.Path, width: int = 480, height: 
             shown.session = shown.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
             for domain in ("Page", "Network", "Runtime"):
                 shown.call(f"{domain}.enable")
-            shown.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+            shown.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            )
             shown.visit(page.absolute().as_uri())
             yield shown
             shown.session = None

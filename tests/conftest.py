@@ -23,7 +23,7 @@ def pytest_unconfigure():
 
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory):
-    """A store of 40 shapes in 3 classes, 96 points each: 25 to train on, 6 to validate, 9 to test. Leave it as it is."""
+    """A store of 40 shapes in 3 classes, 96 points each: 25 in train, 6 in val, 9 in test. Not to be changed."""
     return shapes.write_tiny(tmp_path_factory.mktemp("tiny") / "store")
 
 

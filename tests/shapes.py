@@ -47,3 +47,20 @@ def write_tiny(path, seed=0, points=POINTS, shapes=None, **facts):
     """The set as a store."""
     whole = {"task": "classification", "num_points_drawn": points, "seed": seed, **facts}
     return store.write(path, tiny_shapes(seed, points) if shapes is None else shapes, CLASSES, whole)
+
+
+def small_network(settings, num_classes):
+    """What ``models.build`` gives, in small: it compiles in a blink, and has batch norm, dropout and seeds of its own."""
+    import keras
+    from keras import layers
+
+    from pointkit.models import seed_stream
+    from pointkit.nn.pointwise import glorot, pointwise_block
+
+    seeds = seed_stream(settings["seed"])
+    points = keras.Input((None, 3), name="points")
+    x = pointwise_block(points, 16, "pointwise", seeds=seeds, momentum=settings["momentum"])
+    x = layers.GlobalMaxPooling1D(name="max")(x)
+    x = layers.Dropout(settings["dropout"], seed=next(seeds), name="dropout")(x)
+    x = layers.Dense(num_classes, kernel_initializer=glorot(seeds), name="logits")(x)
+    return keras.Model(points, x, name="small")

@@ -527,8 +527,13 @@ def test_a_dead_holder_holds_nothing(source, tmp_path):
     assert names(tmp_path) == {"set", "out"}
 
 
+def test_one_level_above_the_store_may_be_missing(source, tmp_path):
+    assert quick(source, tmp_path / "data" / "out", num_points=16).store.path == tmp_path / "data" / "out"
+
+
 def test_places_that_cannot_be(source, tmp_path):
-    assert "nowhere must exist, found none" in refusal(source, tmp_path / "nowhere" / "out")
+    assert "nowhere must exist, found none" in refusal(source, tmp_path / "nowhere" / "deeper" / "out")
+    assert not (tmp_path / "nowhere").exists()
     (tmp_path / "file").write_text("text")
     assert "file must exist, found a file" in refusal(source, tmp_path / "file" / "out")
     assert "file: exists and is not a store" in refusal(source, tmp_path / "file", force=True)

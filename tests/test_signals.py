@@ -44,11 +44,17 @@ def ended(process):
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_the_first_signal_is_seen_at_the_next_check(signum):
     before = signal.getsignal(signum)
-    with pytest.raises(Stopped) as caught, StopRequest() as stop:
-        stop.check()
-        os.kill(os.getpid(), signum)
-        assert stop.signum == signum
-        stop.check()
+
+    def steps():
+        with StopRequest() as stop:
+            stop.check()
+            os.kill(os.getpid(), signum)
+            assert stop.signum == signum
+            stop.check()
+            pytest.fail("the check did not see it")
+
+    with pytest.raises(Stopped) as caught:
+        steps()
     assert caught.value.exit_code == 128 + signum
     assert signum.name in str(caught.value)
     assert signal.getsignal(signum) is before
@@ -65,15 +71,17 @@ def test_a_signal_that_no_check_saw_is_raised_at_the_end():
 
 
 def test_an_error_in_the_block_is_not_hidden_by_a_signal():
-    with pytest.raises(KeyError), StopRequest():
+    def fail():
         os.kill(os.getpid(), signal.SIGTERM)
         raise KeyError
 
+    with pytest.raises(KeyError), StopRequest():
+        fail()
+
 
 def test_the_watch_ends_with_the_block_and_spares_the_process():
-    with pytest.raises(Stopped), StopRequest(patience=0.05) as stop:
+    with pytest.raises(Stopped), StopRequest(patience=0.05):
         os.kill(os.getpid(), signal.SIGTERM)
-        stop.check()
     while any(thread.name == "stop-watch" for thread in threading.enumerate()):
         time.sleep(0.01)
     time.sleep(0.1)  # the patience is over, and we are still here

@@ -11,7 +11,6 @@ import errno
 import os
 import pathlib
 import sys
-import typing
 from typing import Annotated, Any, Literal, TypedDict
 
 import cyclopts
@@ -394,8 +393,8 @@ def run(arguments: list[str]) -> int:
     except (MachineError, MemoryError) as error:
         _complain(str(error) or "out of memory; try a smaller --batch-size or fewer --num-points")
         return 1
-    except BrokenPipeError:
-        sys.stdout = typing.cast(Any, open(os.devnull, "w"))  # noqa: SIM115 - a reader that left early, like head
+    except BrokenPipeError:  # a reader that left early, like head; Python would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""

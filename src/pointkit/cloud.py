@@ -67,11 +67,11 @@ def place(coordinates: Array) -> tuple[Float32, Placement]:
     columns = np.ascontiguousarray(coordinates.T)  # NumPy takes the minimum of a row twenty times faster
     low, high = columns.min(1), columns.max(1)
     middle, extent = (low + high) / 2, float((high - low).max())
-    rounded = coordinates.astype(np.float32)
+    rounded = coordinates.astype(np.float32, order="C")
     if np.abs(middle).max() <= extent or np.array_equal(rounded, coordinates):
         return rounded, Placement()
     origin = np.round(middle)
-    return (coordinates - origin).astype(np.float32), Placement(origin=origin)
+    return (coordinates - origin).astype(np.float32, order="C"), Placement(origin=origin)
 
 
 def _points(name: str, value: ArrayLike) -> Float32:

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from pointkit.predict import Predictor
     from pointkit.train import Outcome
 
-out = Console(highlight=False, soft_wrap=True)
+
+
+class _Output(Console):
+    """Whoever reads our output may leave early, like ``head``: that is no error."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+# A pipe has no width; tables must not be folded for it.
+out = _Output(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

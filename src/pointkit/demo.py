@@ -10,7 +10,7 @@ from pointkit.datasets import synthetic
 SEED = 0
 UNSEEN_SEED = 1  # other shapes of the same classes, for files that no split has held
 UNSEEN_A_CLASS = 10
-TRAINING = ("--num-points", "512", "--epochs", "20", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95")
+TRAINING = ("--num-points", "512", "--epochs", "12", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95")
 
 
 def commands(folder: pathlib.Path) -> Iterator[list[str]]:

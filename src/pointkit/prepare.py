@@ -76,6 +76,7 @@ def prepare(
     found = folder.find(source, formats.SUFFIXES)
     given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
     settings = _settings(found, given, num_points, seed)
+    output.absolute().parent.mkdir(exist_ok=True)
     with _work_folder(output) as work, store.disk_errors(output, _advice(len(found.files), num_points)):
         if not force and (standing := _standing(output, found, settings)):
             _refuse_unread(source, output, standing.unread, strict)
@@ -110,7 +111,10 @@ def prepare(
 
 
 def _check_place(output: pathlib.Path) -> None:
+    """One level above the store may be missing, no more: a longer path that does not exist is more likely a slip."""
     parent = output.absolute().parent
+    if not parent.exists():
+        parent = parent.parent
     if not parent.is_dir():
         raise PointkitError(
             f"{output}: the folder {parent} must exist, found {'a file' if parent.exists() else 'none'}"

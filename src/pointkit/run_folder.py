@@ -215,7 +215,7 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.get("format") != "pointkit run":
         raise RunError(f"{file}: not a run's facts (format is not 'pointkit run')")
     version = facts.get("version")
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise RunError(f"{file}: damaged (version must be a whole number, found {version!r})")
     if version > VERSION:
         raise RunError(f"{path}: run version {version}, this pointkit reads up to {VERSION}; install a newer one")
@@ -239,7 +239,7 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     """Commit a checkpoint by one rename; the one before it stays as the previous."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
     progress = json.dumps(asdict(checkpoint.progress))
     metadata = {"run": checkpoint.run, "progress": progress, "sha256": _checksum(checkpoint.run, progress, arrays)}
     current = path / CHECKPOINT
@@ -293,11 +293,22 @@ def _read(file: pathlib.Path, run: str, prefixes: tuple[str, ...]) -> Checkpoint
         raise ValueError("its checksum does not match its content")
     if metadata["run"] != run:
         raise ValueError("it belongs to another run")
-    progress = Progress(**json.loads(metadata["progress"]))
-    if len(progress.history) != progress.epoch or any(tuple(row) != HISTORY for row in progress.history):
-        raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(HISTORY)}")
     kept = {name: array for name, array in arrays.items() if name.startswith(prefixes)}
-    return Checkpoint(run, progress, kept)
+    return Checkpoint(run, _progress(metadata["progress"]), kept)
+
+
+def _progress(text: str) -> Progress:
+    progress = Progress(**json.loads(text))
+    for name, default in asdict(Progress()).items():
+        if not isinstance(getattr(progress, name), (float, int) if isinstance(default, float) else type(default)):
+            raise ValueError(f"{name} must be of type {type(default).__name__}")
+    rows = progress.history
+    if len(rows) != progress.epoch or not all(
+        isinstance(row, dict) and tuple(row) == HISTORY and all(isinstance(v, (float, int)) for v in row.values())
+        for row in rows
+    ):
+        raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(HISTORY)}")
+    return progress
 
 
 def drop_damaged(path: pathlib.Path) -> None:

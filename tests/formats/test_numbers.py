@@ -51,7 +51,9 @@ def test_blocks_join_without_a_seam(rows, block):
 
 def test_all_widths_before_and_after_the_point():
     digits = "12345678901234567890"
-    tokens = [f"{sign}{digits[:whole]}.{digits[:rest]}" for sign in ("", "-") for whole in range(20) for rest in range(1, 20)]
+    tokens = [
+        f"{sign}{digits[:whole]}.{digits[:rest]}" for sign in ("", "-") for whole in range(20) for rest in range(1, 20)
+    ]
     for token in tokens:  # alone, where the widest token is itself, and in company
         check(token.encode())
     check(" ".join(tokens).encode())
@@ -82,7 +84,25 @@ def test_an_exact_decimal_beside_long_ones():
 
 @pytest.mark.parametrize(
     "token",
-    ["abc", "1.2.3", "1-2", "--1", "+-1", "-", ".", "-.", "1_000", "0x10", "1e", "1,5", "1d5", "é", "12a", "a12", "1e5.0"],
+    [
+        "abc",
+        "1.2.3",
+        "1-2",
+        "--1",
+        "+-1",
+        "-",
+        ".",
+        "-.",
+        "1_000",
+        "0x10",
+        "1e",
+        "1,5",
+        "1d5",
+        "é",
+        "12a",
+        "a12",
+        "1e5.0",
+    ],
 )
 def test_what_is_no_number_is_refused(token):
     for text in (token, f"1 2 3\n4 {token} 6", f"1.5 2.5\n{token} 3.5"):

@@ -13,18 +13,18 @@ from collections.abc import Callable, Mapping
 
 from pointkit.cloud import Shape
 from pointkit.errors import FormatError
-from pointkit.formats import mesh, npy, off, pcd, ply, text
-from pointkit.formats.files import Path, shown
+from pointkit.formats import npy, obj, off, pcd, ply, stl, text
+from pointkit.formats.files import Path, printable, shown
 
 READERS: dict[str, Callable[[Path], Shape]] = {
     ".asc": text.read,
     ".npy": npy.read,
-    ".obj": mesh.read,
+    ".obj": obj.read,
     ".off": off.read,
     ".pcd": pcd.read,
     ".ply": ply.read,
     ".pts": text.read,
-    ".stl": mesh.read,
+    ".stl": stl.read,
     ".txt": text.read,
     ".xyz": text.read,
 }
@@ -32,12 +32,12 @@ READERS: dict[str, Callable[[Path], Shape]] = {
 WRITERS: dict[str, Callable[[Path, Shape], None]] = {
     ".asc": text.write,
     ".npy": npy.write,
-    ".obj": mesh.write,
+    ".obj": obj.write,
     ".off": off.write,
     ".pcd": pcd.write,
     ".ply": ply.write,
     ".pts": text.write,
-    ".stl": mesh.write,
+    ".stl": stl.write,
     ".txt": text.write,
     ".xyz": text.write,
 }
@@ -59,7 +59,7 @@ def read(path: Path) -> Shape:
     except FormatError:
         raise
     except ValueError as error:
-        raise FormatError(f"{shown(path)}: {error}") from error
+        raise FormatError(f"{shown(path)}: {printable(str(error))}") from error
 
 
 def write(path: Path, shape: Shape) -> None:
@@ -73,7 +73,7 @@ def write(path: Path, shape: Shape) -> None:
     except FormatError:
         raise
     except ValueError as error:
-        raise FormatError(f"{shown(path)}: {error}") from error
+        raise FormatError(f"{shown(path)}: {printable(str(error))}") from error
 
 
 def _suffix(path: Path, formats: Mapping[str, Callable[..., object]], verb: str) -> str:

@@ -16,8 +16,12 @@ Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def shown(path: Path) -> str:
-    """A path for a message of one line: as it is where it can be printed, else with escapes."""
-    text = os.fsdecode(path)
+    """A path for a message of one line."""
+    return printable(os.fsdecode(path))
+
+
+def printable(text: str) -> str:
+    """A text in one line: as it is where it can be printed, else with escapes."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 
@@ -37,6 +41,17 @@ def load(path: Path) -> bytes:
     if not data:
         raise FormatError(f"{shown(path)}: the file is empty")
     return data
+
+
+@contextlib.contextmanager
+def foreign(library: str) -> Iterator[None]:
+    """A library at work on a file: whatever it raises about the file becomes a ValueError of one line."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # parsers raise IndexError, KeyError, SyntaxError ...
+        raise ValueError(f"{library} cannot read it: {' '.join(str(error).split())[:200]}") from error
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ def write(path: files.Path, shape: Shape) -> None:
     if not isinstance(shape, PointCloud):
         raise ValueError("an .npy file holds a cloud of points, got a mesh")
     columns = [*records.coordinates(shape).T, *records.flat(records.columns(shape)).values()]
+    if any(column.dtype.kind not in "biuf" for column in columns):
+        raise ValueError("an .npy file holds numbers, got a field of another type")
     array = np.stack(columns, 1)
     for index, column in enumerate(columns[3:], 3):
         if not np.array_equal(array[:, index], column, equal_nan=column.dtype.kind == "f"):
@@ -36,11 +38,13 @@ def write(path: files.Path, shape: Shape) -> None:
 def _checked(data: bytes) -> Array:
     """The array (N, 3 or more) of an NPY file, its shape compared with the bytes before anything is made."""
     stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
+    with files.foreign("NumPy"):
+        version = np.lib.format.read_magic(stream)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"the version of an NPY file must be 1.0 or 2.0, got {version}")
-    shape, _, kind = readers[version](stream)
+    with files.foreign("NumPy"):
+        shape, _, kind = readers[version](stream)
     if len(shape) != 2 or shape[1] < 3 or kind.kind not in "fiu":
         raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {kind} {shape}")
     if not shape[0]:

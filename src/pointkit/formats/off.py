@@ -15,7 +15,7 @@ from pointkit.cloud import Array, Mesh, Shape
 from pointkit.formats import files, numbers, records
 from pointkit.formats.records import Int64
 
-_HEADER = re.compile(rb"\s*(?:ST)?C?N?OFF(?![A-Za-z])[ \t]*(?P<rest>[^\n]*)\n?|\s*(?=\d+[ \t]+\d)", re.IGNORECASE)
+_HEADER = re.compile(rb"\s*(?:ST)?C?N?(?:OFF|off)(?![A-Za-z])[ \t]*(?P<rest>[^\n]*)\n?|\s*(?=\d+[ \t]+\d)")
 _COUNTS = re.compile(rb"\s*(\d{1,18})[ \t]+(\d{1,18})(?:[ \t]+\d+)?[ \t]*(?:\n|$)")
 _VERTEX_BYTES, _FACE_BYTES = len("0 0 0\n"), len("1 0\n")  # the shortest lines that can be
 
@@ -47,7 +47,7 @@ def write(path: files.Path, shape: Shape) -> None:
         faces += list(np.asarray(color).reshape(len(faces[0]), -1).T)
     with files.replacing(path) as file:
         file.write(f"OFF\n{len(shape.vertices)} {len(shape.faces)} 0\n".encode())
-        file.write(records.text_rows(list(records.coordinates(shape).T)))
+        file.write(records.text_rows(list(records.text_coordinates(shape).T)))
         file.write(records.text_rows(faces))
 
 

@@ -98,9 +98,7 @@ def _header(data: bytes) -> _Header:
         if size not in _SIZES.get(kind, ()) and name != "_":
             raise ValueError(f"the field {name} must be F 4 8, I 1 2 4 8 or U 1 2 4 8, got {kind} {size}")
         if count < 1 or (name in ("x", "y", "z") and count != 1):
-            raise ValueError(
-                f"the field {name} must have a COUNT of 1{'' if name in 'xyz' else ' or more'}, got {count}"
-            )
+            raise ValueError(f"COUNT must be 1 or more, and 1 for x, y and z, got {count} for {name}")
     named = [name for name in names if name != "_"]
     if len(set(named)) != len(named) or not {"x", "y", "z"} <= set(named):
         raise ValueError(f"FIELDS must hold x, y and z and none twice, got {' '.join(names)}")

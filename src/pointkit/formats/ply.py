@@ -208,7 +208,7 @@ def _text(body: bytes, elements: list[_Element]) -> dict[str, Columns]:
         tables[element.name] = _walk(element, values, counts)
         body = body[end:]
     if body.strip():
-        raise ValueError(f"the header's rows must be all, got {len(body.split(chr(10).encode()))} lines more")
+        raise ValueError(f"the header's rows must be all, got {len(body.strip().splitlines())} lines more")
     return tables
 
 

@@ -103,6 +103,13 @@ def coordinates(shape: Mesh | PointCloud) -> Array:
     return place_of.restore(points) if moved else points
 
 
+def text_coordinates(shape: Mesh | PointCloud) -> Array:
+    """``coordinates`` for a text: float32 only where its shortest digits, read again, come back as they were."""
+    points = coordinates(shape)
+    moved = points.dtype == np.float32 and place(points.astype(str).astype(np.float64))[1].origin.any()
+    return points.astype(np.float64) if moved else points
+
+
 def columns(cloud: PointCloud) -> dict[str, Array]:
     """A cloud's fields, with its labels as the field ``label`` where that does not hold them already."""
     result = worded(cloud.fields)
@@ -134,10 +141,10 @@ def flat(columns: dict[str, Array]) -> dict[str, Array]:
     return result
 
 
-def text_rows(rows: list[Array]) -> bytes:
-    """Columns as lines of numbers parted by spaces, each in the fewest digits that give it back exactly."""
+def text_rows(rows: list[Array], start: str = "") -> bytes:
+    """Columns as lines of numbers behind ``start``, each in the fewest digits that give it back in its type."""
     words = [_words(column) for column in rows]
-    return "".join(" ".join(row) + "\n" for row in zip(*words, strict=True)).encode("ascii")
+    return "".join(start + " ".join(row) + "\n" for row in zip(*words, strict=True)).encode("ascii")
 
 
 def _words(column: Array) -> list[str]:

@@ -65,7 +65,7 @@ def write(path: files.Path, shape: Shape) -> None:
             file.write(f"{len(shape.points)}\n".encode())
         if fields:
             file.write(f"# {' '.join(['x', 'y', 'z', *fields])}\n".encode("ascii"))
-        file.write(records.text_rows([*records.coordinates(shape).T, *fields.values()]))
+        file.write(records.text_rows([*records.text_coordinates(shape).T, *fields.values()]))
 
 
 def _split(text: bytes) -> bytes:

@@ -1,0 +1,5 @@
+"""``python -m pointkit`` is ``pointkit``."""
+
+from pointkit.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""NPY: arrays of every order and type, and headers that lie."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+
+from pointkit import formats
+from pointkit.errors import FormatError
+from tests import zoo
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_array(array):
+        path = tmp_path / "cloud.npy"
+        if isinstance(array, bytes):
+            path.write_bytes(array)
+        else:
+            np.save(path, array)
+        return formats.read(path)
+
+    return read_array
+
+
+TABLE = np.arange(20.0).reshape(4, 5)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [TABLE, np.asfortranarray(TABLE), TABLE.astype(">f8"), TABLE.astype("f4"), TABLE.astype("f2"), TABLE.astype("i8"),
+     TABLE.astype("u1"), TABLE.astype(np.longdouble), np.asfortranarray(TABLE.astype(">f4"))],
+    ids=lambda array: f"{array.dtype}",
+)  # fmt: skip
+def test_orders_and_types(read, array):
+    cloud = read(array)
+    assert cloud.points.tolist() == TABLE[:, :3].tolist()
+    assert cloud.points.dtype == "float32"
+    assert list(cloud.fields) == ["column3", "column4"]
+    assert cloud.fields["column4"].tolist() == TABLE[:, 4].tolist()
+    assert cloud.fields["column4"].dtype.isnative
+
+
+def test_survey_coordinates(read):
+    points = np.array([[665187.521, 5648349.895, 241.767], [665187.522, 5648349.896, 241.768]])
+    cloud = read(points)
+    np.testing.assert_allclose(cloud.placement.restore(cloud.points), points, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("array", "rule"),
+    [
+        (np.zeros((4, 2)), r"\(N, 3 or more\) is expected, got float64 \(4, 2\)"),
+        (np.zeros(12), "is expected"),
+        (np.zeros((1, 4, 3)), "is expected"),
+        (np.zeros((4, 3), complex), "got complex128"),
+        (np.zeros((4, 3), bool), "got bool"),
+        (np.array([["a", "b", "c"]]), "is expected"),
+        (np.zeros(4, [("x", "f4")]), "is expected"),
+        (np.zeros((0, 3)), "no points"),
+        (np.array([[0, 0, 0], [0, np.inf, 0]]), r"got \[0.0, inf, 0.0\] in row 1"),
+        (np.array([[0, 0, 1e300]]), "in row 0"),
+    ],
+)
+def test_arrays_that_are_refused(read, array, rule):
+    with pytest.raises(FormatError, match=rule):
+        read(array)
+
+
+class Trap:
+    opened = False
+
+    def __reduce__(self):
+        return (setattr, (Trap, "opened", True))
+
+
+def test_pickles_stay_closed(read):
+    stream = io.BytesIO()
+    np.save(stream, np.array([[Trap(), 0, 0]], object), allow_pickle=True)
+    with pytest.raises(FormatError, match="an array of numbers"):
+        read(stream.getvalue())
+    with pytest.raises(FormatError, match="NumPy cannot read it"):
+        read(pickle.dumps(Trap()))
+    assert not Trap.opened
+
+
+def altered(text, old, new):
+    return text.replace(old.encode(), new.encode().ljust(len(old)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ("(4, 5)", "(9, 5)", r"promises \(9, 5\), which is 360 bytes, got 160"),
+        ("(4, 5)", "(3, 5)", "which is 120 bytes, got 160"),
+        ("(4, 5), }           ", "(400000000000, 5), }", "which is 16000000000000 bytes"),
+        ("(4, 5), ", "(-4, -5)", "is expected"),
+        ("(4, 5), ", "(4, -5)", "is expected"),
+        ("(4, 5), ", "(-4, 5), ", "promises"),
+        ("False", "0    ", "NumPy cannot read it"),
+        ("'<f8'", "'<q9'", "NumPy cannot read it"),
+        ("{", "(", "NumPy cannot read it"),
+        ("\x01\x00v", "\x09\x00v", "version"),
+    ],
+)
+def test_headers_that_lie(read, old, new, rule):
+    stream = io.BytesIO()
+    np.save(stream, TABLE)
+    with pytest.raises(FormatError, match=rule):
+        read(altered(stream.getvalue(), old, new))
+
+
+def test_the_second_version_of_the_format(read):
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, TABLE, version=(2, 0))
+    assert len(read(stream.getvalue()).points) == 4
+
+
+def test_a_type_is_chosen_that_holds_all_columns(tmp_path):
+    path = tmp_path / "cloud.npy"
+    formats.write(path, zoo.CLOUDS["nine digits"])
+    assert np.load(path).dtype == "float32"
+    formats.write(path, zoo.CLOUDS["labels"])
+    assert np.load(path).dtype == "float64"
+    assert np.load(path)[:, 3].tolist() == [-1, 0, 2_000_000_000]

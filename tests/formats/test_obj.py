@@ -1,0 +1,107 @@
+"""OBJ, with trimesh as the judge where it can be."""
+
+import io
+
+import numpy as np
+import pytest
+import trimesh
+
+from pointkit import formats
+from pointkit.errors import FormatError
+from tests import zoo
+
+VERTICES = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_text(text):
+        path = tmp_path / "mesh.obj"
+        path.write_bytes(text.encode())
+        return formats.read(path)
+
+    return read_text
+
+
+@pytest.mark.parametrize(
+    "text",
+    {
+        "triangles": VERTICES + "f 1 2 3\nf 1 3 4\n",
+        "a quad": VERTICES + "f 1 2 3 4\n",
+        "counted back": VERTICES + "f -4 -3 -2\nf -4 -2 -1\n",
+        "counted back from above": "v 0 0 0\nv 1 0 0\nv 1 1 0\nf -3 -2 -1\nv 0 1 0\nf -4 3 -1\n",
+        "textures and normals": VERTICES + "vt 0 0\nvn 0 0 1\nf 1/1/1 2/1/1 3/1/1\nf 1/1/1 3/1/1 4/1/1\n",
+        "normals alone": VERTICES + "vn 0 0 1\nf 1//1 2//1 3//1\nf 1//1 3//1 4//1\n",
+        "textures alone": VERTICES + "vt 0 0\nf 1/-1 2/-1 3/-1\nf 1/1 3/1 4/1\n",
+        "colours of vertices": VERTICES.replace(" 0\n", " 0 0.5 0.5 0.5\n") + "f 1 2 3\nf 1 3 4\n",
+        "a colour of one vertex": VERTICES.replace("v 1 1 0", "v 1 1 0 1 0 0") + "f 1 2 3\nf 1 3 4\n",
+        "groups and materials": "mtllib a.mtl\no A\n"
+        + VERTICES
+        + "usemtl b\ng c\nf 1 2 3\nusemtl a\ng d\ns 1\nf 1 3 4\n",
+        "faces first": "f 1 2 3\nf 1 3 4\n" + VERTICES,
+        "comments": "# f 9 9 9\n" + VERTICES + "f 1 2 3 # f 1 2\n  f 1 3 4#\n",
+        "a line in two": VERTICES + "f 1 2 \\\n3\nf 1 3 \\\n 4\n",
+        "Windows": (VERTICES + "f 1 2 3\nf 1 3 4\n").replace("\n", "\r\n"),
+        "lines and points": VERTICES + "l 1 2\np 1\nf 1 2 3\nf 1 3 4",
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_the_square_however_it_is_written(read, text):
+    mesh = read(text[1])
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("# nothing\n", "no vertices"),
+        ("f 1 2 3\n", "no vertices"),
+        (VERTICES + "v 1 2\n", "vertices must have three or more numbers, got 2 in row 4"),
+        (VERTICES + "f 0 1 2\n", "indices must be 1 to 4, or negative to count back, got 0"),
+        (VERTICES + "f 1 2 5\n", "got 5"),
+        (VERTICES + "f 1 2 -5\n", "got -5"),
+        ("v 0 0 0\nv 1 0 0\nf -1 -2 -3\nv 0 1 0\n", "got -3"),
+        (VERTICES + "f 1 2\n", "a face must be three or more indices, got 2"),
+        (VERTICES + "f 1 2 3\nf \n", "a face must be three or more indices, got 0"),
+        (VERTICES + "f 1 2 x\n", "a number is expected, got 'x'"),
+        (VERTICES + "f 1 2 2.5\n", "indices of vertices must be whole numbers, got 2.5"),
+        (VERTICES + "f 1 2 99999999999999999999\n", "must be whole numbers"),
+        (VERTICES.replace("1 1 0", "1 nan 0") + "f 1 2 3\n", "in row 2"),
+        (VERTICES.replace("1 1 0", "1 one 0") + "f 1 2 3\n", "a number is expected, got 'one'"),
+    ],
+)
+def test_what_is_refused_and_why(read, text, rule):
+    with pytest.raises(FormatError, match=rule):
+        read(text)
+
+
+def test_vertices_keep_their_order_and_are_not_merged(read):
+    mesh = read("v 5 5 5\nv 0 0 0\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 2 4 5\nf 3 4 5\n")
+    assert mesh.vertices.tolist() == [[5, 5, 5], [0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert mesh.faces.tolist() == [[1, 3, 4], [2, 3, 4]]
+
+
+def test_survey_coordinates(read):
+    mesh = read(
+        "v 665187.521 5648349.895 241.767\nv 665187.522 5648349.895 241.767\nv 665187.521 5648349.9 242\nf 1 2 3\n"
+    )
+    assert np.diff(mesh.placement.restore(mesh.vertices)[:2, 0]) == pytest.approx(0.001, abs=1e-6)
+
+
+def test_trimesh_reads_what_we_write(tmp_path):
+    path = tmp_path / "mesh.obj"
+    shape = zoo.MESHES["nine digits"]
+    formats.write(path, shape)
+    judge = trimesh.load(io.BytesIO(path.read_bytes()), file_type="obj", process=False)
+    np.testing.assert_array_equal(judge.vertices.astype(np.float32), shape.vertices)
+    np.testing.assert_array_equal(judge.faces, shape.faces)
+
+
+def test_we_read_what_trimesh_writes(tmp_path):
+    path = tmp_path / "mesh.obj"
+    judge = trimesh.creation.icosphere(2)
+    judge.export(path, digits=12)
+    mesh = formats.read(path)
+    np.testing.assert_allclose(mesh.vertices, judge.vertices, atol=1e-7)
+    np.testing.assert_array_equal(mesh.faces, judge.faces)

@@ -1,0 +1,135 @@
+"""Text: separators, names, counts and comments, worked by hand."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from pointkit import formats
+from pointkit.errors import FormatError
+from tests import zoo
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_text(text, suffix=".xyz"):
+        path = tmp_path / f"cloud{suffix}"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return formats.read(path)
+
+    return read_text
+
+
+@pytest.mark.parametrize(
+    "text",
+    {
+        "blanks": "1 2 3 0.5\n4 5 6 7\n",
+        "tabs and many blanks": " 1\t2   3 0.5 \n\n4 5 6 7",
+        "commas": "1,2,3,0.5\n4,5,6,7\n",
+        "commas and blanks": "1, 2, 3, 0.5\n4, 5, 6, 7\n",
+        "semicolons": "1;2;3;0.5\n4;5;6;7\n",
+        "a separator at the end": "1,2,3,0.5,\n4,5,6,7,\n",
+        "Windows": "1 2 3 0.5\r\n4 5 6 7\r\n",
+        "old Macintosh": "1 2 3 0.5\r4 5 6 7\r",
+        "comments": "# a scan\n1 2 3 0.5 # first\n// more\n4 5 6 7 // second\n",
+        "the count first": "2\n1 2 3 0.5\n4 5 6 7\n",
+        "a byte-order mark": b"\xef\xbb\xbf1 2 3 0.5\n4 5 6 7\n",
+        "exponents": "1.0e0 2 3 5.0e-01\n4 5 6e+00 7\n",
+    }.items(),
+    ids=lambda item: item[0],
+)
+@pytest.mark.parametrize("suffix", [".xyz", ".txt", ".pts", ".asc"])
+def test_two_points_however_they_are_written(read, text, suffix):
+    cloud = read(text[1], suffix)
+    assert cloud.points.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert {name: array.tolist() for name, array in cloud.fields.items()} == {"column3": [0.5, 7]}
+    assert cloud.labels is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    {
+        "a first line": "x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "in another order": "label,z,w,y,x\n7,3,0.5,2,1\n-1,6,0.5,5,4\n",
+        "in capitals": "X;Y;Z;label;w\n1;2;3;7;0.5\n4;5;6;-1;0.5\n",
+        "in quotes": '"x","y","z","label","w"\n1,2,3,7,0.5\n4,5,6,-1,0.5\n',
+        "a first comment": "//X,Y,Z,label,w\n1,2,3,7,0.5\n4,5,6,-1,0.5\n",
+        "a comment of another kind": "# x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "a comment and the count": "//x y z label w\n2\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "the count and a comment": "2\n# x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "names and the count": "x y z label w\n2\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_named_columns(read, text):
+    cloud = read(text[1])
+    assert cloud.points.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert cloud.labels.tolist() == [7, -1]
+    assert sorted(cloud.fields) == ["label", "w"]
+    assert cloud.fields["w"].tolist() == [0.5, 0.5]
+
+
+def test_a_comment_that_names_nothing(read):
+    assert list(read("# made by hand today\n1 2 3 4\n").fields) == ["column3"]
+
+
+def test_labels_that_are_no_whole_numbers_are_a_field(read):
+    cloud = read("x y z label\n1 2 3 0.5\n")
+    assert cloud.labels is None
+    assert cloud.fields["label"].tolist() == [0.5]
+
+
+def test_a_field_may_be_nan_and_a_coordinate_may_not(read):
+    assert np.isnan(read("1 2 3 nan\n").fields["column3"][0])
+    with pytest.raises(FormatError, match=r"points must be finite float32 numbers, got \[4.0, nan, 6.0\] in row 1"):
+        read("1 2 3\n4 nan 6\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("\n \n", "no points"),
+        ("# nothing\n", "no points"),
+        ("x y z\n", "no points"),
+        ("0\n", "promises 0 points|no points"),
+        ("1 2\n3 4\n", "a row must hold x, y and z, got 2 numbers"),
+        ("1 2 3\n4 5\n", "rows must be equally long, got 3 numbers in row 0 and 2 in row 1"),
+        ("1 2 3\n4 5 6 7\n", "3 numbers in row 0 and 4 in row 1"),
+        ("3\n1 2 3\n4 5 6\n", "the first line promises 3 points, got 2"),
+        ("1\n1 2 3\n4 5 6\n", "the first line promises 1 points, got 2"),
+        ("x y z w\n1 2 3\n", "the first line names 4 columns, got 3 numbers in a row"),
+        ("x y z w w\n1 2 3 4 5\n", "different names"),
+        ("x y 3\n1 2 3\n", "must be names or numbers, got 'x y 3'"),
+        ("1,5;2,5;3,5\n", "decimal comma is"),
+        ("1,,3\n", "must not be empty"),
+        (",1,2,3\n", "must not be empty"),
+        ("1 2 3\nend of scan\n", "a number is expected, got 'end'"),
+        ("1 2 3\n4 5 6\x00\n", "control bytes"),
+        ("1 2 1e39\n", "in row 0"),
+        (b"\x89PNG\r\n\x1a\n", "control bytes|no points|is expected"),
+    ],
+)
+def test_what_is_refused_and_why(read, text, rule):
+    with pytest.raises(FormatError, match=rule):
+        read(text)
+
+
+def test_survey_coordinates(read):
+    cloud = read("665187.521 5648349.895 241.767\n665187.522 5648349.895 241.767\n")
+    assert np.diff(cloud.placement.restore(cloud.points)[:, 0]) == pytest.approx(0.001, abs=1e-6)
+
+
+def test_what_is_written(tmp_path):
+    formats.write(tmp_path / "plain.xyz", zoo.CLOUDS["one point"])
+    assert (tmp_path / "plain.xyz").read_text() == "1.5 -2.25 3.125\n"
+    formats.write(tmp_path / "labels.pts", zoo._cloud([[1, 2, 3]], labels=np.array([4], np.int32)))
+    assert (tmp_path / "labels.pts").read_text() == "1\n# x y z label\n1.0 2.0 3.0 4\n"
+
+
+@pytest.mark.skipif("POINTKIT_DATA" not in os.environ, reason="the folder of real files is not named by POINTKIT_DATA")
+def test_a_real_file_as_numpy_reads_it():
+    path = pathlib.Path(os.environ["POINTKIT_DATA"], "scans", "files", "points_cloudcompare.xyz")
+    cloud, table = formats.read(path), np.loadtxt(path)
+    np.testing.assert_allclose(cloud.placement.restore(cloud.points), table[:, :3], rtol=0, atol=4e-6)
+    np.testing.assert_array_equal(np.stack(list(cloud.fields.values()), 1), table[:, 3:])

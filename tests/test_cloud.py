@@ -1,0 +1,138 @@
+"""Shapes: checked, read-only, and back in their place."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pointkit.cloud import Mesh, Placement, PointCloud, place
+
+TRIANGLE = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+
+
+def test_arrays_are_read_only_and_the_callers_are_not():
+    vertices, faces, part = TRIANGLE.copy(), np.int32([[0, 1, 2]]), np.int8([4])
+    mesh = Mesh(vertices, faces, {"part": part})
+    for array in (mesh.vertices, mesh.faces, mesh.face_fields["part"]):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    assert vertices.flags.writeable
+    assert faces.flags.writeable
+    assert part.flags.writeable
+    cloud = PointCloud(vertices, {"part": np.arange(3)}, np.arange(3, dtype=np.int32))
+    for array in (cloud.points, cloud.fields["part"], cloud.labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    with pytest.raises(TypeError):
+        cloud.fields["new"] = 1
+    with pytest.raises(AttributeError):
+        cloud.points = vertices
+
+
+def test_read_only_arrays_are_taken_as_they_are():
+    points = TRIANGLE.copy()
+    points.flags.writeable = False
+    assert PointCloud(points).points.base is points
+
+
+def test_types():
+    mesh = Mesh(TRIANGLE.astype(np.float64), np.array([[0, 1, 2]]))
+    assert (mesh.vertices.dtype, mesh.faces.dtype) == ("float32", "int32")
+    cloud = PointCloud(TRIANGLE.tolist(), {"a": np.uint16([1, 2, 3])}, [0, 1, -1])
+    assert (cloud.points.dtype, cloud.fields["a"].dtype, cloud.labels.dtype) == ("float32", "uint16", "int32")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_faces_and_no_points_are_shapes_too(count):
+    assert Mesh(TRIANGLE, np.zeros((0, 3), np.int32)).faces.shape == (0, 3)
+    assert PointCloud(TRIANGLE[:count]).points.shape == (count, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda: PointCloud(TRIANGLE[0]), r"points must have the shape \(N, 3\), got \(3,\)"),
+        (lambda: PointCloud(TRIANGLE[:, :2]), r"got \(3, 2\)"),
+        (lambda: PointCloud(np.float32([[0, 0, 0], [0, np.nan, 0]])), r"points must be finite, got .* in row 1"),
+        (lambda: PointCloud(TRIANGLE, {"a": np.zeros(2)}), r"field 'a' must have 3 rows, got the shape \(2,\)"),
+        (lambda: PointCloud(TRIANGLE, {"a": np.float32(1)}), "field 'a' must have 3 rows"),
+        (lambda: PointCloud(TRIANGLE, labels=[0, 1]), r"labels must have the shape \(3,\), got \(2,\)"),
+        (lambda: PointCloud(TRIANGLE, labels=[[0, 1, 2]]), r"got \(1, 3\)"),
+        (lambda: Mesh(np.float32([[np.inf, 0, 0]]), np.zeros((0, 3), int)), "vertices must be finite"),
+        (lambda: Mesh(TRIANGLE, np.int32([0, 1, 2])), r"faces must have the shape \(F, 3\), got \(3,\)"),
+        (lambda: Mesh(TRIANGLE, np.int32([[0, 1, 3]])), "faces must index the 3 vertices, got 3"),
+        (lambda: Mesh(TRIANGLE, np.int32([[0, -1, 2]])), "got -1"),
+        (lambda: Mesh(TRIANGLE, np.array([[0, 1, 2**32]])), "got 4294967296"),
+        (lambda: Mesh(TRIANGLE, np.int32([[0, 1, 2]]), {"a": np.zeros(3)}), "face field 'a' must have 1 rows"),
+        (lambda: Placement(origin=[0, 0]), "origin must be three finite numbers"),
+        (lambda: Placement(center=[0, 0, np.nan]), "center must be three finite numbers"),
+        (lambda: Placement(scale=0), "scale must be positive, got 0"),
+        (lambda: Placement(scale=np.inf), "scale must be positive"),
+    ],
+)
+def test_rules(make, rule):
+    with pytest.raises(ValueError, match=rule):
+        make()
+
+
+def test_restore_undoes_normalisation_and_placement():
+    placement = Placement(origin=[100, 200, 300], center=[1, 2, 3], scale=2)
+    np.testing.assert_array_equal(placement.restore([[0.5, 0, -1]]), [[102, 202, 301]])
+    np.testing.assert_array_equal(placement.restore([0, 0, 0]), [101, 202, 303])
+    assert placement.restore(np.float32([[0, 0, 0]])).dtype == "float64"
+
+
+class TestPlace:
+    @given(
+        hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.just(3)), elements=st.floats(-500, 500)),
+        st.tuples(st.floats(160_000, 840_000), st.floats(0, 10_000_000), st.floats(-400, 9000)),
+    )
+    @settings(deadline=None)
+    def test_survey_coordinates_keep_their_millimetres(self, offsets, corner):
+        coordinates = offsets + corner
+        coordinates.flags.writeable = False
+        points, placement = place(coordinates)
+        assert points.dtype == "float32"
+        np.testing.assert_allclose(placement.restore(points), coordinates, rtol=0, atol=1e-4)
+
+    @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 30), st.just(3)), elements=st.floats(-1e6, 1e6, width=32)))
+    def test_what_float32_holds_is_left_where_it_is(self, points):
+        for coordinates in (points, points.astype(np.float64)):
+            again, placement = place(coordinates)
+            np.testing.assert_array_equal(again, points)
+            assert not placement.origin.any()
+
+    @given(
+        hnp.arrays(np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.floats(-1e6, 1e6)),
+        st.floats(-1e7, 1e7),
+    )
+    def test_the_error_is_below_a_ten_millionth_of_the_size(self, offsets, corner):
+        coordinates = offsets + corner
+        points, placement = place(coordinates)
+        size = np.ptp(coordinates, axis=0).max()
+        resolution = 1e-9  # of float64 itself, so far out
+        assert np.abs(placement.restore(points) - coordinates).max() <= 2e-7 * size + resolution + 1e-7
+
+    def test_a_worked_case(self):
+        points, placement = place(np.array([[500_000.001, 5_000_000.002, 100.0], [500_001.001, 5_000_000.002, 100.5]]))
+        assert placement.origin.tolist() == [500_001, 5_000_000, 100]
+        np.testing.assert_allclose(points, [[-0.999, 0.002, 0], [0.001, 0.002, 0.5]], atol=1e-7)
+
+    def test_a_shape_around_zero_stays(self):
+        coordinates = np.array([[-0.1, 0.2, 0.3], [0.1, 0.7, 0.9]])
+        points, placement = place(coordinates)
+        assert not placement.origin.any()
+        np.testing.assert_array_equal(points, coordinates.astype(np.float32))
+
+    def test_no_points(self):
+        points, placement = place(np.zeros((0, 3)))
+        assert points.shape == (0, 3)
+        assert not placement.origin.any()
+
+    def test_a_transposed_read_only_array(self):
+        coordinates = np.ascontiguousarray(np.random.default_rng(0).standard_normal((9, 3)).T).T + 1e6
+        coordinates.flags.writeable = False
+        points, placement = place(coordinates)
+        assert points.flags.c_contiguous
+        np.testing.assert_allclose(placement.restore(points), coordinates, rtol=0, atol=1e-6)
