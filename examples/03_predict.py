@@ -21,7 +21,7 @@ from pointkit.train import train
 def main(folder: pathlib.Path) -> None:
     synthetic.write(folder / "shapes", shapes_per_class=20, classes=("airplane", "lamp", "mug"))
     prepare(folder / "shapes", folder / "store", num_points=256)
-    settings = Settings(num_points=128, batch_size=16, epochs=8, average=0.8)
+    settings = Settings(num_points=128, batch_size=8, epochs=6, momentum=0.7, schedule="cosine")
     outcome = train(store.open(folder / "store"), folder / "run", settings)
     print(f"trained {len(outcome.history)} epochs, kept epoch {outcome.best_epoch}")
 

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib.image
@@ -77,17 +77,13 @@ class Page:
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return matplotlib.image.imread(io.BytesIO(data))[..., :3]
 
-    def settled(self, seconds: float = 40) -> np.ndarray:
-        """A photograph that equals the one half a second before it and is not of one colour."""
+    def until(self, holds: Callable[[np.ndarray], bool], seconds: float = 60) -> np.ndarray:
+        """The first photograph that shows what is waited for."""
         end = time.monotonic() + seconds
-        before = self.photograph()
-        while time.monotonic() < end:
-            time.sleep(0.5)
-            now = self.photograph()
-            if np.ptp(now) > 0 and np.array_equal(before, now):
-                return now
-            before = now
-        raise AssertionError(f"the page did not stand still within {seconds} s")
+        while not holds(pixels := self.photograph()):
+            assert time.monotonic() < end, f"not seen within {seconds} s; scripts threw {self.errors}"
+            time.sleep(0.2)
+        return pixels
 
 
 @contextlib.contextmanager

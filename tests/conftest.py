@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-# Networks of the same settings are compiled once for the whole session, its subprocesses and workers included.
+# Networks of the same settings are compiled once for the whole test run, its subprocesses and workers included.
 _COMPILED = tempfile.mkdtemp(prefix="pointkit-tests-") if "JAX_COMPILATION_CACHE_DIR" not in os.environ else None
 if _COMPILED:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED

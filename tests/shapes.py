@@ -50,7 +50,7 @@ def write_tiny(path, seed=0, points=POINTS, shapes=None, **facts):
 
 
 def small_network(settings, num_classes):
-    """What ``models.build`` gives, in small: it compiles in a blink, and has batch norm, dropout and seeds of its own."""
+    """What ``models.build`` gives, in small: quick to compile, with batch norm, dropout and seeds of its own."""
     import keras
     from keras import layers
 

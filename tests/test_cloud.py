@@ -97,6 +97,7 @@ class TestPlace:
         np.testing.assert_allclose(placement.restore(points), coordinates, rtol=0, atol=1e-4)
 
     @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 30), st.just(3)), elements=st.floats(-1e6, 1e6, width=32)))
+    @settings(deadline=None)
     def test_what_float32_holds_is_left_where_it_is(self, points):
         for coordinates in (points, points.astype(np.float64)):
             again, placement = place(coordinates)
@@ -107,6 +108,7 @@ class TestPlace:
         hnp.arrays(np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.floats(-1e6, 1e6)),
         st.floats(-1e7, 1e7),
     )
+    @settings(deadline=None)
     def test_the_error_is_below_a_ten_millionth_of_the_size(self, offsets, corner):
         coordinates = offsets + corner
         points, placement = place(coordinates)

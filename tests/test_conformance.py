@@ -79,12 +79,16 @@ class TestModels:
         # The T-Nets' kernels start at zero, which hides what lies before them.
         model.set_weights([w + 0.02 * rng.standard_normal(w.shape) ** 2 for w in model.get_weights()])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer=keras.optimizers.SGD(1e4), loss=loss)  # so large that a small gradient moves a weight of 1
+        model.compile(
+            optimizer=keras.optimizers.SGD(1e4), loss=loss
+        )  # so large that a small gradient moves a weight of 1
         before = [numpy(w) for w in model.trainable_weights]
         x = rng.standard_normal((8, 64, 3)).astype("float32")
         model.train_on_batch(x, np.arange(8) % 3)
         # A bias before a batch norm has no effect, so its gradient is zero but for rounding.
-        moved = {w.path: float(np.abs(numpy(w) - old).max()) for w, old in zip(model.trainable_weights, before, strict=True)}
+        moved = {
+            w.path: float(np.abs(numpy(w) - old).max()) for w, old in zip(model.trainable_weights, before, strict=True)
+        }
         normed = {w.path for w in model.trainable_weights if w.path.endswith("/bias")} - {"logits/bias"}
         normed -= {path for path in normed if "matrix" in path}
         assert [path for path, step in moved.items() if not step > 0 and path not in normed] == []

@@ -107,7 +107,7 @@ def test_refuses_another_store_and_a_split_without_shapes(tiny_run, tiny_store, 
 
     rows = [(tiny_store.rows[i], tiny_store.cloud(i)) for i in tiny_store.select("train")]
     other = store.write(tmp_path / "other", rows, tiny_store.classes, {"task": "classification"})
-    with pytest.raises(RunError, match="not the store that .* was trained on"):
+    with pytest.raises(RunError, match=r"not the store that .* was trained on"):
         evaluate(tiny_run, store_path=other.path)
 
 

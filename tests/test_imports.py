@@ -15,7 +15,19 @@ MODULES = {
     for path in SOURCE.rglob("*.py")
 }
 KERAS_ELSEWHERE = {"loader", "train", "evaluate", "predict", "export"}
-HEAVY = ("keras", "jax", "torch", "tensorflow", "trimesh", "matplotlib", "scipy", "viser", "plyfile", "safetensors", "jinja2")
+HEAVY = (
+    "keras",
+    "jax",
+    "torch",
+    "tensorflow",
+    "trimesh",
+    "matplotlib",
+    "scipy",
+    "viser",
+    "plyfile",
+    "safetensors",
+    "jinja2",
+)
 
 
 def imports(path, top_level_only=False):
@@ -67,7 +79,9 @@ def test_nobody_imports_the_command_line(module):
 
 def test_arrows_never_run_in_a_circle():
     arrows = {
-        module: {name for name in imports(path, top_level_only=True) if name in MODULES and name not in (module, "pointkit")}
+        module: {
+            name for name in imports(path, top_level_only=True) if name in MODULES and name not in (module, "pointkit")
+        }
         for module, path in MODULES.items()
     }
     done, open_ = set(), []
@@ -97,7 +111,8 @@ def test_bare_import_loads_numpy_at_most():
 
 
 def test_help_loads_nothing_heavy():
-    code = "import contextlib, io\nfrom pointkit.cli import run\nwith contextlib.redirect_stdout(io.StringIO()): run(['--help'])"
+    code = "import contextlib, io\nfrom pointkit.cli import run\n"
+    code += "with contextlib.redirect_stdout(io.StringIO()): run(['--help'])"
     assert loaded_after(code) & {*HEAVY, "numpy"} == set()
 
 

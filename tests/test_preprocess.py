@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -79,6 +79,7 @@ class TestWindow:
         assert preprocess.window(total, count, start).tolist() == wanted
 
     @given(st.integers(1, 50), st.integers(1, 120), st.integers(0, 100))
+    @settings(deadline=None)
     def test_every_point_comes_as_often_to_within_one(self, total, count, start):
         seen = np.bincount(preprocess.window(total, count, start), minlength=total)
         assert seen.max() - seen.min() <= 1
@@ -93,6 +94,7 @@ def slow_normalise(points):
 
 class TestNormalise:
     @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(3)), elements=COORDINATES))
+    @settings(deadline=None)
     def test_against_its_plain_twin(self, points):
         got, wanted = preprocess.normalise(points), slow_normalise(points)
         if np.ptp(points, axis=0).max() < 1e-3:
@@ -102,6 +104,7 @@ class TestNormalise:
         np.testing.assert_allclose(got[2], wanted[2], rtol=1e-9)
 
     @given(st.integers(1, 6), st.integers(1, 300), st.integers(0, 2**32 - 1))
+    @settings(deadline=None)
     def test_alone_and_in_a_batch_bit_for_bit(self, batch, count, seed):
         points = np.random.default_rng(seed).standard_normal((batch, count, 3)).astype(np.float32) * 30
         points.flags.writeable = False

@@ -43,7 +43,7 @@ if "keras" not in sys.modules:
     os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module holds is of any type
+def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(importlib.import_module(f"pointkit.{_NAMES[name]}"), name)
     if name in _MODULES:

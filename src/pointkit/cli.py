@@ -1,7 +1,7 @@
 """The command line: signatures. A body imports what it needs, calls one function, and has ``console`` print the result.
 
-Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a bug); 2 the user's input or settings; 130 and 143 after
-SIGINT and SIGTERM. One line on stderr for all but 0. Standard output holds results alone.
+Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a bug); 2 the user's input or settings;
+130 and 143 after SIGINT and SIGTERM. One line on stderr for all but 0. Standard output holds results alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 Backend = Annotated[Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend")]
 
 
-def _flags() -> Any:  # noqa: ANN401 - a type made at run time
+def _flags() -> Any:
     """Every setting as an optional flag; only those that are given appear in the mapping."""
     kinds = {"str": str, "int": int, "float": float}
     hints = {}
@@ -42,6 +42,7 @@ def _flags() -> Any:  # noqa: ANN401 - a type made at run time
 
 
 SettingFlags = _flags()
+DEMO = Path("demo")
 
 app = App(
     name="pointkit",
@@ -64,7 +65,7 @@ def use_backend(name: str | None) -> None:
 
 
 @app.command
-def demo(*, output: Output = Path("demo"), backend: Backend = None) -> int:
+def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
     """Make the built-in shapes, prepare, train, evaluate and predict, all in one folder.
 
     Parameters
@@ -169,7 +170,7 @@ def train(
     seed: int | None = None,
     seeds: str | None = None,
     backend: Backend = None,
-    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,
+    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
 
@@ -195,7 +196,7 @@ def train(
     from pointkit import store as stores
 
     opened = stores.open(store)
-    given = dict(settings or {})
+    given: dict[str, Any] = dict(settings or {})
     if recipe:
         chosen, reason = config.read_recipe(recipe), f"recipe {recipe}"
     else:
@@ -238,7 +239,8 @@ def evaluate(
 ) -> None:
     """Measure runs on the test shapes: a table, and report.json, report.html, predictions.csv and pictures in each.
 
-    A folder that 'train --seeds' made stands for all its runs. Several such folders, or --against, are compared side by side.
+    A folder that 'train --seeds' made stands for all its runs. Several such folders, or --against, are compared side by
+    side.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the command line shows: progress on standard error, results on standard output. Nothing here decides anything."""
+"""What the command line shows: progress on standard error, results on standard output. Nothing is decided here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from pointkit.signals import Stopped
 if TYPE_CHECKING:
     from pointkit.predict import Predictor
     from pointkit.train import Outcome
-
 
 
 class _Output(Console):
@@ -90,7 +89,7 @@ def fetching(name: str) -> Iterator[Any]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def fetched(result: Any) -> None:  # noqa: ANN401 - a FetchResult
+def fetched(result: Any) -> None:
     """What was fetched, and where it lies."""
     for line in result.notes:
         note(line)
@@ -116,7 +115,7 @@ def preparing() -> Iterator[Any]:
         yield progress
 
 
-def prepared(result: Any) -> None:  # noqa: ANN401 - a Prepared
+def prepared(result: Any) -> None:
     """Counts by class and split, what could not be read, and what to do next."""
     from pointkit.store import SPLITS
 
@@ -157,16 +156,14 @@ class TrainingBar:
         settings, shapes = facts["settings"], facts["store"]["shapes"]
         say(f"settings ({self.reason}):")
         say("  " + ", ".join(f"{key}={value}" for key, value in settings.items() if value != ""))
-        say(
-            f"shapes: {', '.join(f'{count} {split}' for split, count in shapes.items())}; classes: {len(facts['classes'])}"
-        )
+        counts = ", ".join(f"{count} {split}" for split, count in shapes.items())
+        say(f"shapes: {counts}; classes: {len(facts['classes'])}")
         for name, array in zip(("points", "labels", "weights"), facts["batch"], strict=True):
             say(f"batch {name}: {array.shape} {array.dtype}")
         self.steps = facts["steps"]
         total = self.steps * facts["epochs"]
-        say(
-            f"steps per epoch: {self.steps}, total {total}; parameters: {facts['parameters']:,}; backend: {facts['backend']}"
-        )
+        say(f"steps per epoch: {self.steps}, total {total}")
+        say(f"parameters: {facts['parameters']:,}; backend: {facts['backend']}")
         self.task = self.bar.add_task(
             "training", total=total, completed=self.steps * facts["done"], loss="", accuracy="", rate=""
         )
@@ -185,9 +182,8 @@ class TrainingBar:
         now = time.monotonic()
         if not err.is_terminal and now - self.mentioned > 60:
             self.mentioned = now
-            note(
-                f"epoch {epoch}, step {batch} of {self.steps}: loss {logs['loss']:.3f}, accuracy {percent(logs['accuracy'])}"
-            )
+            means = f"loss {logs['loss']:.3f}, accuracy {percent(logs['accuracy'])}"
+            note(f"epoch {epoch}, step {batch} of {self.steps}: {means}")
 
     def epoch(self, row: Mapping[str, float], best: bool) -> None:
         """A line about the epoch."""
@@ -240,15 +236,15 @@ def report_table(report: Mapping[str, Any]) -> None:
     out.print(table)
     low, high = report["oa_interval"]
     say(
-        f"OA {percent(report['oa'])} % (95 % interval {percent(low)} to {percent(high)}), mAcc {percent(report['macc'])} %, "
-        f"ECE {percent(report['ece'])} %, loss {report['loss']:.3f}: {report['num_shapes']} {report['split']} shapes, "
-        f"{report['points']['num_points']} points each, weights of epoch {report['run']['best_epoch']} by validation loss"
+        f"OA {percent(report['oa'])} % (95 % interval {percent(low)} to {percent(high)}), "
+        f"mAcc {percent(report['macc'])} %, ECE {percent(report['ece'])} %, loss {report['loss']:.3f}: "
+        f"{report['num_shapes']} {report['split']} shapes, {report['points']['num_points']} points each, "
+        f"weights of epoch {report['run']['best_epoch']} by {report['run']['selected_by']}"
     )
     if "draws" in report:
         d = report["draws"]
-        say(
-            f"{d['k']} fresh draws of the points: OA {spread(d['oa_mean'], d['oa_sd'])} %, mAcc {spread(d['macc_mean'], d['macc_sd'])} %"
-        )
+        oa, macc = spread(d["oa_mean"], d["oa_sd"]), spread(d["macc_mean"], d["macc_sd"])
+        say(f"{d['k']} fresh draws of the points: OA {oa} %, mAcc {macc} %")
         if d["note"]:
             note(f"warning: {d['note']}")
     for line in report["warnings"]:

@@ -1,7 +1,8 @@
 """The errors that are the user's to mend, and those that are the machine's.
 
 Whoever raises one writes one line: the file or argument, the rule, what was found. The command line prints it on
-stderr and exits with 2 for a ``ValueError`` of ours (input, settings) and with 1 for a ``MachineError`` (disk, network).
+stderr and exits with 2 for a ``ValueError`` of ours (input, settings) and with 1 for a ``MachineError`` (disk,
+network).
 """
 
 

@@ -1,7 +1,7 @@
 """Run -> report: the figures of a trained network on shapes that had no part in training or in choosing its weights.
 
-Rules: the test points are fixed (the first N of each stored shape); nothing is drawn at random unless asked for (``draws``); and nothing
-here touches the training's random state.
+Rules: the test points are fixed (the first N of each stored shape); nothing is drawn at random unless asked for
+(``draws``); and nothing here touches the training's random state.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
-    ``draws`` > 0 repeats the measurement on so many fresh draws of the points. Returns the report. Raises RunError and StoreError.
+    ``draws`` > 0 repeats the measurement on so many fresh draws of the points. Returns the report. Raises RunError and
+    StoreError.
     """
     predictor = Predictor(path)
     opened = open_store(predictor, store_path)
@@ -173,7 +174,7 @@ def _pictures(
 
 
 def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
-    """The runs that a folder stands for: itself, or its seed-* in the order of their seeds. Raises RunError for neither."""
+    """The runs that a folder stands for: itself, or its seed-* in the order of their seeds. RunError for neither."""
     if (path / "run.json").is_file():
         return [path]
     runs = [folder for folder in path.glob("seed-*") if (folder / "run.json").is_file()]
@@ -194,8 +195,8 @@ def evaluate_groups(
 ) -> dict[str, Any]:
     """Measure several runs, in groups: figures of each, mean and standard deviation of each group, and differences.
 
-    A folder of seeds is a group of its own; single runs in ``paths`` form one, those in ``against`` another. Each run gets
-    its own report. Over several runs there is a page besides: report.json and report.html of a folder of seeds, or
+    A folder of seeds is a group of its own; single runs in ``paths`` form one, those in ``against`` another. Each run
+    gets its own report. Over several runs there is a page besides: report.json and report.html of a folder of seeds, or
     comparison.json and comparison.html in the first run. Raises RunError where the test inputs differ.
     """
     groups = {
@@ -229,9 +230,7 @@ def _same_inputs(reports: Sequence[dict[str, Any]]) -> None:
                 raise RunError(f"{names}: it was measured on another {what} ({b}, not {a})")
 
 
-def _grouped(
-    paths: Sequence[pathlib.Path], against: Sequence[pathlib.Path]
-) -> dict[str, list[pathlib.Path]]:
+def _grouped(paths: Sequence[pathlib.Path], against: Sequence[pathlib.Path]) -> dict[str, list[pathlib.Path]]:
     groups: dict[str, list[pathlib.Path]] = {}
     for some in (paths, against):
         single = [path for path in some if find_runs(path) == [path]]

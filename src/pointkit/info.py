@@ -10,8 +10,6 @@ import platform
 import sys
 from typing import Any
 
-import numpy as np
-
 from pointkit import __version__, formats, run_folder, store
 from pointkit.cloud import Mesh
 from pointkit.config import Settings, combine, read_recipe
@@ -23,7 +21,7 @@ PLACEHOLDER_CLASSES = 10  # for a recipe that names no data set
 
 
 def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
-    """Facts about a store, a run (or a folder of seeds), or a file. Raises PointkitError or OSError for anything else."""
+    """Facts about a store, a run, or a file. Raises PointkitError or OSError for anything else."""
     if (path / "manifest.json").is_file():
         return _store(store.open(path), show)
     if (path / "run.json").is_file():
@@ -34,17 +32,12 @@ def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:
-    counts = {
-        name: {split: int(np.sum(opened.labels[opened.select(split)] == i)) for split in store.SPLITS}
-        for i, name in enumerate(opened.classes)
-    }
     facts = {key: value for key, value in opened.manifest.items() if key not in ("format", "classes", "checksums")}
     about: dict[str, Any] = {
         "kind": "store",
         **facts,
         "classes": list(opened.classes),
         "splits": {split: len(opened.select(split)) for split in store.SPLITS},
-        "class_splits": counts,
         "points_a_shape": {"least": int(opened.counts.min()), "most": int(opened.counts.max())},
         "checksum": opened.checksum,
     }

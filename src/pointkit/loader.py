@@ -32,7 +32,7 @@ def class_weights(labels: NDArray[np.int32], num_classes: int, mode: str) -> Flo
     return (len(labels) / (num_classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+class Batches(keras.utils.PyDataset):
     """Batches of one split of a store, all of the same size.
 
     In training the shapes are shuffled anew each epoch and each shape's N points start at a random place; otherwise

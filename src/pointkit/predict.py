@@ -1,7 +1,8 @@
 """Own files -> answers: read, preprocess, network, class and probability. One file's way from the disk, top to bottom.
 
-The network sees a file as it saw the training shapes: the same ``preprocess`` with the run's own input contract. Answers depend on the run
-and the file's content alone: not on the file's place, its neighbours in the call, or the time.
+The network sees a file as it saw the training shapes: the same ``preprocess`` with the run's own input contract.
+Answers depend on the run and the file's content alone: not on the file's place, its neighbours in the call, or the
+time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pointkit import formats, metrics, models, preprocess, run_folder
 from pointkit.cloud import Float32, Float64, Shape
 from pointkit.errors import FormatError, PointkitError, RunError
 
-# Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and among others.
+# Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and
+# among others.
 BATCH = 16
 
 
@@ -34,7 +36,7 @@ class Prediction:
 
 
 def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[Exception]]:
-    """The files that ``paths`` name, folders searched for suffixes that can be read; and what is wrong with the others."""
+    """The files that ``paths`` name, folders searched for suffixes that can be read; and what is wrong with others."""
     found: list[pathlib.Path] = []
     problems: list[Exception] = []
     for path in paths:
@@ -53,10 +55,11 @@ def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[
 
 
 class Predictor:
-    """A trained run, loaded: rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
+    """A trained run, rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
 
-    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.shape(...)`` a ``Mesh`` or ``PointCloud``, ``.logits(...)`` points
-    that are normalised already. Raises RunError where the folder is no run, or is not trained yet.
+    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.shape(...)`` a ``Mesh`` or ``PointCloud``,
+    ``.logits(...)`` points that are normalised already. Raises RunError where the folder is no run, or is not trained
+    yet.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -101,7 +104,7 @@ class Predictor:
         return answer
 
     def files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[pathlib.Path, Prediction | Exception]]:
-        """Each file with its answer, or with why it cannot be read, in their order; read and answered a batch at a time."""
+        """Each file with its answer, or with why it cannot be read, in order; a batch at a time."""
         waiting: list[tuple[pathlib.Path, tuple[Float32, tuple[str, ...]] | Exception]] = []
         for name in paths:
             path = pathlib.Path(name)

@@ -1,9 +1,9 @@
 """THE path from a shape to the network's points: one for training, evaluation and prediction.
 
-A shape is drawn once (``draw``): a mesh's surface is sampled, a cloud is thinned at random, both in random order and seeded by
-the shape's content. What the network sees is a ``window`` of N consecutive drawn points, ``normalise``d: centred on their mean
-and divided by the largest distance from it (unit sphere). Evaluation and prediction take the window at 0; training takes
-one at random, which is a fresh uniform subset because the order is random.
+A shape is drawn once (``draw``): a mesh's surface is sampled, a cloud is thinned at random, both in random order and
+seeded by the shape's content. What the network sees is a ``window`` of N consecutive drawn points, ``normalise``d:
+centred on their mean and divided by the largest distance from it (unit sphere). Evaluation and prediction take the
+window at 0; training takes one at random, which is a fresh uniform subset because the order is random.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pointkit.cloud import Float32, Float64, Mesh, Shape
 class Drawn:
     """What ``draw`` took from a shape.
 
-    ``points`` (T, 3) float32 in random order; ``index`` (T,): the point of a cloud, or the face of a mesh, that each came
-    from; ``warnings``: what the user should know about the shape.
+    ``points`` (T, 3) float32 in random order; ``index`` (T,): the point of a cloud, or the face of a mesh, that each
+    came from; ``warnings``: what the user should know about the shape.
     """
 
     points: Float32
@@ -57,7 +57,7 @@ def window(total: int, count: int, start: int = 0) -> NDArray[np.int64]:
 
 
 def normalise(points: ArrayLike) -> tuple[Float32, Float64, Float64]:
-    """Points (..., N, 3) moved to their mean and scaled into the unit sphere, with the centers (..., 3) and scales (...).
+    """Points (..., N, 3) centred on their mean, in the unit sphere; with the centers (..., 3) and scales (...).
 
     Each cloud's result is the same alone and in a batch. Points that all coincide go to zero, with the scale 1.
     """

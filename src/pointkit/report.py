@@ -94,7 +94,7 @@ def _comparison_warnings(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> l
     return warnings
 
 
-def _at(report: Mapping[str, Any], path: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
+def _at(report: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = report
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import pathlib
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -282,9 +283,7 @@ def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tu
 
 
 def _read(file: pathlib.Path, run: str, prefixes: tuple[str, ...]) -> Checkpoint:
-    if not file.exists():
-        raise FileNotFoundError(file)
-    if not file.is_file():
+    if not stat.S_ISREG(file.stat().st_mode):
         raise ValueError("not a file")
     with safe_open(file, "numpy") as opened:
         metadata = opened.metadata() or {}

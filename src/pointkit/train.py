@@ -331,8 +331,8 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                 answers = learner.validate(validation, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
-                accuracy = float(np.mean(answers.argmax(1) == truth))
-                best = progress.finish_epoch(metrics.cross_entropy(answers, truth), accuracy)
+                val_loss = metrics.cross_entropy(answers, truth) if np.isfinite(answers).all() else math.nan
+                best = progress.finish_epoch(val_loss, float(np.mean(answers.argmax(1) == truth)))
                 if best:
                     learner.keep_best()
                 keeper.commit()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import html
 import io
+import os
 import pathlib
 import re
 import socket
@@ -69,6 +70,8 @@ def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pa
             raise PointkitError(f"{files.shown(output)}: --output must be a file, found something else there")
         if not force:
             raise PointkitError(f"{files.shown(output)}: exists already; --force replaces it")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise PointkitError(f"{files.shown(output)}: --output must lie in a folder that can be written to")
     if write is page:
         _viser()  # before the file is read: a missing extra is said at once
     data = write(load(path))
@@ -147,7 +150,7 @@ def _fill(server: Any, scene: Scene) -> None:
     body = scene.points[_without_strays(scene.points)] if mesh is None else mesh.vertices[np.unique(mesh.faces)]
     low, high = body.min(0).astype(np.float64), body.max(0).astype(np.float64)
     scale = float((high - low).max()) or 1.0
-    points, body = (((a - (low + high) / 2) / scale).astype(np.float32) for a in (scene.points, body))
+    points, body = ((a - (low + high) / 2) / scale for a in (scene.points, body))
     step = np.zeros(3)
     directions = raster.project(np.eye(3)).T  # right, up, towards the eye
     if mesh is not None:
@@ -161,7 +164,7 @@ def _fill(server: Any, scene: Scene) -> None:
     colors = _rgb(DRAWN) if mesh is not None and scene.colors is None else scene.colors
     server.scene.add_point_cloud(
         "/points",
-        points,
+        points.clip(-1000, 1000),  # viser keeps them as float16
         _height_colors(points) if colors is None else colors,
         point_size=float(np.clip(0.3 / np.sqrt(len(points)), 0.0015, 0.01)),
         point_shape="circle",
@@ -245,7 +248,7 @@ def _label_colors(labels: Array) -> NDArray[np.uint8]:
 
 
 def _palette(values: Array) -> NDArray[np.uint8]:
-    """Colours (K, 3) for the different labels (K,) of a shape, ascending: the palette's, again and again; -1 is grey."""
+    """Colours (K, 3) for a shape's different labels (K,), ascending: the palette's, round and round; -1 is grey."""
     from pointkit.plots import PALETTE
 
     colors = [_rgb(PALETTE[i % len(PALETTE)]) for i in range(len(values))]
@@ -254,7 +257,7 @@ def _palette(values: Array) -> NDArray[np.uint8]:
     return np.stack(colors)
 
 
-def _height_colors(points: Float32) -> NDArray[np.uint8]:
+def _height_colors(points: Float32 | Float64) -> NDArray[np.uint8]:
     """Colours (N, 3), the higher the lighter; the lowest and highest hundredth do not stretch the scale."""
     import matplotlib
 

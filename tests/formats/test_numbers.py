@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointkit.formats import numbers
@@ -32,11 +32,13 @@ def check(text):
 
 
 @given(st.lists(st.tuples(st.one_of(PLAIN, FLOATS, FORMATTED), BLANKS), max_size=30), BLANKS)
+@settings(deadline=None)
 def test_every_token_is_read_to_the_last_bit(tokens, lead):
     check((lead + "".join(token + blank for token, blank in tokens)).encode())
 
 
 @given(st.lists(st.tuples(FORMATTED, FORMATTED, FORMATTED), min_size=1, max_size=20), st.integers(1, 60))
+@settings(deadline=None)
 def test_blocks_join_without_a_seam(rows, block):
     text = "\n".join(" ".join(row) for row in rows).encode()
     whole = numbers.parse(text)
@@ -131,6 +133,7 @@ def test_table_is_rows_by_columns():
 
 
 @given(st.lists(st.text("ab ", max_size=5), max_size=20), st.integers(0, 25), st.integers(1, 9))
+@settings(deadline=None)
 def test_line_end_is_behind_the_line(lines, number, block):
     text = "".join(line + "\n" for line in lines).encode()
     size, numbers._BLOCK = numbers._BLOCK, block

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointkit import formats
@@ -204,10 +204,12 @@ class TestLzf:
         st.binary(max_size=2000)
         | st.lists(st.sampled_from([b"ab", b"abc", b"\0" * 9, b"xyz"]), max_size=300).map(b"".join)
     )
+    @settings(deadline=None)
     def test_against_a_plain_encoder(self, data):
         assert pcd._lzf(encoded(data), len(data)) == data
 
     @given(st.binary(max_size=300), st.integers(0, 1000))
+    @settings(deadline=None)
     def test_any_bytes_end_well_or_in_a_ValueError(self, data, size):
         try:
             assert len(pcd._lzf(data, size)) == size

@@ -35,7 +35,9 @@ def test_paper_widths_are_one_argument_away():
 
     tnet3 = blocks((64, 128, 1024), 3) + blocks((512, 256), 1024) + 256 * 9 + 9
     tnet64 = blocks((64, 128, 1024), 64) + blocks((512, 256), 1024) + 256 * 4096 + 4096
-    whole = tnet3 + blocks((64, 64), 3) + tnet64 + blocks((64, 128, 1024), 64) + blocks((512, 256), 1024) + 256 * 40 + 40
+    whole = (
+        tnet3 + blocks((64, 64), 3) + tnet64 + blocks((64, 128, 1024), 64) + blocks((512, 256), 1024) + 256 * 40 + 40
+    )
     assert models.classifier("pointnet", 40, widths="paper").count_params() == whole
 
 
@@ -101,7 +103,10 @@ def test_layer_table_names_type_shape_parameters_and_inputs(reference):
     [
         ({"name": "pointnot", "num_classes": 10}, "model must be one of pointnet, got 'pointnot'"),
         ({"name": "pointnet", "num_classes": 1}, "num_classes must be at least 2, got 1"),
-        ({"name": "pointnet", "num_classes": 10, "widths": "wide"}, "widths must be one of reference, paper, got 'wide'"),
+        (
+            {"name": "pointnet", "num_classes": 10, "widths": "wide"},
+            "widths must be one of reference, paper, got 'wide'",
+        ),
     ],
 )
 def test_refuses_what_it_does_not_know(arguments, message):

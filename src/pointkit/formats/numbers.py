@@ -8,6 +8,7 @@ to 10**22, rounds correctly. Every other token (exponents, nan, very many digits
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -87,23 +88,26 @@ def _block(raw: bytes) -> tuple[Float64, Int64]:
     signed = negative | (lead == ord("+"))
     num_signs = int(np.count_nonzero(signed))
     first = starts + signed if num_signs else starts
-    whole = points - first
-    digits = whole
-    value = _integers(text, first, whole)
+    digits = points - first
     if num_dots:
+        words = _words(text, 8)
+        value = _integers(words, first, digits)
         points += 1
         fraction = np.maximum(ends - points, 0)  # -1 where there is no point
-        digits = whole + fraction
-        power = int(fraction[0]) if fraction.min() == fraction.max() <= _LONGEST else np.minimum(fraction, _LONGEST)
+        digits = digits + fraction
+        power = np.minimum(fraction, _LONGEST)
+        if np.count_nonzero(power == power[0]) == len(power):  # as many decimals everywhere
+            power = power[:1]
         value *= _POWERS[power]
-        value += _integers(text, points, fraction)
+        value += _integers(words, points, fraction)
         result = value.astype(np.float64)
         result /= _FLOAT_POWERS[power]
     else:
+        value = _integers(_words(text, 4 if not np.count_nonzero(digits > 4) else 8), first, digits)
         result = value.astype(np.float64)
-    if digits.min() == 0:
+    if np.count_nonzero(digits) < len(digits):
         odd |= digits == 0
-    if digits.max() > _SAFE:
+    if np.count_nonzero(digits > _SAFE):
         odd |= (digits > _LONGEST) | (value > _EXACT)
     if num_signs:
         bits = result.view(np.uint64)
@@ -113,24 +117,30 @@ def _block(raw: bytes) -> tuple[Float64, Int64]:
     num_digits = np.count_nonzero(text - np.uint8(48) < 10)
     if num_digits + num_dots + num_signs + num_newlines + np.count_nonzero(text == _SPACE) != len(text):
         _mark_strange(text, starts, ends, odd)
-    if odd.any():
+    num_odd = np.count_nonzero(odd)
+    if num_odd * 4 > len(odd):  # splitting the whole block is cheaper than cutting out so many
+        result = np.array(_singly(raw.split()))
+    elif num_odd:
         spans = zip((starts[odd] - _PAD).tolist(), (ends[odd] - _PAD).tolist(), strict=True)
-        result[odd] = [_single(raw[start:end]) for start, end in spans]
+        result[odd] = _singly([raw[start:end] for start, end in spans])
     return result, _line_counts(text, starts, ends, num_newlines)
 
 
 def _tokens(text: UInt8) -> tuple[Int64, Int64, Int64, Bool, int]:
     """Of each token the first byte, the point (or the end), the byte behind it, and whether it has two; all points."""
     blank = text <= _SPACE
+    edge = np.empty(len(text), bool)
+    edge[0] = False
+    np.not_equal(blank[1:], blank[:-1], out=edge[1:])
     is_dot = text == ord(".")
     num_dots = int(np.count_nonzero(is_dot))
-    edge = is_dot[1:] if num_dots else np.zeros(len(text) - 1, bool)
-    edge = edge | (blank[1:] != blank[:-1])
-    event = np.flatnonzero(edge) + 1
-    if num_dots * 3 == len(event) and is_dot[event[1::3]].all():  # each token with a point, and digits before it
-        starts, points, ends = event[0::3].copy(), event[1::3].copy(), event[2::3].copy()
-        return starts, points, ends, np.zeros(len(starts), bool), num_dots
-    event = np.flatnonzero(blank[1:] != blank[:-1]) + 1 if num_dots else event
+    if num_dots:
+        event = np.flatnonzero(edge | is_dot)
+        if num_dots * 3 == len(event):
+            points = event[1::3].copy()
+            if np.count_nonzero(is_dot[points]) == num_dots:  # each token with a point, and digits before it
+                return event[0::3].copy(), points, event[2::3].copy(), np.zeros(num_dots, bool), num_dots
+    event = np.flatnonzero(edge)
     starts, ends = event[0::2].copy(), event[1::2].copy()
     odd = np.zeros(len(starts), bool)
     if not num_dots:
@@ -153,22 +163,21 @@ def _mark_strange(text: UInt8, starts: Int64, ends: Int64, odd: Bool) -> None:
     odd[owner[~sign]] = True
 
 
-def _integers(text: UInt8, first: Int64, count: Int64) -> Int64:
-    """The integers whose ``count`` digits (at most 16; else garbage) begin at the byte ``first``."""
-    longest = int(count.max())
-    if longest <= 4:
-        return _four(_words(text, 4)[first], count)
-    words = _words(text, 8)
-    if longest <= 8:
-        return _eight(words[first], count)
-    head = np.minimum(count, 8)
-    rest = np.clip(count - 8, 0, 8)
-    return _eight(words[first], head) * _POWERS[rest] + _eight(words[first + head], rest)
-
-
 def _words(text: UInt8, size: int) -> NDArray[Any]:
     """The little-endian words of ``size`` bytes that begin at each byte, as an array that gathers fast."""
     return np.ascontiguousarray(np.ndarray(len(text) - size + 1, f"<u{size}", text, strides=(1,)))
+
+
+def _integers(words: NDArray[Any], first: Int64, count: Int64) -> Int64:
+    """The integers whose ``count`` digits (at most 16; else garbage) begin at the byte ``first``."""
+    word = words[first]
+    if not np.count_nonzero(count > 4):
+        return _four(word.astype(np.uint32, copy=False), count)
+    if not np.count_nonzero(count > 8):
+        return _eight(word, count)
+    head = np.minimum(count, 8)
+    rest = np.clip(count - 8, 0, 8)
+    return _eight(word, head) * _POWERS[rest] + _eight(words[first + head], rest)
 
 
 def _eight(word: UInt64, count: Int64) -> Int64:
@@ -199,12 +208,16 @@ def _four(word: NDArray[np.uint32], count: Int64) -> Int64:
     return word.astype(np.int64)
 
 
-def _single(token: bytes) -> float:
-    try:
-        if b"_" not in token:  # Python's own addition to the grammar
-            return float(token)
-    except ValueError:
-        pass
+def _singly(tokens: list[bytes]) -> list[float]:
+    """Tokens read by ``float``, without the underscores that it takes for digits' separators."""
+    with contextlib.suppress(ValueError):
+        if b"_" not in b" ".join(tokens):
+            return list(map(float, tokens))
+    for token in tokens:
+        try:
+            float(token.replace(b"_", b"?"))
+        except ValueError:
+            break
     raise ValueError(f"a number is expected, got {token[:40].decode('ascii', 'backslashreplace')!r}")
 
 

@@ -50,7 +50,7 @@ def _vertices(text: bytes) -> Array:
         row = int(np.argmin(counts))
         raise ValueError(f"vertices must have three or more numbers, got {counts[row]} in row {row}")
     begin = np.cumsum(counts) - counts
-    return values[begin[:, None] + np.arange(3)]
+    return values.take(begin[:, None] + np.arange(3))
 
 
 def _corners(text: bytes, num_vertices: int) -> tuple[Int64, Int64]:

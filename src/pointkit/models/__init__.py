@@ -39,9 +39,9 @@ def classifier(
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, num_classes), for any N.
 
-    ``widths`` is one of the model's named sets of layer widths ("reference" or "paper" for PointNet); ``penalty`` weighs the T-Nets'
-    orthogonality loss; ``momentum`` is batch norm's; ``seed`` fixes initial weights and dropout. Raises ValueError for a
-    name that is not in ``BACKBONES``.
+    ``widths`` is one of the model's named sets of layer widths ("reference" or "paper" for PointNet); ``penalty``
+    weighs the T-Nets' orthogonality loss; ``momentum`` is batch norm's; ``seed`` fixes initial weights and dropout.
+    Raises ValueError for a name that is not in ``BACKBONES``.
     """
     if name not in BACKBONES:
         raise ValueError(f"model must be one of {', '.join(BACKBONES)}, got {name!r}")

@@ -1,7 +1,7 @@
 """PointNet: a function of a set of points that no order of them changes.
 
-Qi, Su, Mo, Guibas: PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation, CVPR 2017. Every point goes
-through the same layers alone; a maximum over points is the only place where they meet, and it does not know their
+Qi, Su, Mo, Guibas: PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation, CVPR 2017. Every point
+goes through the same layers alone; a maximum over points is the only place where they meet, and it does not know their
 order. Two T-Nets turn the cloud, and its features, into a pose of the network's own choice.
 
 ``WIDTHS["reference"]`` are the widths of the common Keras teaching version (748,979 parameters with 10 classes),
@@ -38,7 +38,7 @@ WIDTHS = {
 
 
 def backbone(*, widths: str, penalty: float, momentum: float, seeds: Iterator[int]) -> keras.Model:
-    """Points (B, N, 3) -> {"global": (B, D), "local": (B, N, E)}: the maximum over points, and the features before it."""
+    """Points (B, N, 3) -> {"global": (B, D), "local": (B, N, E)}: the maximum over points, the features before it."""
     if widths not in WIDTHS:
         raise ValueError(f"widths must be one of {', '.join(WIDTHS)}, got {widths!r}")
     w = WIDTHS[widths]

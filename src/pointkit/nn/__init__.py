@@ -1,4 +1,4 @@
-"""Layers for points, on Keras and NumPy alone: they run on JAX, PyTorch and TensorFlow alike. Channels last, (B, N, C)."""
+"""Layers for points, on Keras and NumPy alone, so on JAX, PyTorch and TensorFlow alike. Channels last: (B, N, C)."""
 
 from pointkit.nn.augment import Jitter, Rotate, Scale
 from pointkit.nn.pointwise import Pointwise, pointwise_block

@@ -1,4 +1,4 @@
-"""Augmentation of normalised clouds as Keras layers: compiled into the training step, seeded, absent from the saved model.
+"""Augmentation of normalised clouds as Keras layers: compiled into the step, seeded, absent from the saved model.
 
 Lengths are in units of the unit sphere, z is up. Outside training each layer hands its input through.
 """

@@ -1,8 +1,8 @@
 """The same linear map at every point, and the block that PointNet is made of: linear, batch norm, ReLU.
 
-PointNet (Qi et al., CVPR 2017, section 4.2) calls a stack of these a shared multi-layer perceptron. Keras's ``Dense`` on
-(B, N, K) is 2.4 times slower on JAX's CPU than one product over all points, and ``Conv1D`` transposes on PyTorch; so the cloud is
-flattened to (B * N, K) around the product.
+PointNet (Qi et al., CVPR 2017, section 4.2) calls a stack of these a shared multi-layer perceptron. Keras's ``Dense``
+on (B, N, K) is 2.4 times slower on JAX's CPU than one product over all points, and ``Conv1D`` transposes on PyTorch; so
+the cloud is flattened to (B * N, K) around the product.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The T-Net: a small PointNet that predicts a matrix for each cloud, and the product of points with it.
 
-PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C). The matrix starts at the identity. A penalty keeps it near the
-orthogonal ones: ||A A^T - I||^2 (equation 2), for each cloud by itself, averaged over the batch, so that it is zero at
-every orthogonal matrix and does not grow with the batch.
+PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C). The matrix starts at the identity. A penalty keeps it
+near the orthogonal ones: ||A A^T - I||^2 (equation 2), for each cloud by itself, averaged over the batch, so that it is
+zero at every orthogonal matrix and does not grow with the batch.
 """
 
 from __future__ import annotations

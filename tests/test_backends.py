@@ -1,0 +1,83 @@
+"""One run, three backends: what is trained on one answers on the others, and each goes on bit for bit where it stopped.
+
+Needs PyTorch and TensorFlow beside JAX, so it runs in an environment of its own (``-m backends``).
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pointkit import formats
+from pointkit.cloud import PointCloud
+from pointkit.run_folder import load_checkpoint
+
+BACKENDS = ("jax", "torch", "tensorflow")
+# A cosine depends on the number of epochs, so one that grows is compared at a constant rate.
+SETTINGS = ["--num-points", "64", "--batch-size", "8", "--schedule", "constant", "--scale", "0.2", "--average", "0.9"]
+
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.skipif(
+        not all(importlib.util.find_spec(name) for name in BACKENDS), reason="PyTorch or TensorFlow is not installed"
+    ),
+]
+
+
+def pointkit(*arguments, backend):
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    command = [sys.executable, "-m", "pointkit", *map(str, arguments), "--backend", backend]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_store, tmp_path_factory):
+    """A run of two epochs on each backend."""
+    folder = tmp_path_factory.mktemp("backends")
+    for backend in BACKENDS:
+        pointkit("train", tiny_store.path, "-o", folder / backend, *SETTINGS, "--epochs", 2, backend=backend)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(tiny_store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for i in tiny_store.select("test"):
+        formats.write(folder / f"{i:02d}.xyz", PointCloud(tiny_store.cloud(i)))
+    return folder
+
+
+@pytest.mark.parametrize("trained_on", BACKENDS)
+def test_a_run_answers_alike_on_every_backend(trained_on, runs, files):
+    answers = {}
+    for backend in BACKENDS:
+        lines = pointkit("predict", runs / trained_on, files, "--json", backend=backend).splitlines()
+        answers[backend] = [json.loads(line) for line in lines]
+    for backend in BACKENDS:
+        assert [a["class"] for a in answers[backend]] == [a["class"] for a in answers[trained_on]]
+        ours, theirs = ([a["probability"] for a in answers[name]] for name in (backend, trained_on))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_command_gives_the_same_weights_stopped_or_not(backend, runs, tiny_store, tmp_path):
+    for epochs in (1, 2):  # stops after the first, goes on to the second
+        pointkit("train", tiny_store.path, "-o", tmp_path / "run", *SETTINGS, "--epochs", epochs, backend=backend)
+    whole, parts = (load_checkpoint(path)[0].arrays for path in (runs / backend, tmp_path / "run"))
+    assert whole.keys() == parts.keys()
+    different = [name for name in whole if not np.array_equal(whole[name], parts[name])]
+    assert different == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_evaluates_on_every_backend(backend, runs):
+    report = json.loads(pointkit("evaluate", runs / "jax", "--json", backend=backend))
+    reference = json.loads(pointkit("evaluate", runs / "jax", "--json", backend="jax"))
+    assert report["confusion"] == reference["confusion"]
+    assert report["loss"] == pytest.approx(reference["loss"], abs=1e-4)
