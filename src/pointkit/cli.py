@@ -202,9 +202,12 @@ def train(
     else:
         chosen, reason = config.choose(len(opened.select("train")), len(opened.classes))
     runs = _seeded(output, seed, seeds)
+    from pointkit import run_folder
     from pointkit import train as trainer
 
     trainer.check_trainable(opened)
+    if seeds is not None:
+        run_folder.make(output)
     for path, number in runs:
         combined = config.combine(chosen, given, {"seed": number})
         with console.training(path, reason) as watcher:

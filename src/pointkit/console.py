@@ -134,8 +134,11 @@ def prepared(result: Any) -> None:
         note(f"... and {len(result.unread) - 20} more")
     if result.unread:
         note(f"{len(result.unread)} files could not be read: {store.path / 'unread.csv'}")
+    if result.resumed:
+        note(f"{result.resumed} files had been read by an earlier, interrupted call")
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
-    next_step(f"pointkit train {store.path} -o RUN")
+    if len(store.select("train")):
+        next_step(f"pointkit train {store.path} -o RUN")
 
 
 # --- train ---------------------------------------------------------------------------------------------------------

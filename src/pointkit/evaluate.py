@@ -74,6 +74,8 @@ def evaluate(
     pictures = _pictures(predictor, opened, chosen, truth, probabilities, whole)
     _write(path, "predictions.csv", _predictions(predictor, opened, chosen, truth, probabilities))
     _write(path, "report.json", json.dumps(whole, indent=1) + "\n")
+    for stale in path.glob("mistake_*.png"):  # an earlier report may have shown more
+        stale.unlink()
     for name, data in pictures.items():
         run_folder.replace(path / f"{name}.png", data)
     _write(path, "report.html", report.render(whole, pictures))
@@ -152,6 +154,7 @@ def _pictures(
     pictures = {
         "grid": plots.png(grid),
         "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
+        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
         "confusion": plots.png(plots.confusion_matrix(whole["confusion"], predictor.classes)),
         "calibration": plots.png(plots.calibration_diagram(whole["calibration"])),
     }

@@ -94,7 +94,7 @@ def network(recipe: str) -> dict[str, Any]:
 
     settings: Settings = combine(read_recipe(recipe))
     classes = len(datasets.find(settings.dataset).classes) if settings.dataset else PLACEHOLDER_CLASSES
-    return models.describe(models.build(asdict(settings), classes))
+    return models.describe(models.build(asdict(settings), classes, blank=True))
 
 
 def _version(package: str) -> str | None:

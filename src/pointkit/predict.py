@@ -70,7 +70,7 @@ class Predictor:
         if checkpoint is None or not checkpoint.arrays:
             raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
         self.progress = checkpoint.progress
-        self.model = models.build(self.facts["settings"], len(self.classes))
+        self.model = models.build(self.facts["settings"], len(self.classes), blank=True)
         for variable in self.model.weights:
             array = checkpoint.arrays.get(f"best/{variable.path}")
             if array is None or array.shape != tuple(variable.shape):

@@ -17,6 +17,7 @@ from tests import zoo
 
 CLOUD = zoo.CLOUDS["nine digits"]
 MESH = zoo.MESHES["one triangle"]
+ONE_A_READER = (".npy", ".obj", ".off", ".pcd", ".ply", ".pts", ".stl", ".xyz")
 
 
 def shape_for(suffix):
@@ -106,7 +107,7 @@ def test_an_unprintable_name_still_makes_one_line(tmp_path, suffix):
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("suffix", formats.SUFFIXES)
+@pytest.mark.parametrize("suffix", ONE_A_READER)
 def test_cut_anywhere_is_an_error_or_the_whole_shape(tmp_path, suffix):
     """Cut in the digits of its last number a text cannot tell; anywhere else it must, in one line."""
     whole = tmp_path / f"whole{suffix}"
@@ -123,14 +124,14 @@ def test_cut_anywhere_is_an_error_or_the_whole_shape(tmp_path, suffix):
         assert again is None or isinstance(again, type(shape))
 
 
-@pytest.mark.parametrize("suffix", formats.SUFFIXES)
+@pytest.mark.parametrize("suffix", ONE_A_READER)
 def test_any_byte_changed_is_read_or_refused_in_one_line(tmp_path, suffix):
     whole = tmp_path / f"whole{suffix}"
     formats.write(whole, shape_for(suffix) if suffix in zoo.MESH_SUFFIXES else zoo.CLOUDS["fields"])
     data = bytearray(whole.read_bytes()[:2000])
     path = tmp_path / f"changed{suffix}"
     rng = np.random.default_rng(3)
-    for position in range(0, len(data), max(1, len(data) // 100)):
+    for position in range(0, len(data), max(1, len(data) // 60)):
         for value in (0, 45, 57, int(rng.integers(256))):
             changed = data.copy()
             changed[position] = value

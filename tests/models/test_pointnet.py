@@ -38,7 +38,7 @@ def test_paper_widths_are_one_argument_away():
     whole = (
         tnet3 + blocks((64, 64), 3) + tnet64 + blocks((64, 128, 1024), 64) + blocks((512, 256), 1024) + 256 * 40 + 40
     )
-    assert models.classifier("pointnet", 40, widths="paper").count_params() == whole
+    assert models.classifier("pointnet", 40, widths="paper", blank=True).count_params() == whole
 
 
 def test_shuffled_points_give_the_same_logits(reference):
@@ -83,6 +83,15 @@ def test_the_same_seed_gives_the_same_weights():
     first, second, other = (models.classifier("pointnet", 3, seed=seed).get_weights() for seed in (5, 5, 6))
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
     assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_a_blank_model_has_the_same_weights_but_for_kernels_of_zero(reference):
+    blank = models.classifier("pointnet", 10, blank=True)
+    assert [w.path for w in blank.weights] == [w.path for w in reference.weights]
+    kernels = [w for w in blank.get_weights() if w.ndim == 2]
+    assert not any(kernel.any() for kernel in kernels)
+    blank.set_weights(reference.get_weights())
+    np.testing.assert_array_equal(answers(blank, clouds(2, 40)), answers(reference, clouds(2, 40)))
 
 
 def test_layer_table_names_type_shape_parameters_and_inputs(reference):

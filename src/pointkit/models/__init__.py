@@ -36,18 +36,20 @@ def classifier(
     penalty: float = 0.001,
     momentum: float = 0.9,
     seed: int | None = None,
+    blank: bool = False,
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, num_classes), for any N.
 
     ``widths`` is one of the model's named sets of layer widths ("reference" or "paper" for PointNet); ``penalty``
-    weighs the T-Nets' orthogonality loss; ``momentum`` is batch norm's; ``seed`` fixes initial weights and dropout.
-    Raises ValueError for a name that is not in ``BACKBONES``.
+    weighs the T-Nets' orthogonality loss; ``momentum`` is batch norm's; ``seed`` fixes initial weights and dropout;
+    ``blank`` leaves the kernels zero, which is quicker where weights get loaded. Raises ValueError for a name that is
+    not in ``BACKBONES``.
     """
     if name not in BACKBONES:
         raise ValueError(f"model must be one of {', '.join(BACKBONES)}, got {name!r}")
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, got {num_classes}")
-    seeds = seed_stream(seed)
+    seeds = iter(()) if blank else seed_stream(seed)
     backbone = BACKBONES[name](widths=widths, penalty=penalty, momentum=momentum, seeds=seeds)
     logits = classification_head(
         backbone.output["global"],
@@ -60,8 +62,8 @@ def classifier(
     return keras.Model(backbone.input, logits, name=f"{name}_classifier")
 
 
-def build(settings: Mapping[str, Any], num_classes: int) -> keras.Model:
-    """The network that a training's settings describe, with the initial weights of its seed."""
+def build(settings: Mapping[str, Any], num_classes: int, *, blank: bool = False) -> keras.Model:
+    """The network that a training's settings describe, with the initial weights of its seed, or ``blank``."""
     return classifier(
         settings["model"],
         num_classes,
@@ -70,6 +72,7 @@ def build(settings: Mapping[str, Any], num_classes: int) -> keras.Model:
         penalty=settings["penalty"],
         momentum=settings["momentum"],
         seed=settings["seed"],
+        blank=blank,
     )
 
 

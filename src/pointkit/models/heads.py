@@ -20,5 +20,5 @@ def classification_head(
     x = features
     for i, width in enumerate(units, 1):
         x = dense_block(x, width, f"head_dense_{i}", seeds=seeds, momentum=momentum)
-        x = layers.Dropout(dropout, seed=next(seeds), name=f"head_dropout_{i}")(x)
+        x = layers.Dropout(dropout, seed=next(seeds, None), name=f"head_dropout_{i}")(x)
     return layers.Dense(num_classes, kernel_initializer=glorot(seeds), dtype="float32", name="logits")(x)

@@ -45,8 +45,12 @@ class Pointwise(layers.Layer):
 
 
 def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
-    """The usual start of a kernel, drawn from the next seed."""
-    return keras.initializers.GlorotUniform(seed=next(seeds))
+    """The usual start of a kernel, drawn from the next seed; zeros where there is none, for weights that get loaded.
+
+    JAX compiles each shape's random numbers: 3 seconds for a whole PointNet, for nothing where weights get loaded.
+    """
+    seed = next(seeds, None)
+    return keras.initializers.Zeros() if seed is None else keras.initializers.GlorotUniform(seed=seed)
 
 
 def norm_relu(x: Any, name: str, momentum: float) -> Any:
