@@ -29,7 +29,7 @@ demo: setup
 
 test: setup
 	@mkdir -p $(TMPDIR)
-	$(VENV)/bin/python -m pytest --basetemp=$(CACHE)/pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --basetemp=$(CACHE)/pytest
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -16,7 +16,7 @@ from pointkit.config import Settings, combine, read_recipe
 from pointkit.errors import PointkitError
 
 EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
-PACKAGES = ("keras", "jax", "numpy", "scipy", "safetensors", "trimesh", "plyfile", "matplotlib")
+PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
 PLACEHOLDER_CLASSES = 10  # for a recipe that names no data set
 
 
