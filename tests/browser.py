@@ -25,6 +25,7 @@ FLAGS = (
     "--disable-component-update --disable-sync --hide-scrollbars --use-angle=swiftshader --enable-unsafe-swiftshader "
     "--remote-debugging-port=0"
 )
+PATIENCE = 240.0  # seconds; five are enough on an idle machine
 
 
 class Page:
@@ -44,7 +45,7 @@ class Page:
         session = {"sessionId": self.session} if self.session else {}
         self._socket.send(json.dumps({"id": number, "method": method, "params": params, **session}))
         while True:
-            message = json.loads(self._socket.recv(timeout=60))
+            message = json.loads(self._socket.recv(timeout=PATIENCE))
             if message.get("id") != number:
                 self._note(message)
             elif "error" in message:
@@ -57,7 +58,7 @@ class Page:
         self.loaded = False
         self.call("Page.navigate", url=url)
         while not self.loaded:
-            self._note(json.loads(self._socket.recv(timeout=60)))
+            self._note(json.loads(self._socket.recv(timeout=PATIENCE)))
 
     def _note(self, message: dict[str, Any]) -> None:
         match message.get("method"):
@@ -77,7 +78,7 @@ class Page:
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return matplotlib.image.imread(io.BytesIO(data))[..., :3]
 
-    def until(self, holds: Callable[[np.ndarray], bool], seconds: float = 60) -> np.ndarray:
+    def until(self, holds: Callable[[np.ndarray], bool], seconds: float = PATIENCE) -> np.ndarray:
         """The first photograph that shows what is waited for."""
         end = time.monotonic() + seconds
         while not holds(pixels := self.photograph()):

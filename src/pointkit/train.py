@@ -328,7 +328,8 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     if keeper.due():
                         keeper.commit()
                     stop.check()
-                answers = learner.validate(validation, stop.check)
+                with _memory(settings):
+                    answers = learner.validate(validation, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
                 val_loss = metrics.cross_entropy(answers, truth) if np.isfinite(answers).all() else math.nan
