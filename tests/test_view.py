@@ -124,8 +124,10 @@ def image(path):
 # Where it is written
 
 
-@pytest.mark.parametrize("suffix", [".png", ".PNG", ".html"])
-@pytest.mark.parametrize("kind", ["mesh_file", "cloud_file"])
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [("cloud_file", ".png"), ("cloud_file", ".PNG"), ("cloud_file", ".html"), ("mesh_file", ".html")],
+)
 def test_writes_what_the_suffix_says_and_nothing_else(kind, suffix, request, tmp_path, capfd):
     path = request.getfixturevalue(kind)
     before, threads = path.read_bytes(), threading.active_count()
@@ -199,12 +201,12 @@ def test_a_mesh_without_area_is_named(tmp_path):
         view.view(flat, tmp_path / "out.html")
 
 
-def test_without_viser_a_page_names_the_extra_and_a_picture_works(mesh_file, tmp_path, monkeypatch):
+def test_without_viser_a_page_names_the_extra_and_a_picture_works(cloud_file, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "viser", None)
     with pytest.raises(MissingExtraError, match=r"pip install pointkit\[view\]"):
-        view.view(mesh_file, tmp_path / "out.html")
+        view.view(cloud_file, tmp_path / "out.html")
     assert not (tmp_path / "out.html").exists()
-    view.view(mesh_file, tmp_path / "out.png")
+    view.view(cloud_file, tmp_path / "out.png")
 
 
 def test_the_server_is_the_machine_s_own_and_stops_after_a_failure(cloud_file, monkeypatch):
