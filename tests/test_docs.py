@@ -294,7 +294,6 @@ def test_the_check_of_words_sees_them(text):
     assert strange(text)
 
 
-@pytest.mark.xfail(reason="the figures are measured last; when they stand in the pages this mark goes", strict=False)
 def test_no_figure_is_missing():
     assert [
         (name(page), re.findall(r"FIGURE:\w*", page.read_text())) for page in PAGES if "FIGURE:" in page.read_text()

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import matplotlib.image
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -330,6 +330,7 @@ def test_height_colours_run_from_dark_to_light():
     assert len(np.unique(view._height_colors(np.zeros((7, 3), np.float32)), axis=0)) == 1
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.integers(1, 30), st.integers(0, 2**32 - 1))
 def test_pieces_hold_every_face_once_in_the_colour_of_its_part(num_parts, seed):
     rng = np.random.default_rng(seed)
@@ -368,6 +369,7 @@ def test_strays_are_the_far_few():
 CLOUDS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(-1000, 1000, width=32))
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(CLOUDS)
 def test_the_camera_sees_every_point_of_a_cloud(points):
     near = points[view._without_strays(points)]
@@ -501,6 +503,7 @@ def test_real_files(pattern, tmp_path):
     middle = (np.abs(plane) < (view.ASPECT, 1)).all(1)
     assert middle.mean() > 0.98
     assert 0.5 < (plane[middle].max(0) - plane[middle].min(0)).max() / 2 <= view.ASPECT
-    picture = image(view.view(path, tmp_path / "out.png"))
-    assert 0.01 < (picture.min(-1) < 0.95).mean() < 0.9
+    if path.suffix == ".pcd":  # pictures of meshes are tested with the others of plots
+        picture = image(view.view(path, tmp_path / "out.png"))
+        assert 0.01 < (picture.min(-1) < 0.95).mean() < 0.9
     assert view.view(path, tmp_path / "out.html").stat().st_size < 3_000_000
