@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 
+import hypothesis
 import pytest
 
 # Networks of the same settings are compiled once for the whole test run, its subprocesses and workers included.
@@ -14,6 +15,9 @@ if _COMPILED:
 
 import pointkit  # noqa: E402, F401
 from tests import shapes  # noqa: E402
+
+hypothesis.settings.register_profile("pointkit", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("pointkit")
 
 
 def pytest_unconfigure():
