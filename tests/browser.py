@@ -73,6 +73,13 @@ class Page:
         """The value of a JavaScript expression in the page."""
         return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
+    def click(self, element: str) -> None:
+        """Press the left mouse button on an element, given as a JavaScript expression."""
+        box = f"(({element}).getBoundingClientRect())"
+        x, y = self.run(f"[{box}.x + {box}.width / 2, {box}.y + {box}.height / 2]")
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def photograph(self) -> np.ndarray:
         """Pixels (height, width, 3), 0 to 1."""
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
@@ -88,7 +95,7 @@ class Page:
 
 
 @contextlib.contextmanager
-def opened(page: pathlib.Path, profile: pathlib.Path, width: int = 480, height: int = 320) -> Iterator[Page]:
+def opened(page: pathlib.Path, profile: pathlib.Path, width: int = 800, height: int = 480) -> Iterator[Page]:
     """Open a file in a browser of its own; the test is skipped where no Chromium is found."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:

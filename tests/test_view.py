@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import matplotlib.image
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -369,9 +369,9 @@ def test_strays_are_the_far_few():
 CLOUDS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(-1000, 1000, width=32))
 
 
-@pytest.mark.xfail(reason="a known fault: a cloud of two points along the line of sight leaves the view", strict=False)
 @settings(deadline=None)  # a busy machine is no fault
 @given(CLOUDS)
+@example(np.float32([[0, 0, 0], 400 * raster.project(np.eye(3))[:, 2]]))  # one behind the other
 def test_the_camera_sees_every_point_of_a_cloud(points):
     near = points[view._without_strays(points)]
     recorder = filled(view.Scene("", near))
@@ -473,16 +473,17 @@ def test_a_browser_shows_the_page_without_any_network(mesh_file, tmp_path):
     output = view.view(mesh_file, tmp_path / "out.html")
     with browser.opened(output, tmp_path / "profile") as page:
         pixels = page.until(lambda pixels: all(looks_like(color)(pixels) for color in (BLUE, ORANGE, GREEN)))
-        inner = (pixels[40:-40, 60:-60] * 255).astype(int).reshape(-1, 3)
+        inner = (pixels[60:-60, 100:-100] * 255).astype(int).reshape(-1, 3)
         assert len(np.unique(inner, axis=0)) > 50, "shaded, not blank"
-        page.run("document.querySelectorAll('[aria-label=\"Show scene tree\"]').forEach(button => button.click())")
+        if page.run("document.querySelectorAll('.mantine-Notification-closeButton').length"):  # no GPU, it says
+            page.click("document.querySelector('.mantine-Notification-closeButton')")
+        page.click("[...document.querySelectorAll('[aria-label=\"Show scene tree\"]')].find(e => e.checkVisibility())")
         page.until(lambda _: "/points" in page.run("document.body.innerText"))
         text = page.run("document.body.innerText")
         assert "/mesh" in text
         assert "boxes.ply: 24 vertices, 36 faces, 2,048 points drawn" in text
-        eyes = "[...document.querySelectorAll('[data-playback-scene-tree] .tabler-icon-eye')]"
-        page.run(f"{eyes}.at(-1).dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
-        page.until(lambda pixels: not looks_like(GREEN)(pixels[:, 240:]) and looks_like(GREEN)(pixels[:, :240]))
+        page.click("[...document.querySelectorAll('[data-playback-scene-tree] .tabler-icon-eye')].at(-1)")
+        page.until(lambda pixels: looks_like(BLUE)(pixels[:, :400]) and not looks_like(BLUE)(pixels[:, 400:]))
         assert page.run("document.title") == "boxes.ply: 24 vertices, 36 faces, 2,048 points drawn"
         assert page.errors == []
     outside = [url[:80] for url in page.requests if not url.startswith(("file://", "data:", "blob:"))]
