@@ -466,9 +466,6 @@ def looks_like(color):
     return holds
 
 
-@pytest.mark.skipif(
-    "POINTKIT_BROWSER" not in os.environ, reason="without a GPU the scene takes minutes to draw; set POINTKIT_BROWSER=1"
-)
 def test_a_browser_shows_the_page_without_any_network(mesh_file, tmp_path):
     output = view.view(mesh_file, tmp_path / "out.html")
     with browser.opened(output, tmp_path / "profile") as page:
