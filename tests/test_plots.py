@@ -74,32 +74,6 @@ def test_figures_are_png_and_the_same_twice(name):
     assert pixels(figure)[..., :3].std() > 0.01  # not an empty sheet
 
 
-def test_save_writes_the_bytes_and_leaves_nothing_beside(tmp_path):
-    path = plots.save(plots.cloud(CLOUD), tmp_path / "a.png")
-    assert path.read_bytes() == plots.png(plots.cloud(CLOUD))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_save_refuses_other_suffixes(tmp_path):
-    with pytest.raises(ValueError, match=r"a\.pdf: pictures are written as \.png"):
-        plots.save(plots.cloud(CLOUD), tmp_path / "a.pdf")
-
-
-def test_a_failed_save_keeps_the_old_picture(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
-
-    def no_space(self, data):
-        self.open("wb").close()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pathlib.Path, "write_bytes", no_space)
-    with pytest.raises(OSError, match="No space left"):
-        plots.save(plots.cloud(CLOUD), path)
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
-
-
 def test_pyplot_is_never_loaded():
     code = (
         "import sys, numpy as np; from pointkit import plots;"

@@ -252,7 +252,9 @@ def test_a_folder_that_went_away_while_training(run):
     for file in run.iterdir():
         file.unlink()
     run.rmdir()
-    refused(lambda: run_folder.save_checkpoint(run, checkpoint(1)), run, "cannot be written", kind=PointkitError)
+    refused(
+        lambda: run_folder.save_checkpoint(run, checkpoint(1)), run, "cannot be read or written", kind=PointkitError
+    )
 
 
 # --- run.json --------------------------------------------------------------------------------------------------------

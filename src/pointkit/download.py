@@ -12,7 +12,6 @@ from __future__ import annotations
 import bz2
 import contextlib
 import email.utils
-import errno
 import functools
 import gzip
 import http.client
@@ -37,21 +36,11 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from pointkit.errors import FormatError, MachineError, PointkitError
-from pointkit.store import file_digest, sync
+from pointkit.store import disk_errors, file_digest, sync
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 CHUNK = 1 << 16
-_USERS_TO_MEND = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-}
 
 
 @dataclass(frozen=True)
@@ -76,21 +65,6 @@ class _Passing(Exception):
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
-
-
-@contextlib.contextmanager
-def disk_errors(path: pathlib.Path) -> Iterator[None]:
-    """Turn an OSError of the file system under ``path`` into one line.
-
-    PointkitError where the user named a place that cannot be read or written; MachineError where the machine failed (no
-    space left, a broken disk).
-    """
-    try:
-        yield
-    except OSError as error:
-        kind = PointkitError if error.errno in _USERS_TO_MEND else MachineError
-        where = f": {error.filename}" if error.filename and str(error.filename) != str(path) else ""
-        raise kind(f"{path}: cannot be read or written ({error.strerror or error}{where})") from None
 
 
 @contextlib.contextmanager

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
-import pathlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -46,20 +44,6 @@ def png(figure: Figure, dpi: int = 120) -> bytes:
     with _boxes_for_missing_glyphs():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 120) -> pathlib.Path:
-    """Write the figure as PNG to ``path``, beside it first and then renamed, and return the path."""
-    target = pathlib.Path(path)
-    if target.suffix.lower() != ".png":
-        raise ValueError(f"{target}: pictures are written as .png")
-    staging = target.with_name(target.name + ".writing")
-    try:
-        staging.write_bytes(png(figure, dpi))
-        staging.replace(target)
-    finally:
-        staging.unlink(missing_ok=True)
-    return target
 
 
 def cloud(points: ArrayLike, colors: ArrayLike | None = None) -> Figure:

@@ -32,7 +32,16 @@ from pointkit.errors import MachineError, PointkitError, StoreError
 VERSION = 1
 SPLITS = ("train", "val", "test")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+FORBIDDEN = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
 COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "count")
 
 
@@ -232,14 +241,14 @@ def refuse_strangers(path: pathlib.Path) -> None:
 
 @contextmanager
 def disk_errors(path: pathlib.Path, advice: str = "") -> Iterator[None]:
-    """Turn what the disk says while ``path`` is written into our errors, one line each that names the path."""
+    """Turn what the disk says while ``path`` is read or written into our errors, one line each that names the path."""
     try:
         yield
     except OSError as error:
         if error.errno in FULL:
             raise MachineError(f"{path}: no space left{advice}") from None
         if error.errno in FORBIDDEN:
-            raise PointkitError(f"{path}: cannot be written ({error.filename}: {error.strerror})") from None
+            raise PointkitError(f"{path}: cannot be read or written ({error.filename}: {error.strerror})") from None
         raise
 
 

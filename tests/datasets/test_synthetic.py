@@ -142,7 +142,8 @@ def test_shapes_stand_as_their_class_does(made):
             if shape.class_name == name:
                 ahead, behind = (part_middle(name, part, mesh) for part in (further, nearer))
                 if ahead is not None and behind is not None:
-                    assert ahead[axis] > behind[axis], (shape, further, nearer)
+                    away = 1 if axis == 2 else -1  # z up, but front at -x and left at -y
+                    assert away * ahead[axis] > away * behind[axis], (shape, further, nearer)
 
 
 def test_the_turn_about_z_is_small_and_units_differ(made):

@@ -1,15 +1,13 @@
-"""Accuracies and class scores: cases worked by hand, slow plain twins, scikit-learn as the judge."""
+"""Accuracies and class scores: cases worked by hand and slow plain twins."""
 
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn import metrics as judge
 
 from pointkit import metrics
 
@@ -41,32 +39,27 @@ def slow_class_scores(truth, answer, c):
     return precision, recall, f1, hits + missed
 
 
-@pytest.mark.filterwarnings("ignore:A single label was found")
 @given(answers())
-def test_confusion_is_its_slow_twin_and_the_judges(case):
+def test_confusion_is_its_slow_twin(case):
     truth, answer, num_classes = case
     matrix = metrics.confusion(truth, answer, num_classes)
     assert matrix.dtype == np.int64
     assert matrix.tolist() == slow_confusion(truth, answer, num_classes)
-    np.testing.assert_array_equal(matrix, judge.confusion_matrix(truth, answer, labels=range(num_classes)))
 
 
 @given(answers())
-def test_class_scores_are_their_slow_twin_and_the_judges(case):
+def test_class_scores_are_their_slow_twin(case):
     truth, answer, num_classes = case
     scores = metrics.per_class(metrics.confusion(truth, answer, num_classes))
     for c in range(num_classes):
         assert tuple(column[c] for column in scores) == slow_class_scores(truth, answer, c)
-    judged = judge.precision_recall_fscore_support(truth, answer, labels=range(num_classes), zero_division=np.nan)
-    for ours, theirs in zip(scores, judged, strict=True):
-        np.testing.assert_allclose([math.nan if value is None else value for value in ours], theirs)
 
 
 @given(answers())
-def test_accuracies_are_the_judges(case):
+def test_accuracies_are_their_slow_twins(case):
     truth, answer, num_classes = case
     matrix = metrics.confusion(truth, answer, num_classes)
-    assert metrics.overall_accuracy(matrix) == pytest.approx(judge.accuracy_score(truth, answer))
+    assert metrics.overall_accuracy(matrix) == pytest.approx(np.mean(truth == answer))
     recalls = [np.mean(answer[truth == c] == c) for c in np.unique(truth)]
     assert metrics.mean_class_accuracy(matrix) == pytest.approx(np.mean(recalls))
 

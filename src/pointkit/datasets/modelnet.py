@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pointkit.datasets import FetchResult
-from pointkit.download import NetworkError, Patience, Progress, alone, disk_errors, download, extract
+from pointkit.download import NetworkError, Patience, Progress, alone, download, extract
 from pointkit.errors import FormatError, PointkitError
-from pointkit.store import file_digest, sync
+from pointkit.formats.files import replacing
+from pointkit.store import disk_errors, file_digest, sync
 
 
 @dataclass(frozen=True)
@@ -245,9 +246,8 @@ class ModelNet10:
     ) -> None:
         facts = {"set": self.name, "source": source, "sha256": sha256, "counts": dict(counts), "unpacked_bytes": total}
         path = folder / f"{self.title}.json"
-        writing = path.with_name(path.name + ".writing")
-        writing.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        writing.replace(path)
+        with replacing(path) as file:
+            file.write((json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _is_address(source: str | pathlib.Path) -> bool:

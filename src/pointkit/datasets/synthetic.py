@@ -4,7 +4,7 @@ It shows that the machinery works, on a machine without a network: classes diffe
 class differ in style, part counts and proportions, and the test split holds styles that training and validation have
 never seen. It says nothing about how well a model does on scans or on models that people drew.
 
-Front at +x, left at +y, z up; each shape turned about z by up to 10 degrees and scaled by 0.5 to 2, as if from files of
+Front at -x, left at -y, z up; each shape turned about z by up to 10 degrees and scaled by 0.5 to 2, as if from files of
 different units.
 """
 
@@ -36,6 +36,7 @@ NAME = "synthetic"
 LICENCE = "Apache-2.0"
 CITATION = "Everyday shapes made by pointkit (pointkit.datasets.synthetic), Apache-2.0."
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+FRONT = 180.0  # degrees about z: the recipes build towards +x, the pictures look from -x
 MAX_TURN = 10.0  # degrees about z, either way
 SCALES = (0.5, 2.0)
 GRID = 2.0**-18  # coordinates are rounded to it, so that a last bit of sin or cos seldom changes a file
@@ -161,7 +162,7 @@ def make(class_name: str, style: str, seed: int | tuple[int, ...] | np.random.Ge
     named = list(kind.build(style, rng))
     numbers = [kind.parts.index(name) for name, _ in named]
     part = np.repeat(np.array(numbers, np.uint8), [len(solid.faces) for _, solid in named])
-    whole = turn(join(*(solid for _, solid in named)), "z", rng.uniform(-MAX_TURN, MAX_TURN))
+    whole = turn(join(*(solid for _, solid in named)), "z", FRONT + rng.uniform(-MAX_TURN, MAX_TURN))
     scale = np.exp(rng.uniform(*np.log(SCALES)))
     vertices = np.round(whole.vertices * scale / GRID) * GRID
     keep = face_areas(vertices, whole.faces) > 0
