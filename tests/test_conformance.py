@@ -10,7 +10,9 @@ from pointkit import models, nn
 LAYERS = {
     "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones"}, [(2, 7, 3)]),
     "TransformMatrix": (nn.TransformMatrix, {"size": 4, "penalty": 0.25}, [(2, 6)]),
-    "ApplyTransform": (nn.ApplyTransform, {}, [(2, 7, 3), (2, 3, 3)]),
+    "PointwiseBlock": (nn.PointwiseBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
+    "PooledBlock": (nn.PooledBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
+    "SplitBlock": (nn.SplitBlock, {"units": 5, "transformed": 1}, [(2, 7, 3), (2, 7, 4), (2, 4, 4), (2, 6)]),
     "Jitter": (nn.Jitter, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Scale": (nn.Scale, {"amount": 0.5, "seed": 7}, [(2, 7, 3)]),
     "Rotate": (nn.Rotate, {"degrees": 20.0, "seed": 7}, [(2, 7, 3)]),
@@ -58,12 +60,13 @@ def test_layer_says_its_output_shape(name):
     assert tuple(symbolic.shape[1:]) == numpy(layer(inputs_for(shapes))).shape[1:]
 
 
+@pytest.mark.parametrize("build", [models.classifier, models.segmenter])
 @pytest.mark.parametrize("name", models.BACKBONES)
 class TestModels:
-    """A classifier of every backbone."""
+    """A classifier and a segmenter of every backbone."""
 
-    def test_saved_model_loads_and_answers_alike(self, name, tmp_path):
-        model = models.classifier(name, 4, dropout=0.1, penalty=0.5, momentum=0.8, seed=1)
+    def test_saved_model_loads_and_answers_alike(self, name, build, tmp_path):
+        model = build(name, 4, dropout=0.1, penalty=0.5, momentum=0.8, seed=1)
         rng = np.random.default_rng(0)
         model.set_weights([w + 0.05 * np.abs(rng.standard_normal(w.shape)) for w in model.get_weights()])
         model.save(tmp_path / "model.keras")
@@ -73,8 +76,8 @@ class TestModels:
         matrices = [layer for layer in loaded.layers if isinstance(layer, nn.TransformMatrix)]
         assert all(layer.penalty == 0.5 for layer in matrices)
 
-    def test_every_weight_gets_a_gradient(self, name):
-        model = models.classifier(name, 3, dropout=0.0, seed=0)
+    def test_every_weight_gets_a_gradient(self, name, build):
+        model = build(name, 3, dropout=0.0, seed=0)
         rng = np.random.default_rng(0)
         # The T-Nets' kernels start at zero, which hides what lies before them.
         model.set_weights([w + 0.02 * rng.standard_normal(w.shape) ** 2 for w in model.get_weights()])
@@ -84,7 +87,8 @@ class TestModels:
         )  # so large that a small gradient moves a weight of 1
         before = [numpy(w) for w in model.trainable_weights]
         x = rng.standard_normal((8, 64, 3)).astype("float32")
-        model.train_on_batch(x, np.arange(8) % 3)
+        labels = np.arange(8) % 3
+        model.train_on_batch(x, labels if build is models.classifier else np.repeat(labels[:, None], 64, 1))
         # A bias before a batch norm has no effect, so its gradient is zero but for rounding.
         moved = {
             w.path: float(np.abs(numpy(w) - old).max()) for w, old in zip(model.trainable_weights, before, strict=True)
@@ -93,12 +97,18 @@ class TestModels:
         normed -= {path for path in normed if "matrix" in path}
         assert [path for path, step in moved.items() if not step > 0 and path not in normed] == []
 
-    def test_runs_in_mixed_precision_with_float32_logits(self, name):
+    @pytest.mark.slow
+    def test_runs_and_trains_in_mixed_precision_with_float32_logits(self, name, build):
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
         try:
-            model = models.classifier(name, 3, seed=0)
-            logits = model.predict_on_batch(np.ones((2, 33, 3), "float32"))
+            model = build(name, 3, seed=0)
+            x = np.random.default_rng(0).standard_normal((4, 33, 3)).astype("float32")
+            logits = model.predict_on_batch(x)
+            model.compile(keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            loss = float(model.train_on_batch(x, np.zeros(logits.shape[:-1], "int32")))
         finally:
             keras.mixed_precision.set_global_policy("float32")
         assert logits.dtype == "float32"
         assert np.isfinite(logits).all()
+        assert np.isfinite(loss)
+        assert all(np.isfinite(numpy(weight)).all() for weight in model.weights)

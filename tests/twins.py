@@ -21,6 +21,17 @@ def pointwise(x, kernel, bias):
     return out
 
 
-def transform(points, matrices):
-    """Each cloud's points times its own matrix."""
-    return np.stack([np.asarray(p, np.float64) @ a for p, a in zip(points, matrices, strict=True)])
+def moments(x):
+    """Mean (B, K) and covariance (B, K, K) of each cloud, point by point, in float64."""
+    x = np.asarray(x, np.float64)
+    mean = np.stack([sum(cloud) / len(cloud) for cloud in x])
+    covariance = [sum(np.outer(p - m, p - m) for p in cloud) / len(cloud) for cloud, m in zip(x, mean, strict=True)]
+    return mean, np.stack(covariance)
+
+
+def normed_relu(y, gamma, beta, epsilon, mask=None):
+    """Batch norm over the points that count, and ReLU: (B, N, C) -> the same, mean (C,) and variance (C,)."""
+    y = np.asarray(y, np.float64)
+    counted = y.reshape(-1, y.shape[-1]) if mask is None else y[mask]
+    mean, variance = counted.mean(0), counted.var(0)
+    return np.maximum((y - mean) / np.sqrt(variance + epsilon) * gamma + beta, 0), mean, variance

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pointkit import models
+from pointkit.models import pointnet
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +72,30 @@ def test_gives_logits_not_probabilities(reference):
     assert not np.allclose(y.sum(1), 1)
 
 
-def test_backbone_hands_out_global_and_local_features():
-    from pointkit.models import pointnet, seed_stream
+def test_backbone_hands_out_pooled_and_local_features():
+    features = pointnet.backbone(
+        pointnet.CLASSIFICATION["reference"], penalty=0.001, momentum=0.9, exact=True, seeds=models.seed_stream(0)
+    )
+    assert tuple(features.pooled.shape) == (None, 512)
+    assert [tuple(x.shape) for x in features.local] == [(None, None, c) for c in (32, 32, 32, 32, 64)]
+    assert tuple(features.matrix.shape) == (None, 32, 32)
+    assert features.transformed == 2
 
-    backbone = pointnet.backbone(widths="reference", penalty=0.001, momentum=0.9, seeds=seed_stream(0))
-    shapes = {name: tuple(value.shape) for name, value in backbone.output.items()}
-    assert shapes == {"global": (None, 512), "local": (None, None, 32)}
+
+def test_reference_segmenter_has_the_published_numbers_of_parameters():
+    about = models.describe(models.segmenter("pointnet", 5, blank=True))
+    assert about["parameters"] == 7_370_062
+    assert about["trainable_parameters"] == 7_356_110
+
+
+@pytest.mark.parametrize("n", [1, 40, 300])
+def test_segmenter_answers_each_point_and_moves_with_their_order(n):
+    model = models.segmenter("pointnet", 5, seed=0)
+    x = clouds(2, n)
+    y = answers(model, x)
+    assert y.shape == (2, n, 5)
+    order = np.random.default_rng(1).permutation(n)
+    np.testing.assert_allclose(answers(model, x[:, order]), y[:, order], rtol=1e-4, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -98,12 +117,12 @@ def test_layer_table_names_type_shape_parameters_and_inputs(reference):
     rows = {row["name"]: row for row in models.describe(reference)["layers"]}
     assert rows["pointwise_5"] == {
         "name": "pointwise_5",
-        "type": "Pointwise",
-        "shape": [None, None, 512],
-        "parameters": 64 * 512 + 512,
-        "inputs": ["pointwise_4_relu"],
+        "type": "PooledBlock",
+        "shape": [None, 512],
+        "parameters": 64 * 512 + 512 + 4 * 512,
+        "inputs": ["pointwise_4"],
     }
-    assert rows["input_tnet_apply"]["inputs"] == ["points", "input_tnet_matrix"]
+    assert rows["pointwise_1"]["inputs"] == ["points", "input_tnet_matrix"]
     assert sum(row["parameters"] for row in rows.values()) == 748_979
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointkit.models import seed_stream
-from pointkit.nn import ApplyTransform, TransformMatrix, orthogonality, tnet
+from pointkit.nn import TransformMatrix, orthogonality, tnet
 from tests import twins
 
 
@@ -55,15 +55,10 @@ def test_matrix_starts_at_the_identity_and_adds_its_penalty():
     np.testing.assert_allclose(float(layer.losses[0]), 0.5 * twins.orthogonality(matrix), rtol=1e-4)
 
 
-def test_apply_multiplies_each_cloud_with_its_own_matrix():
-    rng = np.random.default_rng(0)
-    points, matrices = rng.standard_normal((3, 5, 4)), rng.standard_normal((3, 4, 4))
-    y = ApplyTransform()([points.astype("float32"), matrices.astype("float32")])
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(y), twins.transform(points, matrices), atol=1e-5)
-
-
-def test_tnet_hands_the_points_through_before_training():
+def test_tnet_starts_at_the_identity():
     points = keras.Input((None, 3))
-    out = tnet(points, "t", pointwise=(8, 16), dense=(8,), penalty=0.001, seeds=seed_stream(0), momentum=0.9)
+    arguments = {"pointwise": (8, 16), "dense": (8,), "penalty": 0.001, "momentum": 0.9, "seeds": seed_stream(0)}
     x = np.random.default_rng(0).standard_normal((2, 9, 3)).astype("float32")
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.Model(points, out)(x)), x)
+    for exact in (True, False):
+        matrix = keras.Model(points, tnet(points, "t", exact=exact, **arguments))(x)
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(matrix), np.broadcast_to(np.eye(3), (2, 3, 3)))

@@ -1,23 +1,34 @@
-"""Models on points, each a function that returns a Keras model: a backbone, and a head on its outputs.
+"""Models on points, each a function that returns a Keras model: a backbone, and a head on its features.
 
-A backbone maps points (B, N, 3) to ``{"global": (B, D), "local": (B, N, E)}``. A new model is one file here and one
+A backbone maps points (B, N, 3) to ``Features``: of each cloud, and of each point. A new model is one file here and one
 line in ``BACKBONES``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from pointkit.models import pointnet
-from pointkit.models.heads import classification_head
+from pointkit.models.heads import Features, classification_head, segmentation_head
 
-BACKBONES: dict[str, Callable[..., keras.Model]] = {"pointnet": pointnet.backbone}
 
-__all__ = ["BACKBONES", "build", "classifier", "describe"]
+@dataclass(frozen=True)
+class Backbone:
+    """A family's backbone, and its named sets of layer widths for each task; each set has the widths of its head."""
+
+    features: Callable[..., Features]
+    classification: Mapping[str, Any]
+    segmentation: Mapping[str, Any]
+
+
+BACKBONES = {"pointnet": Backbone(pointnet.backbone, pointnet.CLASSIFICATION, pointnet.SEGMENTATION)}
+
+__all__ = ["BACKBONES", "build", "classifier", "describe", "segmenter"]
 
 
 def seed_stream(seed: int | None) -> Iterator[int]:
@@ -25,6 +36,17 @@ def seed_stream(seed: int | None) -> Iterator[int]:
     rng = np.random.default_rng(seed)
     while True:
         yield int(rng.integers(2**31))
+
+
+def _checked(name: str, task: str, widths: str, num_classes: int) -> tuple[Backbone, Any]:
+    if name not in BACKBONES:
+        raise ValueError(f"model must be one of {', '.join(BACKBONES)}, got {name!r}")
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+    known = getattr(BACKBONES[name], task)
+    if widths not in known:
+        raise ValueError(f"widths must be one of {', '.join(known)}, got {widths!r}")
+    return BACKBONES[name], known[widths]
 
 
 def classifier(
@@ -35,31 +57,48 @@ def classifier(
     dropout: float = 0.3,
     penalty: float = 0.001,
     momentum: float = 0.9,
+    exact: bool = True,
     seed: int | None = None,
     blank: bool = False,
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, num_classes), for any N.
 
     ``widths`` is one of the model's named sets of layer widths ("reference" or "paper" for PointNet); ``penalty``
-    weighs the T-Nets' orthogonality loss; ``momentum`` is batch norm's; ``seed`` fixes initial weights and dropout;
-    ``blank`` leaves the kernels zero, which is quicker where weights get loaded. Raises ValueError for a name that is
-    not in ``BACKBONES``.
+    weighs the T-Nets' orthogonality loss; ``momentum`` is batch norm's; ``exact=False`` computes layer by layer
+    what the default computes without wide activations, several times faster (docs/exact-pooling.md), with the same
+    weights; ``seed`` fixes initial weights and dropout; ``blank`` leaves the kernels zero, quicker where weights get
+    loaded. Raises ValueError for a name that is not in ``BACKBONES``.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"model must be one of {', '.join(BACKBONES)}, got {name!r}")
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+    family, w = _checked(name, "classification", widths, num_classes)
     seeds = iter(()) if blank else seed_stream(seed)
-    backbone = BACKBONES[name](widths=widths, penalty=penalty, momentum=momentum, seeds=seeds)
-    logits = classification_head(
-        backbone.output["global"],
-        num_classes,
-        units=pointnet.WIDTHS[widths].head,
-        dropout=dropout,
-        momentum=momentum,
-        seeds=seeds,
+    features = family.features(w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds)
+    logits = classification_head(features, num_classes, units=w.head, dropout=dropout, momentum=momentum, seeds=seeds)
+    return keras.Model(features.points, logits, name=f"{name}_classifier")
+
+
+def segmenter(
+    name: str,
+    num_classes: int,
+    *,
+    widths: str = "reference",
+    dropout: float = 0.0,
+    penalty: float = 0.001,
+    momentum: float = 0.9,
+    exact: bool = True,
+    seed: int | None = None,
+    blank: bool = False,
+) -> keras.Model:
+    """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, N, num_classes), for any N.
+
+    The arguments are those of ``classifier``.
+    """
+    family, w = _checked(name, "segmentation", widths, num_classes)
+    seeds = iter(()) if blank else seed_stream(seed)
+    features = family.features(w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds)
+    logits = segmentation_head(
+        features, num_classes, units=w.head, dropout=dropout, momentum=momentum, exact=exact, seeds=seeds
     )
-    return keras.Model(backbone.input, logits, name=f"{name}_classifier")
+    return keras.Model(features.points, logits, name=f"{name}_segmenter")
 
 
 def build(settings: Mapping[str, Any], num_classes: int, *, blank: bool = False) -> keras.Model:

@@ -1,24 +1,70 @@
-"""What turns a backbone's features into answers."""
+"""What a backbone hands over, and what turns it into answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import keras
 from keras import layers
 
+from pointkit.nn import Pointwise, PointwiseBlock, SplitBlock
 from pointkit.nn.pointwise import dense_block, glorot
 
 
+@dataclass(frozen=True)
+class Features:
+    """A backbone's symbolic tensors: what a head stands on. What it does not use stays out of the model."""
+
+    points: Any  # the input (B, N, 3)
+    pooled: Any  # of each cloud (B, D)
+    local: list[Any]  # of each point, several (B, N, E)
+    transformed: int | None = None  # place in ``local`` of the features that ``matrix`` has yet to turn
+    matrix: Any = None  # (B, E, E)
+
+
+def _dtype() -> str:
+    """Of the logits: at least float32, also in mixed precision."""
+    return "float64" if keras.config.dtype_policy().compute_dtype == "float64" else "float32"
+
+
 def classification_head(
-    features: Any, num_classes: int, *, units: Sequence[int], dropout: float, momentum: float, seeds: Iterator[int]
+    features: Features, num_classes: int, *, units: Sequence[int], dropout: float, momentum: float, seeds: Iterator[int]
 ) -> Any:
-    """Global features (B, D) -> logits (B, num_classes): dense blocks with dropout after each, then a linear layer.
+    """Logits (B, num_classes) from the pooled features: dense blocks with dropout after each, then a linear layer.
 
     PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C).
     """
-    x = features
+    x = features.pooled
     for i, width in enumerate(units, 1):
         x = dense_block(x, width, f"head_dense_{i}", seeds=seeds, momentum=momentum)
         x = layers.Dropout(dropout, seed=next(seeds, None), name=f"head_dropout_{i}")(x)
-    return layers.Dense(num_classes, kernel_initializer=glorot(seeds), dtype="float32", name="logits")(x)
+    return layers.Dense(num_classes, kernel_initializer=glorot(seeds), dtype=_dtype(), name="logits")(x)
+
+
+def segmentation_head(
+    features: Features,
+    num_classes: int,
+    *,
+    units: Sequence[int],
+    dropout: float,
+    momentum: float,
+    exact: bool,
+    seeds: Iterator[int],
+) -> Any:
+    """Logits (B, N, num_classes) from local and pooled features side by side: pointwise blocks, then a linear map.
+
+    PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C).
+    """
+    matrix = [] if features.matrix is None else [features.matrix]
+    x = [*features.local, *matrix, features.pooled]
+    for i, width in enumerate(units, 1):
+        arguments = {"momentum": momentum, "exact": exact, "kernel_initializer": glorot(seeds)}
+        if i == 1:
+            x = SplitBlock(width, transformed=features.transformed, name="head_pointwise_1", **arguments)(x)
+        else:
+            x = PointwiseBlock(width, name=f"head_pointwise_{i}", **arguments)(x)
+        if dropout:
+            x = layers.Dropout(dropout, seed=next(seeds, None), name=f"head_dropout_{i}")(x)
+    return Pointwise(num_classes, kernel_initializer=glorot(seeds), dtype=_dtype(), name="logits")(x)

@@ -4,20 +4,21 @@ Qi, Su, Mo, Guibas: PointNet: Deep Learning on Point Sets for 3D Classification 
 goes through the same layers alone; a maximum over points is the only place where they meet, and it does not know their
 order. Two T-Nets turn the cloud, and its features, into a pose of the network's own choice.
 
-``WIDTHS["reference"]`` are the widths of the common Keras teaching version (748,979 parameters with 10 classes),
-``WIDTHS["paper"]`` the published ones.
+``"reference"`` are the widths of the common Keras teaching versions (748,979 parameters with 10 classes for
+classification, 7,370,062 with 5 for segmentation), ``"paper"`` the published ones (section 4.2; supplement C).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
-from keras import layers
 
-from pointkit.nn.pointwise import pointwise_block
-from pointkit.nn.tnet import tnet
+from pointkit.models.heads import Features
+from pointkit.nn import PointwiseBlock, PooledBlock, tnet
+from pointkit.nn.pointwise import glorot
 
 
 @dataclass(frozen=True)
@@ -31,40 +32,46 @@ class Widths:
     head: tuple[int, ...]
 
 
-WIDTHS = {
+CLASSIFICATION = {
     "reference": Widths((32, 64, 512), (256, 128), (32, 32), (32, 64, 512), (256, 128)),
     "paper": Widths((64, 128, 1024), (512, 256), (64, 64), (64, 128, 1024), (512, 256)),
 }
+SEGMENTATION = {
+    "reference": Widths((64, 128, 1024), (512, 256), (64, 128, 128), (512, 2048), (128,)),
+    "paper": Widths((64, 128, 1024), (512, 256), (64, 128, 128), (512, 2048), (256, 256, 128)),
+}
 
 
-def backbone(*, widths: str, penalty: float, momentum: float, seeds: Iterator[int]) -> keras.Model:
-    """Points (B, N, 3) -> {"global": (B, D), "local": (B, N, E)}: the maximum over points, the features before it."""
-    if widths not in WIDTHS:
-        raise ValueError(f"widths must be one of {', '.join(WIDTHS)}, got {widths!r}")
-    w = WIDTHS[widths]
+def backbone(widths: Widths, *, penalty: float, momentum: float, exact: bool, seeds: Iterator[int]) -> Features:
+    """PointNet up to its maximum over points, on points (B, N, 3)."""
+
+    def block(kind: Callable[..., Any], units: int, number: int) -> Any:
+        return kind(units, momentum=momentum, exact=exact, kernel_initializer=glorot(seeds), name=f"pointwise_{number}")
+
+    def matrix_of(x: Any, name: str) -> Any:
+        return tnet(
+            x,
+            name,
+            pointwise=widths.tnet_pointwise,
+            dense=widths.tnet_dense,
+            penalty=penalty,
+            momentum=momentum,
+            exact=exact,
+            seeds=seeds,
+        )
+
     points = keras.Input((None, 3), name="points")
-    x = tnet(
-        points,
-        "input_tnet",
-        pointwise=w.tnet_pointwise,
-        dense=w.tnet_dense,
-        penalty=penalty,
-        seeds=seeds,
-        momentum=momentum,
-    )
-    for i, units in enumerate(w.first, 1):
-        x = pointwise_block(x, units, f"pointwise_{i}", seeds=seeds, momentum=momentum)
-    x = tnet(
-        x,
-        "feature_tnet",
-        pointwise=w.tnet_pointwise,
-        dense=w.tnet_dense,
-        penalty=penalty,
-        seeds=seeds,
-        momentum=momentum,
-    )
-    local = x
-    for i, units in enumerate(w.second, len(w.first) + 1):
-        x = pointwise_block(x, units, f"pointwise_{i}", seeds=seeds, momentum=momentum)
-    pooled = layers.GlobalMaxPooling1D(name="max")(x)
-    return keras.Model(points, {"global": pooled, "local": local}, name="pointnet")
+    x: Any = [points, matrix_of(points, "input_tnet")]
+    local = []
+    for number, units in enumerate(widths.first, 1):
+        x = block(PointwiseBlock, units, number)(x)
+        local.append(x)
+    matrix = matrix_of(x, "feature_tnet")
+    transformed = len(local)
+    local.append(x)
+    x = [x, matrix]
+    for number, units in enumerate(widths.second[:-1], len(widths.first) + 1):
+        x = block(PointwiseBlock, units, number)(x)
+        local.append(x)
+    pooled = block(PooledBlock, widths.second[-1], len(widths.first) + len(widths.second))(x)
+    return Features(points, pooled, local, transformed, matrix)

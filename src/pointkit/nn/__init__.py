@@ -1,17 +1,19 @@
-"""Layers for points, on Keras and NumPy alone, so on JAX, PyTorch and TensorFlow alike. Channels last: (B, N, C)."""
+"""Layers for points, on JAX, PyTorch and TensorFlow alike. Channels last: (B, N, C)."""
 
 from pointkit.nn.augment import Jitter, Rotate, Scale
-from pointkit.nn.pointwise import Pointwise, pointwise_block
-from pointkit.nn.tnet import ApplyTransform, TransformMatrix, orthogonality, tnet
+from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
+from pointkit.nn.pointwise import Pointwise
+from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
 
 __all__ = [
-    "ApplyTransform",
     "Jitter",
     "Pointwise",
+    "PointwiseBlock",
+    "PooledBlock",
     "Rotate",
     "Scale",
+    "SplitBlock",
     "TransformMatrix",
     "orthogonality",
-    "pointwise_block",
     "tnet",
 ]

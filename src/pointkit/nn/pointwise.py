@@ -1,8 +1,8 @@
-"""The same linear map at every point, and the block that PointNet is made of: linear, batch norm, ReLU.
+"""The same linear map at every point, and the block of linear map, batch norm and ReLU on each cloud's features.
 
-PointNet (Qi et al., CVPR 2017, section 4.2) calls a stack of these a shared multi-layer perceptron. Keras's ``Dense``
-on (B, N, K) is 2.4 times slower on JAX's CPU than one product over all points, and ``Conv1D`` transposes on PyTorch; so
-the cloud is flattened to (B * N, K) around the product.
+PointNet (Qi et al., CVPR 2017, section 4.2) calls a stack of pointwise blocks a shared multi-layer perceptron. Keras's
+``Dense`` on (B, N, K) is 2.4 times slower on JAX's CPU than one product over all points, and ``Conv1D`` transposes on
+PyTorch; so the cloud is flattened to (B * N, K) around the product.
 """
 
 from __future__ import annotations
@@ -53,19 +53,8 @@ def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
     return keras.initializers.Zeros() if seed is None else keras.initializers.GlorotUniform(seed=seed)
 
 
-def norm_relu(x: Any, name: str, momentum: float) -> Any:
-    """Batch norm and ReLU, at each point or each cloud."""
-    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def pointwise_block(x: Any, units: int, name: str, *, seeds: Iterator[int], momentum: float) -> Any:
-    """Linear + batch norm + ReLU at each point: (B, N, K) -> (B, N, units)."""
-    x = Pointwise(units, kernel_initializer=glorot(seeds), name=name)(x)
-    return norm_relu(x, name, momentum)
-
-
 def dense_block(x: Any, units: int, name: str, *, seeds: Iterator[int], momentum: float) -> Any:
     """Linear + batch norm + ReLU on each cloud: (B, K) -> (B, units)."""
     x = layers.Dense(units, kernel_initializer=glorot(seeds), name=name)(x)
-    return norm_relu(x, name, momentum)
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)

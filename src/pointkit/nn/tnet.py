@@ -1,4 +1,4 @@
-"""The T-Net: a small PointNet that predicts a matrix for each cloud, and the product of points with it.
+"""The T-Net: a small PointNet that predicts a matrix for each cloud.
 
 PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C). The matrix starts at the identity. A penalty keeps it
 near the orthogonal ones: ||A A^T - I||^2 (equation 2), for each cloud by itself, averaged over the batch, so that it is
@@ -14,14 +14,15 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pointkit.nn.pointwise import dense_block, pointwise_block
+from pointkit.nn.exact import PointwiseBlock, PooledBlock, wide
+from pointkit.nn.pointwise import dense_block, glorot
 
 
 def orthogonality(matrix: Any) -> Any:
-    """||A A^T - I||^2 (squared Frobenius norm) of each A in (B, k, k), averaged over the batch: a float32 scalar."""
-    matrix = ops.cast(matrix, "float32")
+    """||A A^T - I||^2 (squared Frobenius norm) of each A in (B, k, k), averaged over the batch; a scalar."""
+    matrix = wide(matrix)
     gram = ops.matmul(matrix, ops.transpose(matrix, (0, 2, 1)))
-    return ops.mean(ops.sum(ops.square(gram - ops.eye(matrix.shape[-1])), (1, 2)))
+    return ops.mean(ops.sum(ops.square(gram - ops.eye(matrix.shape[-1], dtype=matrix.dtype)), (1, 2)))
 
 
 @keras.saving.register_keras_serializable("pointkit")
@@ -55,18 +56,6 @@ class TransformMatrix(layers.Layer):
         return {**super().get_config(), "size": self.size, "penalty": self.penalty}
 
 
-@keras.saving.register_keras_serializable("pointkit")
-class ApplyTransform(layers.Layer):
-    """Points times their cloud's matrix: [(B, N, k), (B, k, k)] -> (B, N, k)."""
-
-    def call(self, inputs: Sequence[Any]) -> Any:
-        points, matrix = inputs
-        return ops.matmul(points, matrix)
-
-    def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        return tuple(input_shape[0])
-
-
 def tnet(
     x: Any,
     name: str,
@@ -74,18 +63,18 @@ def tnet(
     pointwise: Sequence[int],
     dense: Sequence[int],
     penalty: float,
-    seeds: Iterator[int],
     momentum: float,
+    exact: bool,
+    seeds: Iterator[int],
 ) -> Any:
-    """Predict each cloud's matrix from its points and apply it: (B, N, k) -> (B, N, k).
+    """Each cloud's matrix, predicted from its points: (B, N, k) -> (B, k, k). Blocks apply it to ``[x, matrix]``.
 
-    ``pointwise`` are the widths before the maximum over points, ``dense`` those after it.
+    ``pointwise`` are the widths up to the maximum over points, ``dense`` those after it.
     """
     h = x
     for i, units in enumerate(pointwise, 1):
-        h = pointwise_block(h, units, f"{name}_pointwise_{i}", seeds=seeds, momentum=momentum)
-    h = layers.GlobalMaxPooling1D(name=f"{name}_max")(h)
+        kind = PointwiseBlock if i < len(pointwise) else PooledBlock
+        h = kind(units, momentum, exact=exact, kernel_initializer=glorot(seeds), name=f"{name}_pointwise_{i}")(h)
     for i, units in enumerate(dense, 1):
         h = dense_block(h, units, f"{name}_dense_{i}", seeds=seeds, momentum=momentum)
-    matrix = TransformMatrix(x.shape[-1], penalty=penalty, name=f"{name}_matrix")(h)
-    return ApplyTransform(name=f"{name}_apply")([x, matrix])
+    return TransformMatrix(x.shape[-1], penalty=penalty, name=f"{name}_matrix")(h)

@@ -1,0 +1,208 @@
+"""One training step of the reference systems: ours beside layer-by-layer Keras and hand-written PyTorch, in turn.
+
+    python benchmarks/train_step.py STORE --system a --backend jax
+    python benchmarks/train_step.py STORE --system b --backend torch --rounds 15 --json
+
+STORE is a prepared set (``pointkit prepare``) whose shapes hold at least 2,048 points for system A (classification),
+1,024 for B (part segmentation; its labels are fifths of the height, as the work does not depend on them). Batch 32,
+float32. Keras contenders take a whole ``train_on_batch``: forward, backward, Adam, loss and accuracy. PyTorch's take
+forward, backward and Adam alone, which favours them.
+
+Every contender lives in a process of its own, which sleeps while others work; round after round each takes its steps in
+turn, so that whatever else the machine does strikes all alike. Times are medians over the rounds, memory is the peak of
+the process, and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the
+share that ours reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds
+that remain: 21 GFLOP for A, 177 for B.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+POINTS = {"a": 2048, "b": 1024}
+CLASSES = {"a": 10, "b": 5}
+REMAIN = {"a": 21e9, "b": 177e9}  # multiply-adds twice, batch 32
+BATCH = 32
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483648", "MALLOC_TOP_PAD_": "268435456"}
+RIVALS = ("keras layer by layer", "torch eager", "torch eager tuned", "torch.compile", "torch.compile tuned")
+
+
+def batch_of(store_path, system):
+    """Points (32, N, 3) float32 and labels of the first shapes of a store that are large enough."""
+    import numpy as np
+
+    from pointkit import preprocess, store
+
+    opened = store.open(store_path)
+    chosen = np.flatnonzero(opened.counts >= POINTS[system])[:BATCH]
+    if len(chosen) < BATCH:
+        sys.exit(f"{store_path}: must hold {BATCH} shapes of at least {POINTS[system]} points, found {len(chosen)}")
+    points = preprocess.normalise(np.stack([opened.cloud(i)[: POINTS[system]] for i in chosen]))[0]
+    if system == "a":
+        return points, opened.labels[chosen].astype("int32") % CLASSES["a"]
+    height = points[..., 2].argsort(1).argsort(1)
+    return points, (height * CLASSES["b"] // POINTS["b"]).astype("int32")
+
+
+def contender(name, system, store_path):
+    """A function that takes one step."""
+    points, labels = batch_of(store_path, system)
+    if name.startswith("torch"):
+        from rivals import torch_step
+
+        step, prepared = torch_step(system, CLASSES[system], compiled="compile" in name)
+        batch = prepared(points, labels)
+        return lambda: step(*batch)
+    import keras
+
+    if name == "products":
+        return products()
+    if name == "keras layer by layer":
+        from rivals import keras_system
+
+        model = keras_system(system, CLASSES[system])
+    else:
+        from pointkit import models
+
+        build = models.classifier if system == "a" else models.segmenter
+        model = build("pointnet", CLASSES[system], seed=0, exact=name == "pointkit")
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-3),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    return lambda: float(model.train_on_batch(points, labels, return_dict=True)["loss"])
+
+
+def products():
+    """A function that multiplies matrices that stay in the cache; its work is 0.1 TFLOP."""
+    import numpy as np
+
+    a, b = np.ones((512, 512), "float32"), np.ones((512, 512), "float32")
+    out = np.empty((512, 512), "float32")
+
+    def multiply():
+        for _ in range(373):
+            np.matmul(a, b, out=out)
+
+    return multiply
+
+
+def peak():
+    """Most memory that this process has held so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def work(name, system, store_path):
+    """The life of a contender's process: warm up, then steps whenever a line comes in."""
+    step = contender(name, system, store_path)
+    before = peak()
+    for _ in range(3):
+        step()
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        taken = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            step()
+            taken.append(time.perf_counter() - start)
+        print(json.dumps({"seconds": taken, "peak": peak(), "step": peak() - before}), flush=True)
+
+
+def skipped(name, backend):
+    """Why a contender cannot take part, or nothing."""
+    needs = "torch" if name.startswith("torch") else {"jax": "jax", "torch": "torch"}.get(backend, "tensorflow")
+    return f"{needs} is not installed" if importlib.util.find_spec(needs) is None else ""
+
+
+def start(name, options):
+    environment = {**os.environ, "KERAS_BACKEND": options.backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    if name.endswith("tuned"):
+        environment |= TUNED
+    command = [sys.executable, __file__, str(options.store), "--system", options.system, "--worker", name]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def answer(process):
+    line = process.stdout.readline()
+    if not line:
+        sys.exit(process.wait() or 1)  # it has said why
+    return json.loads(line)
+
+
+def measure(options):
+    names = ["pointkit", "pointkit exact=False", *RIVALS, "products"]
+    if options.only:
+        names = [name for name in names if name in ("pointkit", "products", *options.only)]
+    left_out = {name: why for name in names if (why := skipped(name, options.backend))}
+    processes = {}
+    for name in names:
+        if name not in left_out:
+            processes[name] = start(name, options)
+            answer(processes[name])
+    taken = {name: [] for name in processes}
+    last = {}
+    for _ in range(options.rounds):
+        for name, process in processes.items():
+            process.stdin.write(f"{options.steps}\n")
+            process.stdin.flush()
+            last[name] = answer(process)
+            taken[name] += last[name]["seconds"]
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    seconds = {name: statistics.median(values) for name, values in taken.items()}
+    rate = 1e11 / seconds.pop("products")
+    ours = seconds["pointkit"]
+    rivals = [name for name in seconds if name != "pointkit"]
+    return {
+        "system": options.system,
+        "backend": options.backend,
+        "milliseconds": {name: round(1000 * value, 1) for name, value in seconds.items()},
+        "peak_mib": {name: round(last[name]["peak"]) for name in seconds},
+        "step_mib": {name: round(last[name]["step"]) for name in seconds},
+        "ratios": {name: round(seconds[name] / ours, 2) for name in rivals},
+        "memory_ratios": {name: round(last["pointkit"]["peak"] / last[name]["peak"], 2) for name in rivals},
+        "gflops": round(rate / 1e9),
+        "limit": round(REMAIN[options.system] / rate / ours, 2),
+        "skipped": left_out,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=pathlib.Path)
+    parser.add_argument("--system", choices=("a", "b"), default="a")
+    parser.add_argument("--backend", choices=("jax", "torch", "tensorflow"), default="jax")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=2, help="steps a contender takes in its turn")
+    parser.add_argument("--only", action="append", help="a rival to run; several times for several (default: all)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options.worker, options.system, options.store)
+        return
+    result = measure(options)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"system {options.system.upper()}, batch {BATCH}, {POINTS[options.system]:,} points, on {options.backend}")
+    print(f"{'':24}{'ms':>10}{'ratio':>8}{'peak MiB':>10}{'step MiB':>10}")
+    for name, value in result["milliseconds"].items():
+        ratio = result["ratios"].get(name, 1.0)
+        print(f"{name:24}{value:10.1f}{ratio:8.2f}{result['peak_mib'][name]:10}{result['step_mib'][name]:10}")
+    for name, why in result["skipped"].items():
+        print(f"{name:24}{why:>38}")
+    print(f"products: {result['gflops']} GFLOP/s; ours stands at {100 * result['limit']:.0f} % of that limit")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""PointNet's blocks without their wide activations: linear + batch norm + ReLU at each point, and the maximum of it.
+
+Layer by layer, such a block stores several (B, N, C) arrays. None is needed. The batch statistics of y = x W + b
+follow from the moments of x: the mean is mean(x) W + b, the variance the diagonal of W^T S W with the covariance S of
+x. So the norm folds into W and b before the product. And as norm and ReLU are monotone, the maximum comes first: only
+the points that win it need a gradient. docs/exact-pooling.md derives this; ``exact=False`` computes layer by layer with
+the same weights, and agrees.
+
+Where a T-Net has predicted a matrix T for each cloud, blocks take ``[x, T]`` instead of x: (x T) W = x (T W), so the
+transformed cloud is not stored either.
+
+Masks are (B, N), True or 1 for a point that counts. The others change neither statistics nor maximum nor gradient; a
+cloud in which no point counts has a maximum of 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from pointkit.nn import forms
+
+Shape = tuple[int | None, ...]
+MOMENTS = "_pointkit_moments"  # attribute of a block's output, as Keras keeps its masks
+
+
+def wide(x: Any) -> Any:
+    """At least float32, as statistics need. (Keras's ``result_type`` knows float64 on TensorFlow alone.)"""
+    return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+
+
+def _masked_moments(x: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """Mean (B, K) and covariance (B, K, K) of each cloud's points that count, and its share (B, 1) of all of them."""
+    x = wide(x)
+    counts = ops.cast(mask, x.dtype)[..., None]  # (B, N, 1)
+    number = ops.sum(counts, 1)
+    mean = ops.sum(x * counts, 1) / ops.maximum(number, 1)
+    centred = (x - mean[:, None]) * counts
+    covariance = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred) / ops.maximum(number, 1)[..., None]
+    return mean, covariance, number / ops.maximum(ops.sum(number), 1)
+
+
+def _over_batch(mean: Any, covariance: Any, share: Any = None) -> tuple[Any, Any]:
+    """Mean (K,) and covariance (K, K) over the points of all clouds, from each cloud's and its share (B, 1)."""
+    if share is None:
+        share = 1 / ops.sum(ops.ones_like(mean[:, :1]), 0, keepdims=True)
+    grand = ops.sum(share * mean, 0)
+    between = mean - grand
+    covariance = ops.sum(share[..., None] * covariance, 0) + ops.matmul(ops.transpose(share * between), between)
+    return grand, covariance
+
+
+def _turned(mean: Any, covariance: Any, matrix: Any) -> tuple[Any, Any]:
+    """Moments of clouds times their matrices (B, K, K), from the moments before."""
+    matrix = ops.cast(matrix, mean.dtype)
+    mean = ops.matmul(mean[:, None], matrix)[:, 0]
+    return mean, ops.matmul(ops.transpose(matrix, (0, 2, 1)), ops.matmul(covariance, matrix))
+
+
+def _statistics(y: Any, mask: Any) -> tuple[Any, Any]:
+    """Mean and variance (C,) of each channel of y (B, N, C) over all points, layer by layer."""
+    if mask is None:
+        mean, variance = ops.moments(y, axes=(0, 1))
+        return mean, variance
+    counts = ops.cast(mask, y.dtype)[..., None]
+    number = ops.maximum(ops.sum(counts), 1)
+    mean = ops.sum(y * counts, (0, 1)) / number
+    return mean, ops.sum(ops.square(y - mean) * counts, (0, 1)) / number
+
+
+def _fill(x: Any, mask: Any) -> Any:
+    """x (B, N, K) with each point that does not count replaced by its cloud's first that does: no maximum sees it."""
+    first = ops.argmax(ops.cast(mask, "int32"), 1)
+    return ops.where(ops.cast(mask, "bool")[..., None], x, ops.take_along_axis(x, first[:, None, None], 1))
+
+
+class _Block(layers.Layer):
+    """What the blocks share: weights ``kernel``, ``bias``, ``gamma``, ``beta``, and batch norm's moving statistics.
+
+    The statistics move as in ``keras.layers.BatchNormalization``: new = momentum * old + (1 - momentum) * batch's.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        momentum: float = 0.99,
+        epsilon: float = 0.001,
+        exact: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"units must be at least 1, got {units}")
+        self.units = units
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.exact = exact
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.supports_masking = True
+
+    def add_weights(self, features: int) -> None:
+        def weight(name: str, shape: tuple[int, ...], start: Any, trainable: bool = True) -> Any:
+            return self.add_weight(shape=shape, initializer=start, trainable=trainable, autocast=False, name=name)
+
+        self.kernel = weight("kernel", (features, self.units), self.kernel_initializer)
+        self.bias = weight("bias", (self.units,), "zeros")
+        self.gamma = weight("gamma", (self.units,), "ones")
+        self.beta = weight("beta", (self.units,), "zeros")
+        self.moving_mean = weight("moving_mean", (self.units,), "zeros", trainable=False)
+        self.moving_variance = weight("moving_variance", (self.units,), "ones", trainable=False)
+
+    def build(self, input_shape: Any) -> None:
+        self.add_weights(_first(input_shape)[-1])
+
+    def remember(self, mean: Any, variance: Any) -> None:
+        """Move the moving statistics towards a batch's."""
+        for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            new = ops.cast(ops.stop_gradient(new), moving.dtype)
+            moving.assign(moving * self.momentum + new * (1 - self.momentum))
+
+    def fold(self, moments: tuple[Any, Any] | None) -> tuple[Any, Any]:
+        """The norm of x W + b as a factor and an addend (C,) each, factor * (x W) + addend.
+
+        By the moments of x over the batch, or, where there are none, by the moving statistics.
+        """
+        kernel, bias, gamma, beta = map(ops.convert_to_tensor, (self.kernel, self.bias, self.gamma, self.beta))
+        if moments is None:
+            mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
+        else:
+            mean = ops.matmul(moments[0][None], kernel)[0] + bias
+            variance = ops.sum(kernel * ops.matmul(moments[1], kernel), 0)
+            variance = ops.maximum(variance, 0)  # rounding may go below
+            self.remember(mean, variance)
+        factor = gamma * ops.rsqrt(variance + self.epsilon)
+        return factor, beta + factor * (bias - mean)
+
+    def norm_relu(self, y: Any, mask: Any, training: bool) -> Any:
+        """Batch norm and ReLU of y (B, N, C), layer by layer."""
+        x = wide(y)
+        if training and self.trainable:
+            mean, variance = _statistics(x, mask)
+            self.remember(mean, variance)
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        normal = ops.batch_normalization(x, mean, variance, -1, self.beta, self.gamma, self.epsilon)
+        return ops.cast(ops.relu(normal), y.dtype)
+
+    def layer_by_layer(self, x: Any, matrix: Any, mask: Any, training: bool) -> Any:
+        """The block as the definition reads: (B, N, units)."""
+        if matrix is not None:
+            x = ops.matmul(x, matrix)
+        flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.cast(self.kernel, x.dtype))
+        y = ops.reshape(flat, (*ops.shape(x)[:-1], self.units)) + ops.cast(self.bias, x.dtype)
+        return self.norm_relu(y, mask, training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "exact": self.exact,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def _first(inputs: Any) -> Any:
+    """The points of a block's inputs x or [x, matrix], or their shape or mask."""
+    return inputs[0] if isinstance(inputs, (list, tuple)) and not isinstance(inputs[0], (int, type(None))) else inputs
+
+
+def _split(inputs: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """x, the matrix or None, and the mask or None, of a block's inputs x or [x, matrix]."""
+    x, matrix = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+    return x, matrix, mask[0] if isinstance(mask, (list, tuple)) else mask
+
+
+@keras.saving.register_keras_serializable("pointkit")
+class PointwiseBlock(_Block):
+    """Linear + batch norm + ReLU at each point: x (B, N, K), or [x, matrix (B, K, K)], -> (B, N, units)."""
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        x, matrix, mask = _split(inputs, mask)
+        if not self.exact:
+            return self.layer_by_layer(x, matrix, mask, training)
+        over = None
+        if training and self.trainable:
+            if mask is None:
+                x, mean, covariance = forms.moments(x)
+                share = None
+            else:
+                mean, covariance, share = _masked_moments(x, mask)
+            if matrix is not None:
+                mean, covariance = _turned(mean, covariance, matrix)
+            over = _over_batch(mean, covariance, share)
+        factor, addend = self.fold(over)
+        w = self.kernel * factor
+        if matrix is not None:
+            w = ops.matmul(ops.cast(matrix, w.dtype), w)
+        return forms.affine_relu(x, ops.cast(w, x.dtype), ops.cast(addend, x.dtype))
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return (*_first(input_shape)[:-1], self.units)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return mask[0] if isinstance(mask, (list, tuple)) else mask
+
+
+@keras.saving.register_keras_serializable("pointkit")
+class PooledBlock(_Block):
+    """Linear + batch norm + ReLU at each point and the maximum over points: x (B, N, K), or [x, matrix], -> (B, units).
+
+    Where gamma is exactly 0 every point wins, and gamma's gradient is the winner's, not their mean.
+    """
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        x, matrix, mask = _split(inputs, mask)
+        if not self.exact:
+            z = self.layer_by_layer(x, matrix, mask, training)
+            if mask is not None:
+                z = ops.where(ops.cast(mask, "bool")[..., None], z, 0)
+            return ops.max(z, 1)
+        if matrix is not None:
+            x = ops.matmul(x, matrix)
+        sign = ops.stop_gradient(ops.where(ops.convert_to_tensor(self.gamma) >= 0, 1.0, -1.0))
+        sign = ops.cast(sign, self.gamma.dtype)
+        w = ops.cast(self.kernel * sign, x.dtype)
+        if not (training and self.trainable):
+            over, top = None, forms.maximum(x if mask is None else _fill(x, mask), w)
+        elif mask is None:
+            mean, covariance, top = forms.moments_and_maximum(x, w)
+            over = _over_batch(mean, covariance)
+        else:
+            over, top = _over_batch(*_masked_moments(x, mask)), forms.moments_and_maximum(_fill(x, mask), w)[2]
+        factor, addend = self.fold(over)
+        z = ops.relu(wide(top) * (factor * sign) + addend)
+        if mask is not None:
+            z = ops.where(ops.any(ops.cast(mask, "bool"), 1, keepdims=True), z, 0)
+        return ops.cast(z, x.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return (_first(input_shape)[0], self.units)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        return None
+
+
+@keras.saving.register_keras_serializable("pointkit")
+class SplitBlock(_Block):
+    """A pointwise block on several features at once, global ones among them: [x1, x2, ..., g] -> (B, N, units).
+
+    As if g (B, D) were repeated for every point and all concatenated. But the kernel is split instead: each x (B, N, K)
+    meets its own rows, and g its rows once for each cloud. ``transformed`` is the place of the feature whose matrix
+    stands last but one in the inputs: [x1, x2, ..., matrix, g].
+    """
+
+    def __init__(self, units: int, transformed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.transformed = transformed
+
+    def build(self, input_shape: Any) -> None:
+        local, _, shared = self._parts(input_shape)
+        self.add_weights(sum(shape[-1] for shape in local) + shared[-1])
+
+    def _parts(self, inputs: Any) -> tuple[list[Any], Any, Any]:
+        """Features of points, the matrix or None, features of clouds."""
+        *local, shared = inputs
+        return (local, None, shared) if self.transformed is None else (local[:-1], local[-1], shared)
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        local, matrix, shared = self._parts(inputs)
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        if not self.exact:
+            if self.transformed is not None:
+                local[self.transformed] = ops.matmul(local[self.transformed], matrix)
+            n = ops.shape(local[0])[1]
+            whole = ops.concatenate([*local, ops.repeat(shared[:, None], n, 1)], -1)
+            return self.layer_by_layer(whole, None, mask, training)
+        kernel = ops.convert_to_tensor(self.kernel)
+        start, pairs = 0, []
+        for i, x in enumerate(local):
+            w = kernel[start : start + x.shape[-1]]
+            start += x.shape[-1]
+            if i == self.transformed:
+                w = ops.matmul(ops.cast(matrix, w.dtype), w)
+            pairs.append((x, ops.cast(w, x.dtype)))
+        once = ops.matmul(shared, ops.cast(kernel[start:], shared.dtype)) + ops.cast(self.bias, shared.dtype)
+        return self.norm_relu(forms.sum_of_products(once, pairs), mask, training)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return (*input_shape[0][:-1], self.units)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return mask[0] if isinstance(mask, (list, tuple)) else mask
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "transformed": self.transformed}

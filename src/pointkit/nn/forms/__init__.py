@@ -1,0 +1,31 @@
+"""The operations that make PointNet fast, each backend's own best form of them behind one interface.
+
+``moments(x)``
+    x (B, N, K) -> x itself, and mean (B, K) and covariance (B, K, K) of each cloud over its points, at least float32.
+    Who reads on from the x returned saves a pass: its gradient and the moments' are added where both are at hand.
+``affine_relu(x, w, b)``
+    relu(x w + b), (B, N, C); w (K, C), or one for each cloud (B, K, C); b (C,).
+``moments_and_maximum(x, w)``
+    mean and covariance of x as above, and the maximum over N of x w, (B, C); w (K, C). Neither the product nor its
+    gradient is ever stored whole: only the winners, one point for each cloud and channel, get a gradient. Of points
+    that tie, one wins.
+``maximum(x, w)``
+    The maximum alone, for inference.
+``sum_of_products(start, pairs)``
+    start (B, C), repeated for each point, plus the sum of x w over the pairs, (B, N, C); w (K, C) or (B, K, C).
+
+docs/exact-pooling.md derives them. ``tests/nn/test_forms.py`` holds each against a plain twin.
+"""
+
+import keras
+
+if keras.backend.backend() == "jax":
+    from pointkit.nn.forms.jax import affine_relu, maximum, moments, moments_and_maximum, sum_of_products
+elif keras.backend.backend() == "torch":
+    from pointkit.nn.forms.torch import affine_relu, maximum, moments, moments_and_maximum, sum_of_products
+elif keras.backend.backend() == "tensorflow":
+    from pointkit.nn.forms.tensorflow import affine_relu, maximum, moments, moments_and_maximum, sum_of_products
+else:
+    raise ImportError(f"pointkit runs on the Keras backends jax, torch and tensorflow, not {keras.backend.backend()}")
+
+__all__ = ["affine_relu", "maximum", "moments", "moments_and_maximum", "sum_of_products"]

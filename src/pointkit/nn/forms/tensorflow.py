@@ -1,0 +1,145 @@
+"""TensorFlow's form: custom gradients, and loops over clouds so that the wide product never leaves the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+ROWS = 2048  # of the wide product that are held at once
+BLOCK = 16  # rows whose maximum is taken first
+
+
+def wide(x: Tensor) -> Tensor:
+    """At least float32: half precision is for products, not for sums over points."""
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    x = wide(x)
+    mean = tf.reduce_mean(x, 1)
+    centred = x - mean[:, None]
+    n = tf.cast(tf.shape(x)[1], x.dtype)
+    return mean, tf.matmul(centred, centred, transpose_a=True) / n
+
+
+def _through_moments(x: Tensor, mean: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
+    """What clouds x (B, N, K) get of the gradients of their means and covariances."""
+    n = tf.cast(tf.shape(x)[1], mean.dtype)
+    both = (dcovariance + tf.linalg.matrix_transpose(dcovariance)) / n
+    constant = dmean[:, None] / n - tf.matmul(mean[:, None], both)
+    return tf.cast(tf.matmul(wide(x), both) + constant, x.dtype)
+
+
+@tf.custom_gradient
+def moments(x: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Callable[..., Tensor]]:
+    mean, covariance = _moments(x)
+
+    def backward(dx: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
+        return dx + _through_moments(x, mean, dmean, dcovariance)
+
+    return (tf.identity(x), mean, covariance), backward
+
+
+def _flat(x: Tensor) -> Tensor:
+    return tf.reshape(x, (-1, x.shape[-1]))
+
+
+@tf.custom_gradient
+def affine_relu(x: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor, Tensor]]]:
+    own = len(w.shape) == 3
+    y = tf.matmul(x, w) if own else tf.reshape(tf.matmul(_flat(x), w), (*_sizes(x), w.shape[-1]))
+    z = tf.nn.relu(tf.nn.bias_add(y, b))
+
+    def backward(dz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        dy = tf.raw_ops.ReluGrad(gradients=dz, features=z)
+        db = tf.reduce_sum(dy, (0, 1))
+        if own:
+            return tf.matmul(dy, w, transpose_b=True), tf.matmul(x, dy, transpose_a=True), db
+        dx = tf.reshape(tf.matmul(_flat(dy), w, transpose_b=True), tf.shape(x))
+        return dx, tf.matmul(_flat(x), _flat(dy), transpose_a=True), db
+
+    return z, backward
+
+
+def _sizes(x: Tensor) -> tuple[Tensor, Tensor]:
+    shape = tf.shape(x)
+    return shape[0], shape[1]
+
+
+def _top(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """Maximum over N of x w (B, C), and the index of one point that reaches it; a part of a cloud at a time."""
+    size, n = _sizes(x)
+    c = w.shape[-1]
+    rows = tf.minimum(ROWS, -(-n // BLOCK) * BLOCK)
+    parts = -(-n // rows)
+    short = parts * rows - n
+    x = tf.concat([x, tf.repeat(x[:, -1:], short, 1)], 1)  # repeated points win nothing
+
+    def part(cloud: Tensor) -> tuple[Tensor, Tensor]:
+        y = tf.reshape(tf.matmul(cloud, w), (-1, BLOCK, c))
+        tops = tf.reduce_max(y, 1)
+        top = tf.reduce_max(tops, 0)
+        block = tf.argmax(tops, 0, tf.int32)  # (C,)
+        inside = tf.gather_nd(
+            y,
+            tf.stack(
+                [
+                    tf.repeat(block[:, None], BLOCK, 1),
+                    tf.repeat(tf.range(BLOCK)[None], c, 0),
+                    tf.repeat(tf.range(c)[:, None], BLOCK, 1),
+                ],
+                -1,
+            ),
+        )
+        return top, block * BLOCK + tf.argmax(inside, 1, tf.int32)
+
+    value, index = tf.map_fn(
+        part,
+        tf.reshape(x, (size * parts, rows, x.shape[-1])),
+        fn_output_signature=(x.dtype, tf.int32),
+        parallel_iterations=1,
+    )
+    value, index = tf.reshape(value, (size, parts, c)), tf.reshape(index, (size, parts, c))
+    best = tf.argmax(value, 1, tf.int32)[:, None]
+    index = index + tf.range(parts)[None, :, None] * rows
+    chosen = tf.gather(tf.transpose(index, (0, 2, 1)), best[:, 0], batch_dims=2)
+    return tf.reduce_max(value, 1), tf.minimum(chosen, n - 1)
+
+
+@tf.custom_gradient
+def moments_and_maximum(x: Tensor, w: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Callable[..., Any]]:
+    mean, covariance = _moments(x)
+    value, index = _top(x, w)
+
+    def backward(dmean: Tensor, dcovariance: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        size, n = _sizes(x)
+        columns = tf.transpose(w)
+        flat = index + tf.range(size)[:, None] * n  # (B, C)
+        through = _flat(_through_moments(x, mean, dmean, dcovariance))
+
+        def one(b: Tensor, dw: Tensor, dx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            part = g[b][:, None]
+            dw = dw + tf.gather(_flat(x), flat[b]) * part
+            return b + 1, dw, tf.tensor_scatter_nd_add(dx, flat[b][:, None], columns * part)
+
+        _, dw, dx = tf.while_loop(
+            lambda b, dw, dx: b < size, one, (0, tf.zeros_like(columns), through), parallel_iterations=1
+        )
+        return tf.reshape(dx, tf.shape(x)), tf.transpose(dw)
+
+    return (mean, covariance, value), backward
+
+
+def maximum(x: Tensor, w: Tensor) -> Tensor:
+    return _top(x, w)[0]
+
+
+def sum_of_products(start: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    y = start[:, None]
+    for x, w in pairs:
+        own = len(w.shape) == 3
+        y = y + (tf.matmul(x, w) if own else tf.reshape(tf.matmul(_flat(x), w), (*_sizes(x), w.shape[-1])))
+    return y

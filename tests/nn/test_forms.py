@@ -1,0 +1,60 @@
+"""Each backend's fast operations against plain twins."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from pointkit.nn import forms
+from tests import twins
+from tests.gradients import numpy
+
+# B, N, K, C: one point, one cloud, numbers of points that fill no block, more points than are held at once.
+SIZES = [(1, 1, 3, 5), (3, 7, 4, 6), (2, 16, 3, 8), (1, 100, 5, 7), (2, 4500, 2, 3), (3, 20, 300, 4)]
+
+
+def arrays(*shapes):
+    rng = np.random.default_rng(0)
+    return [ops.convert_to_tensor(rng.standard_normal(shape).astype("float32")) for shape in shapes]
+
+
+@pytest.mark.parametrize(("b", "n", "k", "c"), SIZES)
+def test_moments_are_their_twins(b, n, k, c):
+    (x,) = arrays((b, n, k))
+    same, mean, covariance = forms.moments(x)
+    np.testing.assert_array_equal(numpy(same), numpy(x))
+    wanted = twins.moments(numpy(x))
+    np.testing.assert_allclose(numpy(mean), wanted[0], atol=1e-5)
+    np.testing.assert_allclose(numpy(covariance), wanted[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("b", "n", "k", "c"), SIZES)
+def test_maximum_is_that_of_the_whole_product(b, n, k, c):
+    x, w = arrays((b, n, k), (k, c))
+    wanted = (numpy(x).astype("float64") @ numpy(w)).max(1)
+    np.testing.assert_allclose(numpy(forms.maximum(x, w)), wanted, rtol=1e-4, atol=1e-5)
+    mean, covariance, top = forms.moments_and_maximum(x, w)
+    np.testing.assert_allclose(numpy(mean), twins.moments(numpy(x))[0], atol=1e-5)
+    np.testing.assert_allclose(numpy(top), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(numpy(covariance), twins.moments(numpy(x))[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_affine_relu_takes_one_kernel_or_one_for_each_cloud(own):
+    x, w, b = arrays((3, 7, 4), (3, 4, 6) if own else (4, 6), (6,))
+    wanted = np.maximum(numpy(x) @ numpy(w) + numpy(b), 0)
+    np.testing.assert_allclose(numpy(forms.affine_relu(x, w, b)), wanted, atol=1e-5)
+
+
+def test_sum_of_products_adds_the_start_at_every_point():
+    start, x1, w1, x2, w2 = arrays((3, 6), (3, 7, 4), (4, 6), (3, 7, 5), (3, 5, 6))
+    wanted = numpy(start)[:, None] + numpy(x1) @ numpy(w1) + numpy(x2) @ numpy(w2)
+    np.testing.assert_allclose(numpy(forms.sum_of_products(start, [(x1, w1), (x2, w2)])), wanted, atol=1e-5)
+
+
+def test_half_precision_keeps_its_statistics_in_float32():
+    x = ops.cast(arrays((2, 40, 3))[0] + 10, "bfloat16")
+    same, mean, covariance = forms.moments(x)
+    types = [keras.backend.standardize_dtype(t.dtype) for t in (same, mean, covariance)]
+    assert types == ["bfloat16", "float32", "float32"]
+    np.testing.assert_allclose(numpy(covariance), twins.moments(numpy(ops.cast(x, "float32")))[1], atol=1e-4)
