@@ -55,12 +55,12 @@ def small_network(settings, num_classes):
     from keras import layers
 
     from pointkit.models import seed_stream
-    from pointkit.nn.pointwise import glorot, pointwise_block
+    from pointkit.nn import PooledBlock
+    from pointkit.nn.pointwise import glorot
 
     seeds = seed_stream(settings["seed"])
     points = keras.Input((None, 3), name="points")
-    x = pointwise_block(points, 16, "pointwise", seeds=seeds, momentum=settings["momentum"])
-    x = layers.GlobalMaxPooling1D(name="max")(x)
+    x = PooledBlock(16, settings["momentum"], kernel_initializer=glorot(seeds), name="pointwise")(points)
     x = layers.Dropout(settings["dropout"], seed=next(seeds), name="dropout")(x)
     x = layers.Dense(num_classes, kernel_initializer=glorot(seeds), name="logits")(x)
     return keras.Model(points, x, name="small")
