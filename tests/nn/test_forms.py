@@ -58,3 +58,26 @@ def test_half_precision_keeps_its_statistics_in_float32():
     types = [keras.backend.standardize_dtype(t.dtype) for t in (same, mean, covariance)]
     assert types == ["bfloat16", "float32", "float32"]
     np.testing.assert_allclose(numpy(covariance), twins.moments(numpy(ops.cast(x, "float32")))[1], atol=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own check of gradients")
+@pytest.mark.parametrize("own", [False, True])
+def test_gradients_in_float64_by_finite_differences(own):
+    import torch
+
+    rng = np.random.default_rng(0)
+
+    def leaf(*shape):
+        return torch.tensor(rng.standard_normal(shape), requires_grad=True)
+
+    x, w, b = leaf(2, 7, 3), leaf(2, 3, 4) if own else leaf(3, 4), leaf(4)
+    assert torch.autograd.gradcheck(forms.moments, x)
+    assert torch.autograd.gradcheck(forms.affine_relu, (x, w, b))
+    start, other, v = leaf(2, 4), leaf(2, 7, 5), leaf(5, 4)
+
+    def summed(start, x, w, y, v):
+        return forms.sum_of_products(start, [(x, w), (y, v)])
+
+    assert torch.autograd.gradcheck(summed, (start, x, w, other, v))
+    if not own:
+        assert torch.autograd.gradcheck(forms.moments_and_maximum, (x, w))
