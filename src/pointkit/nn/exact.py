@@ -156,6 +156,9 @@ class _Block(layers.Layer):
         y = ops.reshape(flat, (*ops.shape(x)[:-1], self.units)) + ops.cast(self.bias, x.dtype)
         return self.norm_relu(y, mask, training)
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return _of_points(mask)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -168,14 +171,19 @@ class _Block(layers.Layer):
 
 
 def _first(inputs: Any) -> Any:
-    """The points of a block's inputs x or [x, matrix], or their shape or mask."""
+    """The points' shape, of the shapes of a block's inputs x or [x, matrix]."""
     return inputs[0] if isinstance(inputs, (list, tuple)) and not isinstance(inputs[0], (int, type(None))) else inputs
+
+
+def _of_points(mask: Any) -> Any:
+    """The points' mask, where Keras hands over one for each input."""
+    return mask[0] if isinstance(mask, (list, tuple)) else mask
 
 
 def _split(inputs: Any, mask: Any) -> tuple[Any, Any, Any]:
     """x, the matrix or None, and the mask or None, of a block's inputs x or [x, matrix]."""
     x, matrix = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
-    return x, matrix, mask[0] if isinstance(mask, (list, tuple)) else mask
+    return x, matrix, _of_points(mask)
 
 
 @keras.saving.register_keras_serializable("pointkit")
@@ -204,9 +212,6 @@ class PointwiseBlock(_Block):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*_first(input_shape)[:-1], self.units)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return mask[0] if isinstance(mask, (list, tuple)) else mask
 
 
 @keras.saving.register_keras_serializable("pointkit")
@@ -272,7 +277,7 @@ class SplitBlock(_Block):
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         local, matrix, shared = self._parts(inputs)
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        mask = _of_points(mask)
         if not self.exact:
             if self.transformed is not None:
                 local[self.transformed] = ops.matmul(local[self.transformed], matrix)
@@ -292,9 +297,6 @@ class SplitBlock(_Block):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*input_shape[0][:-1], self.units)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return mask[0] if isinstance(mask, (list, tuple)) else mask
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "transformed": self.transformed}
