@@ -27,7 +27,19 @@ from tests import shapes
 STEPS = 4  # an epoch of the tiny store
 PLAIN = Settings(num_points=64, batch_size=8, epochs=3, learning_rate=0.01)
 RICH = dataclasses.replace(
-    PLAIN, schedule="cosine", jitter=0.01, scale=0.1, rotate=10.0, average=0.9, class_weight="balanced", seed=7
+    PLAIN,
+    schedule="cosine",
+    weight_decay=0.01,
+    jitter=0.01,
+    scale=0.1,
+    rotate=10.0,
+    shift=0.1,
+    mirror=0.5,
+    drop=0.5,
+    label_smoothing=0.1,
+    average=0.9,
+    class_weight="balanced",
+    seed=7,
 )
 
 

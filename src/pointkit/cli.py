@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 from pointkit import __version__
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError
+from pointkit.memory import keep_pages
 from pointkit.signals import Stopped
 
 Path = pathlib.Path
@@ -59,7 +60,8 @@ app = App(
 
 
 def use_backend(name: str | None) -> None:
-    """Have Keras run on a backend; must come before its first import."""
+    """Have Keras run on a backend, in memory that is kept from step to step; must come before its first import."""
+    keep_pages()
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
 

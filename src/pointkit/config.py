@@ -44,12 +44,19 @@ class Settings:
     epochs: int = _setting(20, "passes over the training shapes", low=1)
     batch_size: int = _setting(32, "shapes a step", low=1)
     learning_rate: float = _setting(0.001, "Adam's rate")
+    weight_decay: float = _setting(
+        0.0, "decoupled decay of the kernels, a share of the rate a step; Adam becomes AdamW"
+    )
     schedule: str = _setting(
         "constant", "the rate over time: as it is, or down to zero along a cosine", choices=("constant", "cosine")
     )
     jitter: float = _setting(0.005, "uniform noise on every coordinate, within plus and minus this")
     scale: float = _setting(0.0, "stretch each axis by up to this share, both ways")
     rotate: float = _setting(0.0, "turn about the up axis by up to this many degrees, both ways")
+    shift: float = _setting(0.0, "move each shape along each axis by up to this, both ways")
+    mirror: float = _setting(0.0, "chance that a shape is mirrored in x, and in y", below=1)
+    drop: float = _setting(0.0, "leave out up to this share of each shape's points", below=1)
+    label_smoothing: float = _setting(0.0, "share of each label's certainty that goes to all classes", below=1)
     average: float = _setting(
         0.0, "average the weights over the last steps, with this decay a step; 0 takes the last step's", below=1
     )

@@ -94,12 +94,17 @@ def augmented(model: keras.Model, settings: Settings) -> keras.Model:
     """The model behind the augmentation layers of the settings: what is trained. It shares the model's weights."""
     points = keras.Input((None, 3), name="points")
     x = points
-    if settings.rotate:
-        x = nn.Rotate(settings.rotate, seed=settings.seed)(x)
-    if settings.scale:
-        x = nn.Scale(settings.scale, seed=settings.seed + 1)(x)
-    if settings.jitter:
-        x = nn.Jitter(settings.jitter, seed=settings.seed + 2)(x)
+    wanted: dict[Any, float] = {
+        nn.Rotate: settings.rotate,
+        nn.Scale: settings.scale,
+        nn.Jitter: settings.jitter,
+        nn.Shift: settings.shift,
+        nn.Mirror: settings.mirror,
+        nn.Drop: settings.drop,
+    }
+    for number, (layer, amount) in enumerate(wanted.items()):
+        if amount:
+            x = layer(amount, seed=settings.seed + number)(x)
     return keras.Model(points, model(x), name="training")
 
 
@@ -129,9 +134,15 @@ class Learner:
     def __init__(self, settings: Settings, num_classes: int) -> None:
         self.model = models.build(dataclasses.asdict(settings), num_classes)
         self.trainer = augmented(self.model, settings)
+        optimizer = keras.optimizers.Adam(settings.learning_rate, weight_decay=settings.weight_decay or None)
+        if settings.weight_decay:
+            optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+        if settings.label_smoothing:
+            loss = nn.SmoothedCrossentropy(settings.label_smoothing, reduction="mean_with_sample_weight")
         self.trainer.compile(
-            optimizer=keras.optimizers.Adam(settings.learning_rate),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+            optimizer=optimizer,
+            loss=loss,
             weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
         self.trainer.optimizer.build(self.trainer.trainable_variables)

@@ -2,9 +2,16 @@ import keras
 import numpy as np
 import pytest
 
-from pointkit.nn import Jitter, Rotate, Scale
+from pointkit.nn import Drop, Jitter, Mirror, Rotate, Scale, Shift
 
-LAYERS = [(Jitter, {"amount": 0.1}), (Scale, {"amount": 0.5}), (Rotate, {"degrees": 30.0})]
+LAYERS = [
+    (Jitter, {"amount": 0.1}),
+    (Scale, {"amount": 0.5}),
+    (Rotate, {"degrees": 30.0}),
+    (Mirror, {"chance": 0.5}),
+    (Shift, {"amount": 0.2}),
+    (Drop, {"share": 0.5}),
+]
 
 
 def clouds(batch=4, n=50):
@@ -60,3 +67,35 @@ def test_rotate_turns_about_z_and_keeps_lengths():
     turn = (turn + 180) % 360 - 180
     np.testing.assert_allclose(turn, np.broadcast_to(turn[:, :1], turn.shape), atol=1e-2)
     assert np.abs(turn).max() <= 30.01
+
+
+def test_mirror_turns_x_and_y_each_by_its_own_throw():
+    x = clouds(200)
+    signs = run(Mirror(0.25, seed=0), x) / x
+    np.testing.assert_array_equal(signs, np.broadcast_to(signs[:, :1], signs.shape))
+    signs = signs[:, 0]
+    assert (signs[:, 2] == 1).all()
+    assert set(map(tuple, signs[:, :2])) == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
+    np.testing.assert_allclose((signs[:, :2] < 0).mean(0), 0.25, atol=0.08)
+
+
+def test_shift_moves_each_cloud_as_a_whole():
+    x = clouds(100)
+    moved = run(Shift(0.2, seed=0), x) - x
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1], moved.shape), atol=1e-6)
+    assert np.abs(moved).max() <= 0.2001
+    assert np.abs(moved).max(axis=(0, 1)).min() > 0.18
+
+
+def test_drop_leaves_out_a_share_and_repeats_the_others_evenly():
+    x = clouds(100, 64)
+    y = run(Drop(0.75, seed=0), x)
+    left = []
+    for before, after in zip(x, y, strict=True):
+        kept, times = np.unique(after, axis=0, return_counts=True)
+        left.append(len(kept))
+        assert times.max() - times.min() <= 1
+        np.testing.assert_array_equal(np.unique(before[: len(kept)], axis=0), kept)
+    assert min(left) >= 16
+    assert min(left) < 22
+    assert max(left) > 58

@@ -1,17 +1,22 @@
 """Layers for points, on JAX, PyTorch and TensorFlow alike. Channels last: (B, N, C)."""
 
-from pointkit.nn.augment import Jitter, Rotate, Scale
+from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift
 from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
+from pointkit.nn.losses import SmoothedCrossentropy
 from pointkit.nn.pointwise import Pointwise
 from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
 
 __all__ = [
+    "Drop",
     "Jitter",
+    "Mirror",
     "Pointwise",
     "PointwiseBlock",
     "PooledBlock",
     "Rotate",
     "Scale",
+    "Shift",
+    "SmoothedCrossentropy",
     "SplitBlock",
     "TransformMatrix",
     "orthogonality",
