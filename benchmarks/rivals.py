@@ -1,4 +1,4 @@
-"""The reference systems as people write them: layer by layer in Keras, and by hand in PyTorch. Rivals in train_step.py.
+"""The reference systems as people write them: layer by layer in Keras, and by hand in PyTorch. Rivals of ours.
 
 Both have the corrected orthogonality penalty, so that every contender does the same work. Nothing of pointkit is used.
 """
@@ -62,10 +62,9 @@ def keras_system(system, num_classes):
     return keras.Model(points, layers.Conv1D(num_classes, 1)(x))
 
 
-def torch_step(system, num_classes, compiled):
-    """A function of (points, labels) that takes one Adam step in plain PyTorch, channels first; returns the loss."""
+def torch_system(system, num_classes):
+    """System A or B in plain PyTorch, channels first; returns logits and the T-Nets' matrices."""
     import torch
-    import torch.nn.functional as F
     from torch import nn
 
     def conv(k, c):
@@ -122,8 +121,16 @@ def torch_step(system, num_classes, compiled):
             return self.head(torch.cat([f64, f128, f128_2, turned, f512, pooled], 1)), (t1, t2)
 
     torch.manual_seed(0)
+    return A() if system == "a" else B()
+
+
+def torch_step(system, num_classes, compiled):
+    """A function of (points, labels) that takes one Adam step in plain PyTorch; returns the loss."""
+    import torch
+    import torch.nn.functional as F
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = (A() if system == "a" else B()).to(device).train()
+    model = torch_system(system, num_classes).to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def penalty(t):
@@ -147,3 +154,21 @@ def torch_step(system, num_classes, compiled):
         return torch.from_numpy(points).to(device), torch.from_numpy(labels).long().to(device)
 
     return step, prepared
+
+
+def onnx_file(system, num_classes, points, path):
+    """Write the PyTorch system as ONNX, for inference: any batch size of clouds of as many points."""
+    import torch
+
+    model = torch_system(system, num_classes).eval()
+    wrapped = torch.nn.Sequential(model)
+    wrapped.forward = lambda x: model(x)[0]
+    torch.onnx.export(
+        wrapped,
+        (torch.zeros(2, points, 3),),
+        str(path),
+        input_names=["points"],
+        output_names=["logits"],
+        dynamic_axes={"points": {0: "b"}, "logits": {0: "b"}},
+        dynamo=False,
+    )

@@ -8,30 +8,25 @@ STORE is a prepared set (``pointkit prepare``) whose shapes hold at least 2,048 
 float32. Keras contenders take a whole ``train_on_batch``: forward, backward, Adam, loss and accuracy. PyTorch's take
 forward, backward and Adam alone, which favours them.
 
-Every contender lives in a process of its own, which sleeps while others work; round after round each takes its steps in
-turn, so that whatever else the machine does strikes all alike. Times are medians over the rounds, memory is the peak of
-the process, and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the
-share that ours reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds
-that remain: 21 GFLOP for A, 177 for B. "pointkit" keeps its pages of memory, as its commands do (pointkit.memory);
-"pointkit default malloc" does not.
+Contenders take their steps in turn (turns.py). Times are medians over the rounds, memory is the peak of the process
+and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the share that ours
+reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds that remain:
+21 GFLOP for A, 177 for B. "pointkit" keeps its pages of memory, as its commands do (pointkit.memory); "pointkit
+default malloc" does not.
 """
 
 import argparse
 import importlib.util
 import json
-import os
 import pathlib
-import resource
-import statistics
-import subprocess
 import sys
-import time
+
+import turns
 
 POINTS = {"a": 2048, "b": 1024}
 CLASSES = {"a": 10, "b": 5}
 REMAIN = {"a": 21e9, "b": 177e9}  # multiply-adds twice, batch 32
 BATCH = 32
-TUNED = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483648", "MALLOC_TOP_PAD_": "268435456"}
 RIVALS = ("keras layer by layer", "torch eager", "torch eager tuned", "torch.compile", "torch.compile tuned")
 
 
@@ -68,7 +63,7 @@ def contender(name, system, store_path):
     import keras
 
     if name == "products":
-        return products()
+        return turns.products()
     if name == "keras layer by layer":
         from rivals import keras_system
 
@@ -86,60 +81,10 @@ def contender(name, system, store_path):
     return lambda: float(model.train_on_batch(points, labels, return_dict=True)["loss"])
 
 
-def products():
-    """A function that multiplies matrices that stay in the cache; its work is 0.1 TFLOP."""
-    import numpy as np
-
-    a, b = np.ones((512, 512), "float32"), np.ones((512, 512), "float32")
-    out = np.empty((512, 512), "float32")
-
-    def multiply():
-        for _ in range(373):
-            np.matmul(a, b, out=out)
-
-    return multiply
-
-
-def peak():
-    """Most memory that this process has held so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def work(name, system, store_path):
-    """The life of a contender's process: warm up, then steps whenever a line comes in."""
-    step = contender(name, system, store_path)
-    before = peak()
-    for _ in range(3):
-        step()
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        taken = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - start)
-        print(json.dumps({"seconds": taken, "peak": peak(), "step": peak() - before}), flush=True)
-
-
 def skipped(name, backend):
     """Why a contender cannot take part, or nothing."""
     needs = "torch" if name.startswith("torch") else {"jax": "jax", "torch": "torch"}.get(backend, "tensorflow")
     return f"{needs} is not installed" if importlib.util.find_spec(needs) is None else ""
-
-
-def start(name, options):
-    environment = {**os.environ, "KERAS_BACKEND": options.backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    if name.endswith("tuned"):
-        environment |= TUNED
-    command = [sys.executable, __file__, str(options.store), "--system", options.system, "--worker", name]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def answer(process):
-    line = process.stdout.readline()
-    if not line:
-        sys.exit(process.wait() or 1)  # it has said why
-    return json.loads(line)
 
 
 def measure(options):
@@ -147,23 +92,10 @@ def measure(options):
     if options.only:
         names = [name for name in names if name in ("pointkit", "products", *options.only)]
     left_out = {name: why for name in names if (why := skipped(name, options.backend))}
-    processes = {}
-    for name in names:
-        if name not in left_out:
-            processes[name] = start(name, options)
-            answer(processes[name])
-    taken = {name: [] for name in processes}
-    last = {}
-    for _ in range(options.rounds):
-        for name, process in processes.items():
-            process.stdin.write(f"{options.steps}\n")
-            process.stdin.flush()
-            last[name] = answer(process)
-            taken[name] += last[name]["seconds"]
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
-    seconds = {name: statistics.median(values) for name, values in taken.items()}
+    command = [sys.executable, __file__, str(options.store), "--system", options.system, "--worker"]
+    commands = {name: [*command, name] for name in names if name not in left_out}
+    taken = turns.take(commands, backend=options.backend, rounds=options.rounds, steps=options.steps)
+    seconds, peaks, extra = ({name: figures[i] for name, figures in taken.items()} for i in range(3))
     rate = 1e11 / seconds.pop("products")
     ours = seconds["pointkit"]
     rivals = [name for name in seconds if name != "pointkit"]
@@ -171,10 +103,10 @@ def measure(options):
         "system": options.system,
         "backend": options.backend,
         "milliseconds": {name: round(1000 * value, 1) for name, value in seconds.items()},
-        "peak_mib": {name: round(last[name]["peak"]) for name in seconds},
-        "step_mib": {name: round(last[name]["step"]) for name in seconds},
+        "peak_mib": {name: round(peaks[name]) for name in seconds},
+        "step_mib": {name: round(extra[name]) for name in seconds},
         "ratios": {name: round(seconds[name] / ours, 2) for name in rivals},
-        "memory_ratios": {name: round(last["pointkit"]["peak"] / last[name]["peak"], 2) for name in rivals},
+        "memory_ratios": {name: round(peaks["pointkit"] / peaks[name], 2) for name in rivals},
         "gflops": round(rate / 1e9),
         "limit": round(REMAIN[options.system] / rate / ours, 2),
         "skipped": left_out,
@@ -193,7 +125,7 @@ def main() -> None:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.system, options.store)
+        turns.work(lambda: contender(options.worker, options.system, options.store))
         return
     result = measure(options)
     if options.json:

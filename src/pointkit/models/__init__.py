@@ -15,6 +15,7 @@ import numpy as np
 
 from pointkit.models import pointnet
 from pointkit.models.heads import Features, classification_head, segmentation_head
+from pointkit.models.parts import InParts
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Backbone:
 
 BACKBONES = {"pointnet": Backbone(pointnet.backbone, pointnet.CLASSIFICATION, pointnet.SEGMENTATION)}
 
-__all__ = ["BACKBONES", "build", "classifier", "describe", "segmenter"]
+__all__ = ["BACKBONES", "InParts", "build", "classifier", "describe", "segmenter"]
 
 
 def seed_stream(seed: int | None) -> Iterator[int]:

@@ -1,0 +1,80 @@
+"""Contenders in processes of their own that take their steps in turn: whatever else the machine does strikes all alike.
+
+A benchmark's script starts itself once more for each contender, with ``--worker NAME``; there it calls ``work``.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483648", "MALLOC_TOP_PAD_": "268435456"}
+
+
+def peak():
+    """Most memory that this process has held so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def work(prepare):
+    """The life of a contender's process: make its step, warm up, then steps whenever a line comes in."""
+    step = prepare()
+    before = peak()
+    for _ in range(3):
+        step()
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        taken = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            step()
+            taken.append(time.perf_counter() - start)
+        print(json.dumps({"seconds": taken, "peak": peak(), "step": peak() - before}), flush=True)
+
+
+def products():
+    """A function that multiplies matrices that stay in the cache; its work is 0.1 TFLOP."""
+    import numpy as np
+
+    a, b = np.ones((512, 512), "float32"), np.ones((512, 512), "float32")
+    out = np.empty((512, 512), "float32")
+
+    def multiply():
+        for _ in range(373):
+            np.matmul(a, b, out=out)
+
+    return multiply
+
+
+def take(commands, *, backend, rounds, steps):
+    """Run the contenders (name -> command line) and return name -> median seconds, peak MiB, MiB above the start."""
+    processes = {}
+    for name, command in commands.items():
+        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        if name.endswith("tuned"):
+            environment |= TUNED
+        pipe = subprocess.PIPE
+        processes[name] = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        _answer(processes[name])
+    taken = {name: [] for name in processes}
+    last = {}
+    for _ in range(rounds):
+        for name, process in processes.items():
+            process.stdin.write(f"{steps}\n")
+            process.stdin.flush()
+            last[name] = _answer(process)
+            taken[name] += last[name]["seconds"]
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return {name: (statistics.median(taken[name]), last[name]["peak"], last[name]["step"]) for name in processes}
+
+
+def _answer(process):
+    for line in process.stdout:
+        if line.startswith("{"):  # libraries print too
+            return json.loads(line)
+    sys.exit(process.wait() or 1)  # it has said why

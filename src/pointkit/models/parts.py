@@ -1,0 +1,51 @@
+"""A network on clouds of any size, some of the points at a time: in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from pointkit.cloud import Float32
+from pointkit.nn import PooledBlock
+
+
+class InParts:
+    """``InParts(model)(points)``: logits of clouds (B, N, 3), as the model gives them at inference, for any N.
+
+    At inference the points of a cloud meet at its maxima alone, and a maximum is the maximum of its parts'. So the
+    points are gone through once for each maximum, the earlier ones given, and once more for logits of each point.
+    ``rows`` points are computed at a time. What is (B, N, ...) in the answer is made whole in main memory.
+    """
+
+    def __init__(self, model: keras.Model, rows: int = 2**15) -> None:
+        if rows < 1:
+            raise ValueError(f"rows must be at least 1, got {rows}")
+        self.rows = rows
+        self.per_point = len(model.output.shape) == 3
+        maxima = [layer.output for layer in model.layers if isinstance(layer, PooledBlock)]
+        self.stages = [keras.Model([model.input, *maxima[:i]], top) for i, top in enumerate(maxima)]
+        self.last = keras.Model([model.input, *maxima], model.output)
+
+    def __call__(self, points: Float32) -> Float32:
+        """Logits float32: (B, classes), or (B, N, classes) of a segmenter."""
+        size, n, _ = points.shape
+        rows = min(n, max(self.rows // size, 1))
+        parts = [points[:, start : start + rows] for start in range(0, n, rows)]
+        short = rows - parts[-1].shape[1]
+        parts[-1] = np.concatenate([parts[-1], np.repeat(points[:, -1:], short, 1)], 1)  # they win no maximum
+        maxima: list[Float32] = []
+        for stage in self.stages:
+            top = _run(stage, [parts[0], *maxima])
+            for part in parts[1:]:
+                top = np.maximum(top, _run(stage, [part, *maxima]))
+            maxima.append(top)
+        if not self.per_point:
+            return _run(self.last, [parts[0], *maxima])
+        answer = np.empty((size, n, self.last.output.shape[-1]), np.float32)
+        for i, part in enumerate(parts):
+            answer[:, i * rows : (i + 1) * rows] = _run(self.last, [part, *maxima])[:, : n - i * rows]
+        return answer
+
+
+def _run(model: keras.Model, inputs: list[Float32]) -> Float32:
+    return np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(inputs)))

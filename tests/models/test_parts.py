@@ -1,0 +1,27 @@
+import keras
+import numpy as np
+import pytest
+
+from pointkit import models
+
+BUILD = {"classifier": models.classifier, "segmenter": models.segmenter}
+
+
+@pytest.mark.parametrize("kind", BUILD)
+@pytest.mark.parametrize(("size", "n", "rows"), [(1, 100, 30), (2, 100, 50), (3, 7, 1), (2, 5, 1000)])
+def test_parts_give_the_logits_of_the_whole(kind, size, n, rows):
+    rng = np.random.default_rng(0)
+    model = BUILD[kind]("pointnet", 4, seed=0)
+    for weight in model.weights:  # as after a training: norms and T-Nets do something
+        weight.assign(weight + 0.05 * rng.random(weight.shape))
+    points = rng.standard_normal((size, n, 3)).astype("float32")
+    whole = keras.ops.convert_to_numpy(model.predict_on_batch(points))
+    answer = models.InParts(model, rows=rows)(points)
+    assert answer.shape == whole.shape
+    assert answer.dtype == np.float32
+    np.testing.assert_allclose(answer, whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
+
+
+def test_needs_at_least_a_point_at_a_time():
+    with pytest.raises(ValueError, match="rows must be at least 1, got 0"):
+        models.InParts(models.classifier("pointnet", 2, blank=True), rows=0)
