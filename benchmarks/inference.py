@@ -52,8 +52,8 @@ def contender(name, options):
                 return lambda: compiled(points)[0]
             import onnxruntime
 
-            session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-            return lambda: session.run(None, {"points": points})[0]
+            running = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+            return lambda: running.run(None, {"points": points})[0]
     model = network(name, options.system)
     return lambda: answer(model, points)
 

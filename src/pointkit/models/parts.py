@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from pointkit.cloud import Float32
 from pointkit.nn import PooledBlock
 
 
@@ -26,14 +26,14 @@ class InParts:
         self.stages = [keras.Model([model.input, *maxima[:i]], top) for i, top in enumerate(maxima)]
         self.last = keras.Model([model.input, *maxima], model.output)
 
-    def __call__(self, points: Float32) -> Float32:
+    def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits float32: (B, classes), or (B, N, classes) of a segmenter."""
         size, n, _ = points.shape
         rows = min(n, max(self.rows // size, 1))
         parts = [points[:, start : start + rows] for start in range(0, n, rows)]
         short = rows - parts[-1].shape[1]
         parts[-1] = np.concatenate([parts[-1], np.repeat(points[:, -1:], short, 1)], 1)  # they win no maximum
-        maxima: list[Float32] = []
+        maxima: list[NDArray[np.float32]] = []
         for stage in self.stages:
             top = _run(stage, [parts[0], *maxima])
             for part in parts[1:]:
@@ -47,5 +47,5 @@ class InParts:
         return answer
 
 
-def _run(model: keras.Model, inputs: list[Float32]) -> Float32:
+def _run(model: keras.Model, inputs: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(inputs)))

@@ -23,7 +23,6 @@ from keras import layers, ops
 from pointkit.nn import forms
 
 Shape = tuple[int | None, ...]
-MOMENTS = "_pointkit_moments"  # attribute of a block's output, as Keras keeps its masks
 
 
 def wide(x: Any) -> Any:
