@@ -268,7 +268,9 @@ class PooledBlock(_Block):
             z = self.layer_by_layer(x, matrix, mask, training)
             if mask is not None:
                 z = ops.where(ops.cast(mask, "bool")[..., None], z, 0)
-            return ops.max(z, 1)
+            # Not ops.max: its gradient looks for values equal to the maximum, and a compiler that computes z once more
+            # for it may round otherwise and find none (seen on JAX 0.12).
+            return ops.take_along_axis(z, ops.argmax(z, 1, keepdims=True), 1)[:, 0]
         if matrix is not None:
             x = ops.matmul(x, matrix)
         sign = ops.stop_gradient(ops.where(ops.convert_to_tensor(self.gamma) >= 0, 1.0, -1.0))
