@@ -43,6 +43,8 @@ def two_classes(tmp_path):
         (["trian"], ['"trian"', '"train"']),
         (["train", "S", "-o", "R", "--epoch", "3"], ["--epoch", "--epochs", "pointkit train --help"]),
         (["train", "S", "-o", "R", "--epochs", "three"], ["--epochs", "three"]),
+        (["train", "S", "-o", "R", "--epochs", "2.5"], ["--epochs", "whole number", "'2.5'"]),
+        (["evaluate", "R", "--draws=-3"], ["--draws", "at least 0", "-3"]),
         (["train", "S"], ["-o", "requires"]),
         (["predict"], ["RUN", "requires"]),
         (["train", "S", "-o", "R", "--class-weight", "even"], ["even"]),
@@ -146,6 +148,23 @@ def test_seeds_must_be_different_whole_numbers(capsys, tiny_store, tmp_path, val
 def test_seed_and_seeds_exclude_each_other(capsys, tiny_store, tmp_path):
     line = complaint(capsys, ["train", tiny_store.path, "-o", tmp_path / "R", "--seeds", "0,1", "--seed", 2])
     assert "exclude each other" in line
+
+
+def test_the_demo_leaves_a_folder_of_the_user_alone(capsys, tmp_path):
+    (tmp_path / "chair").mkdir()
+    (tmp_path / "shape.png").write_text("mine")
+    assert "found chair in it" in complaint(capsys, ["demo", "-o", tmp_path])
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["chair", "shape.png"]
+    assert (tmp_path / "shape.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"), [("foo", "must be one of jax"), ("torch", "pip install 'pointkit[torch]'")]
+)
+def test_a_backend_that_is_not_there_is_named(capsys, monkeypatch, tiny_run, backend, words):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert words in complaint(capsys, ["evaluate", tiny_run])
 
 
 def test_every_setting_is_a_flag():

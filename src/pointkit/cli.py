@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib.util
 import os
 import pathlib
 import sys
@@ -27,11 +28,23 @@ Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 Backend = Annotated[Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend")]
+BACKENDS = ("jax", "torch", "tensorflow")
+
+
+def _whole(kind: Any, tokens: Any) -> int:
+    """A whole number; Python's own and the parser's ideas of one would round 2.5."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"must be a whole number, got {tokens[0].value!r}") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 def _flags() -> Any:
     """Every setting as an optional flag; only those that are given appear in the mapping."""
-    kinds = {"str": str, "int": int, "float": float}
+    kinds = {"str": str, "int": Whole, "float": float}
     hints = {}
     for setting in dataclasses.fields(Settings):
         if setting.name in ("dataset", "seed"):
@@ -60,15 +73,26 @@ app = App(
 
 
 def use_backend(name: str | None) -> None:
-    """Have Keras run on a backend, in memory that is kept from step to step; must come before its first import."""
+    """Have Keras run on a backend, in memory that is kept from step to step; must come before its first import.
+
+    Raises PointkitError where the backend is not installed, or is none of ours.
+    """
     keep_pages()
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
+    chosen = os.environ.get("KERAS_BACKEND", "jax")
+    if chosen not in BACKENDS:
+        raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
+    if importlib.util.find_spec(chosen) is None:
+        wanted = "jax" if chosen == "jax" else f"'pointkit[{chosen}]'"
+        raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
 
 
 @app.command
 def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
     """Make the built-in shapes, prepare, train, evaluate and predict, all in one folder.
+
+    The folder must be new, empty, or one that an earlier demo has made.
 
     Parameters
     ----------
@@ -115,9 +139,9 @@ def prepare(
     folder: Path,
     *,
     output: Output,
-    num_points: int = 2048,
-    seed: int = 0,
-    workers: int | None = None,
+    num_points: Whole = 2048,
+    seed: Whole = 0,
+    workers: Whole | None = None,
     groups: Path | None = None,
     strict: Flag = False,
     force: Flag = False,
@@ -169,7 +193,7 @@ def train(
     *,
     output: Output,
     recipe: str | None = None,
-    seed: int | None = None,
+    seed: Whole | None = None,
     seeds: str | None = None,
     backend: Backend = None,
     settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
@@ -238,7 +262,7 @@ def evaluate(
     against: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = (),
     store: Path | None = None,
     split: Literal["test", "val", "train"] = "test",
-    draws: int = 0,
+    draws: Whole = 0,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
@@ -270,6 +294,8 @@ def evaluate(
 
     if not runs:
         raise PointkitError("evaluate needs a run; train one with: pointkit train STORE -o RUN")
+    if draws < 0:
+        raise PointkitError(f"--draws must be at least 0, got {draws}")
     result = evaluate_groups(runs, against, store_path=store, split=split, draws=draws)
     console.evaluated(result, as_json)
 
@@ -326,7 +352,7 @@ def info(
     path: Path | None = None,
     *,
     recipe: str | None = None,
-    show: int = 0,
+    show: Whole = 0,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:

@@ -6,17 +6,25 @@ import pathlib
 from collections.abc import Iterator
 
 from pointkit.datasets import synthetic
+from pointkit.errors import PointkitError
 
 SEED = 0
 UNSEEN_SEED = 1  # other shapes of the same classes, for files that no split has held
 UNSEEN_A_CLASS = 10
+OURS = ("shapes", "unseen", "store", "run", "shape")  # what a demo's folder holds, endings of unfinished files aside
 TRAINING = ("--num-points", "512", "--epochs", "12", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95")
 
 
 def commands(folder: pathlib.Path) -> Iterator[list[str]]:
-    """Make the shapes in ``folder`` where they are not there yet, then give the commands in turn."""
+    """Make the shapes in ``folder`` where they are not there yet, then give the commands in turn.
+
+    Raises PointkitError where the folder holds anything else than a demo's files.
+    """
     shapes, unseen = folder / "shapes", folder / "unseen"
     folder.mkdir(parents=True, exist_ok=True)
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name.lstrip(".").split(".")[0] not in OURS)
+    if others:
+        raise PointkitError(f"{folder}: the demo needs a folder of its own, new or empty, found {others[0]} in it")
     if not shapes.exists():
         synthetic.write(shapes, seed=SEED)
     if not unseen.exists():
