@@ -321,7 +321,8 @@ def test_facts_that_are_no_text(run):
 
 
 def test_a_folder_without_facts_is_no_run(tmp_path):
-    refused(lambda: run_folder.read_facts(tmp_path), tmp_path, "not a run", f"pointkit train STORE -o {tmp_path}")
+    refused(lambda: run_folder.read_facts(tmp_path), tmp_path, "not a run", "pointkit train STORE -o RUN")
+    refused(lambda: run_folder.read_facts(tmp_path / "none"), "does not exist", f"-o {tmp_path / 'none'}")
     refused(lambda: run_folder.load_checkpoint(tmp_path), "not a run")
 
 

@@ -185,6 +185,10 @@ def test_every_cut_and_every_missing_file_is_found(made):
 def test_what_is_no_store_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"nowhere: not a store .* pointkit prepare FOLDER -o .*nowhere"):
         store.open(tmp_path / "nowhere")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.off").touch()
+    with pytest.raises(StoreError, match=r"mine: not a store .* pointkit prepare .*mine -o STORE"):
+        store.open(tmp_path / "mine")
     for text, found in (
         ("{", "not JSON"),
         ("[]", "not a store's manifest"),

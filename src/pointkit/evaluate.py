@@ -182,9 +182,7 @@ def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
         return [path]
     runs = [folder for folder in path.glob("seed-*") if (folder / "run.json").is_file()]
     if not runs:
-        raise RunError(
-            f"{path}: not a run (it has no run.json and no seed-*); make one with: pointkit train STORE -o {path}"
-        )
+        raise run_folder.not_a_run(path, "it has no run.json and no seed-*")
     return sorted(runs, key=lambda folder: (len(folder.name), folder.name))
 
 

@@ -201,6 +201,14 @@ def write_facts(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
     replace(path / FACTS, (json.dumps(whole, indent=1) + "\n").encode())
 
 
+def not_a_run(path: pathlib.Path, why: str) -> RunError:
+    """What to say of a path that should be a run, and how to come by one."""
+    if not path.exists():
+        return RunError(f"{path}: not a run (it does not exist); make one with: pointkit train STORE -o {path}")
+    store = path if (path / "manifest.json").is_file() else "STORE"
+    return RunError(f"{path}: not a run ({why}); make one with: pointkit train {store} -o RUN")
+
+
 def read_facts(path: pathlib.Path) -> dict[str, Any]:
     """Read run.json. Raises RunError, one line that names it, where it is no run, damaged, or of a newer version.
 
@@ -208,7 +216,7 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
     """
     file = path / FACTS
     if not file.is_file():
-        raise RunError(f"{path}: not a run (it has no {FACTS}); make one with: pointkit train STORE -o {path}")
+        raise not_a_run(path, f"it has no {FACTS}")
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -265,9 +265,11 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     """The facts of a store. Raises StoreError, one line that names the folder, where it is none or too new."""
     file = folder / "manifest.json"
     if not file.is_file():
-        raise StoreError(
-            f"{folder}: not a store (it has no manifest.json); make one with: pointkit prepare FOLDER -o {folder}"
-        )
+        if folder.is_dir() and any(folder.iterdir()):  # the user's files, perhaps: they go in, not over
+            raise StoreError(
+                f"{folder}: not a store (it has no manifest.json); make one with: pointkit prepare {folder} -o STORE"
+            )
+        raise StoreError(f"{folder}: not a store (there is none); make one with: pointkit prepare FOLDER -o {folder}")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
