@@ -122,7 +122,7 @@ def test_layer_table_names_type_shape_parameters_and_inputs(reference):
         "parameters": 64 * 512 + 512 + 4 * 512,
         "inputs": ["pointwise_4"],
     }
-    assert rows["pointwise_1"]["inputs"] == ["points_moments", "input_tnet_matrix"]
+    assert rows["pointwise_1"]["inputs"] == ["points", "input_tnet_matrix"]
     assert sum(row["parameters"] for row in rows.values()) == 748_979
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from pointkit.nn import Moments, PointwiseBlock, PooledBlock, SplitBlock
+from pointkit.nn import PointwiseBlock, PooledBlock, SplitBlock
 from tests import twins
 from tests.gradients import numpy, training_call
 
@@ -181,27 +181,3 @@ def test_whole_systems_agree_in_float64_and_lose_nothing_in_float32(system):
             for form in ("exact float32", "layer by layer float32")
         )
         assert ours < max(5 * theirs, 1e-5), name
-
-
-@pytest.mark.parametrize("with_matrix", [False, True])
-@pytest.mark.parametrize("name", ["random", "mask", "a cloud without points that count"])
-def test_blocks_that_share_moments_compute_as_those_that_do_not(name, with_matrix):
-    rng = np.random.default_rng(0)
-    x, mask = case(name, rng)
-    matrix = rng.standard_normal((3, 4, 4)).astype("float32")
-    own, sharing = PointwiseBlock(7), PointwiseBlock(7)
-    more = [matrix] if with_matrix else []
-    mask = None if mask is None else ops.convert_to_tensor(mask)
-    first = own([x, *more], training=True, mask=mask)
-    sharing([x, *more])
-    sharing.set_weights([*own.get_weights()[:4], np.zeros(7), np.ones(7)])
-    shared = Moments()(x, training=True, mask=mask)
-    second = sharing([*shared, *more], training=True, mask=mask)
-    np.testing.assert_allclose(numpy(second), numpy(first), rtol=1e-5, atol=1e-5)
-    for a, b in zip(sharing.get_weights(), own.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    still = Moments()(x, mask=mask)
-    np.testing.assert_array_equal(numpy(still[0]), x)
-    assert not numpy(still[1]).any()
-    assert not numpy(still[2]).any()
-    np.testing.assert_allclose(numpy(sharing([*still, *more])), numpy(sharing([x, *more])), rtol=1e-6)

@@ -60,5 +60,5 @@ def test_tnet_starts_at_the_identity():
     arguments = {"pointwise": (8, 16), "dense": (8,), "penalty": 0.001, "momentum": 0.9, "seeds": seed_stream(0)}
     x = np.random.default_rng(0).standard_normal((2, 9, 3)).astype("float32")
     for exact in (True, False):
-        matrix = keras.Model(points, tnet([points], "t", exact=exact, **arguments))(x)
+        matrix = keras.Model(points, tnet(points, "t", exact=exact, **arguments))(x)
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(matrix), np.broadcast_to(np.eye(3), (2, 3, 3)))

@@ -120,10 +120,8 @@ def describe(model: keras.Model) -> dict[str, Any]:
     """The layer table: each layer's name, type, output shape, parameters and inputs, and the totals."""
     layers = []
     for layer in model.layers:
-        nodes = [t._keras_history[0].name for node in layer._inbound_nodes for t in node.input_tensors]
-        inputs = list(dict.fromkeys(nodes))  # a layer with several outputs counts once
-        first = layer.output[0] if isinstance(layer.output, list) else layer.output
-        shape = list(first.shape)
+        inputs = [t._keras_history[0].name for node in layer._inbound_nodes for t in node.input_tensors]
+        shape = list(layer.output.shape)
         layers.append(
             {
                 "name": layer.name,

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from pointkit.models.heads import Features
-from pointkit.nn import Moments, PointwiseBlock, PooledBlock, tnet
+from pointkit.nn import PointwiseBlock, PooledBlock, tnet
 from pointkit.nn.pointwise import glorot
 
 
@@ -60,22 +60,16 @@ def backbone(widths: Widths, *, penalty: float, momentum: float, exact: bool, se
             seeds=seeds,
         )
 
-    def with_moments(x: Any, name: str) -> list[Any]:
-        return list(Moments(name=name)(x)) if exact else [x]
-
     points = keras.Input((None, 3), name="points")
-    shared = with_moments(points, "points_moments")
-    x: Any = [*shared, matrix_of(shared, "input_tnet")]
+    x: Any = [points, matrix_of(points, "input_tnet")]
     local = []
     for number, units in enumerate(widths.first, 1):
         x = block(PointwiseBlock, units, number)(x)
         local.append(x)
-    shared = with_moments(x, "features_moments")
-    matrix = matrix_of(shared, "feature_tnet")
+    matrix = matrix_of(x, "feature_tnet")
     transformed = len(local)
-    local[-1] = shared[0]
-    local.append(shared[0])
-    x = [*shared, matrix]
+    local.append(x)
+    x = [x, matrix]
     for number, units in enumerate(widths.second[:-1], len(widths.first) + 1):
         x = block(PointwiseBlock, units, number)(x)
         local.append(x)

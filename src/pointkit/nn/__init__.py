@@ -1,7 +1,7 @@
 """Layers for points, on JAX, PyTorch and TensorFlow alike. Channels last: (B, N, C)."""
 
 from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift
-from pointkit.nn.exact import Moments, PointwiseBlock, PooledBlock, SplitBlock
+from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
 from pointkit.nn.losses import SmoothedCrossentropy
 from pointkit.nn.pointwise import Pointwise
 from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
@@ -10,7 +10,6 @@ __all__ = [
     "Drop",
     "Jitter",
     "Mirror",
-    "Moments",
     "Pointwise",
     "PointwiseBlock",
     "PooledBlock",

@@ -7,8 +7,7 @@ the points that win it need a gradient. docs/exact-pooling.md derives this; ``ex
 the same weights, and agrees.
 
 Where a T-Net has predicted a matrix T for each cloud, blocks take ``[x, T]`` instead of x: (x T) W = x (T W), so the
-transformed cloud is not stored either. Where several blocks read the same x, ``Moments`` computes its moments once:
-they take ``[x, mean, covariance]`` instead, and ``[x, mean, covariance, T]``.
+transformed cloud is not stored either.
 
 Masks are (B, N), True or 1 for a point that counts. The others change neither statistics nor maximum nor gradient; a
 cloud in which no point counts has a maximum of 0.
@@ -31,29 +30,21 @@ def wide(x: Any) -> Any:
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
-def _moments(x: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """x, and mean (B, K) and covariance (B, K, K) of each cloud's points that count."""
-    mean: Any
-    if mask is None:
-        x, mean, covariance = forms.moments(x)
-    else:
-        mean, covariance = _masked_moments(wide(x), mask)
-    return x, mean, covariance
-
-
-def _masked_moments(x: Any, mask: Any) -> tuple[Any, Any]:
+def _masked_moments(x: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """Mean (B, K) and covariance (B, K, K) of each cloud's points that count, and its share (B, 1) of all of them."""
+    x = wide(x)
     counts = ops.cast(mask, x.dtype)[..., None]  # (B, N, 1)
     number = ops.sum(counts, 1)
     mean = ops.sum(x * counts, 1) / ops.maximum(number, 1)
     centred = (x - mean[:, None]) * counts
     covariance = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred) / ops.maximum(number, 1)[..., None]
-    return mean, covariance
+    return mean, covariance, number / ops.maximum(ops.sum(number), 1)
 
 
-def _over_batch(mean: Any, covariance: Any, mask: Any) -> tuple[Any, Any]:
-    """Mean (K,) and covariance (K, K) over the points of all clouds that count, from each cloud's."""
-    number = ops.ones_like(mean[:, :1]) if mask is None else ops.sum(ops.cast(mask, mean.dtype), 1, keepdims=True)
-    share = number / ops.maximum(ops.sum(number), 1)
+def _over_batch(mean: Any, covariance: Any, share: Any = None) -> tuple[Any, Any]:
+    """Mean (K,) and covariance (K, K) over the points of all clouds, from each cloud's and its share (B, 1)."""
+    if share is None:
+        share = 1 / ops.sum(ops.ones_like(mean[:, :1]), 0, keepdims=True)
     grand = ops.sum(share * mean, 0)
     between = mean - grand
     covariance = ops.sum(share[..., None] * covariance, 0) + ops.matmul(ops.transpose(share * between), between)
@@ -179,7 +170,7 @@ class _Block(layers.Layer):
 
 
 def _first(inputs: Any) -> Any:
-    """The points' shape, of the shapes of a block's inputs."""
+    """The points' shape, of the shapes of a block's inputs x or [x, matrix]."""
     return inputs[0] if isinstance(inputs, (list, tuple)) and not isinstance(inputs[0], (int, type(None))) else inputs
 
 
@@ -188,63 +179,30 @@ def _of_points(mask: Any) -> Any:
     return mask[0] if isinstance(mask, (list, tuple)) else mask
 
 
-def _split(inputs: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
-    """x, (mean, covariance) or None, the matrix or None, and the mask or None, of a block's inputs."""
-    x, *more = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
-    moments = (more.pop(0), more.pop(0)) if len(more) > 1 else None
-    return x, moments, more[0] if more else None, _of_points(mask)
-
-
-@keras.saving.register_keras_serializable("pointkit")
-class Moments(layers.Layer):
-    """x (B, N, K) -> [x, mean (B, K), covariance (B, K, K)] of each cloud, for the blocks that read x in training.
-
-    At inference mean and covariance are zeros, as no block reads them.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def call(self, x: Any, training: bool = False, mask: Any = None) -> list[Any]:
-        if training:
-            return list(_moments(x, mask))
-        size, k = ops.shape(x)[0], x.shape[-1]
-        dtype = wide(x[:0]).dtype
-        return [x, ops.zeros((size, k), dtype), ops.zeros((size, k, k), dtype)]
-
-    def compute_output_spec(self, x: Any, training: bool = False, mask: Any = None) -> list[Any]:
-        size, k = x.shape[0], x.shape[-1]
-        dtype = "float64" if x.dtype == "float64" else "float32"
-        return [
-            keras.KerasTensor(x.shape, x.dtype),
-            keras.KerasTensor((size, k), dtype),
-            keras.KerasTensor((size, k, k), dtype),
-        ]
-
-    def compute_mask(self, x: Any, mask: Any = None) -> list[Any]:
-        return [mask, None, None]
+def _split(inputs: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """x, the matrix or None, and the mask or None, of a block's inputs x or [x, matrix]."""
+    x, matrix = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+    return x, matrix, _of_points(mask)
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class PointwiseBlock(_Block):
-    """Linear + batch norm + ReLU at each point: x (B, N, K), or [x, matrix (B, K, K)], -> (B, N, units).
-
-    Also what ``Moments`` makes of x, ``[x, mean, covariance]`` or ``[x, mean, covariance, matrix]``.
-    """
+    """Linear + batch norm + ReLU at each point: x (B, N, K), or [x, matrix (B, K, K)], -> (B, N, units)."""
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        x, moments, matrix, mask = _split(inputs, mask)
+        x, matrix, mask = _split(inputs, mask)
         if not self.exact:
             return self.layer_by_layer(x, matrix, mask, training)
         over = None
         if training and self.trainable:
-            if moments is None:
-                x, *moments = _moments(x, mask)
-            mean, covariance = moments
+            if mask is None:
+                x, mean, covariance = forms.moments(x)
+                share = None
+            else:
+                mean, covariance, share = _masked_moments(x, mask)
             if matrix is not None:
                 mean, covariance = _turned(mean, covariance, matrix)
-            over = _over_batch(mean, covariance, mask)
+            over = _over_batch(mean, covariance, share)
         factor, addend = self.fold(over)
         w = self.kernel * factor
         if matrix is not None:
@@ -263,7 +221,7 @@ class PooledBlock(_Block):
     """
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        x, _, matrix, mask = _split(inputs, mask)
+        x, matrix, mask = _split(inputs, mask)
         if not self.exact:
             z = self.layer_by_layer(x, matrix, mask, training)
             if mask is not None:
@@ -280,10 +238,9 @@ class PooledBlock(_Block):
             over, top = None, forms.maximum(x if mask is None else _fill(x, mask), w)
         elif mask is None:
             mean, covariance, top = forms.moments_and_maximum(x, w)
-            over = _over_batch(mean, covariance, None)
+            over = _over_batch(mean, covariance)
         else:
-            over = _over_batch(*_masked_moments(wide(x), mask), mask)
-            top = forms.moments_and_maximum(_fill(x, mask), w)[2]
+            over, top = _over_batch(*_masked_moments(x, mask)), forms.moments_and_maximum(_fill(x, mask), w)[2]
         factor, addend = self.fold(over)
         z = ops.relu(wide(top) * (factor * sign) + addend)
         if mask is not None:

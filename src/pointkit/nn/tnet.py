@@ -57,7 +57,7 @@ class TransformMatrix(layers.Layer):
 
 
 def tnet(
-    x: list[Any],
+    x: Any,
     name: str,
     *,
     pointwise: Sequence[int],
@@ -67,14 +67,14 @@ def tnet(
     exact: bool,
     seeds: Iterator[int],
 ) -> Any:
-    """Each cloud's matrix, predicted from its points, [(B, N, k)] or what ``Moments`` makes of them: (B, k, k).
+    """Each cloud's matrix, predicted from its points: (B, N, k) -> (B, k, k). Blocks apply it to ``[x, matrix]``.
 
     ``pointwise`` are the widths up to the maximum over points, ``dense`` those after it.
     """
-    h: Any = x
+    h = x
     for i, units in enumerate(pointwise, 1):
         kind = PointwiseBlock if i < len(pointwise) else PooledBlock
         h = kind(units, momentum, exact=exact, kernel_initializer=glorot(seeds), name=f"{name}_pointwise_{i}")(h)
     for i, units in enumerate(dense, 1):
         h = dense_block(h, units, f"{name}_dense_{i}", seeds=seeds, momentum=momentum)
-    return TransformMatrix(x[0].shape[-1], penalty=penalty, name=f"{name}_matrix")(h)
+    return TransformMatrix(x.shape[-1], penalty=penalty, name=f"{name}_matrix")(h)
