@@ -741,7 +741,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(tiny_store, tmp_
             assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert kills >= 10
     code, last, err = finish(process(tiny_store, path))
-    assert (code, last) == (0, ["done"]), err
+    assert code == 0, err
+    assert last in (["done"], ["already"])  # the kills may have come so late that little was left, or nothing
     assert digest(path) == digest(undisturbed(LONG))
     assert finish(process(tiny_store, path))[:2] == (0, ["already"])
 
