@@ -15,10 +15,10 @@ LAYERS = {
     "SplitBlock": (nn.SplitBlock, {"units": 5, "transformed": 1}, [(2, 7, 3), (2, 7, 4), (2, 4, 4), (2, 6)]),
     "Jitter": (nn.Jitter, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Scale": (nn.Scale, {"amount": 0.5, "seed": 7}, [(2, 7, 3)]),
-    "Rotate": (nn.Rotate, {"degrees": 20.0, "seed": 7}, [(2, 7, 3)]),
-    "Mirror": (nn.Mirror, {"chance": 0.25, "seed": 7}, [(2, 7, 3)]),
+    "Rotate": (nn.Rotate, {"amount": 20.0, "seed": 7}, [(2, 7, 3)]),
+    "Mirror": (nn.Mirror, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Shift": (nn.Shift, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
-    "Drop": (nn.Drop, {"share": 0.25, "seed": 7}, [(2, 7, 3)]),
+    "Drop": (nn.Drop, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
 }
 
 

@@ -18,7 +18,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from pointkit import __version__
-from pointkit.config import Settings
+from pointkit.config import BACKENDS, Settings
 from pointkit.errors import MachineError, PointkitError
 from pointkit.memory import keep_pages
 from pointkit.signals import Stopped
@@ -28,7 +28,6 @@ Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 Backend = Annotated[Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend")]
-BACKENDS = ("jax", "torch", "tensorflow")
 
 
 def _whole(kind: Any, tokens: Any) -> int:

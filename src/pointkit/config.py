@@ -18,6 +18,8 @@ from typing import Any
 
 from pointkit.errors import PointkitError
 
+BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
+
 
 def _setting(
     default: float | str, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf

@@ -12,7 +12,7 @@ from typing import Any
 
 from pointkit import __version__, formats, run_folder, store
 from pointkit.cloud import Mesh
-from pointkit.config import Settings, combine, read_recipe
+from pointkit.config import BACKENDS, Settings, combine, read_recipe
 from pointkit.errors import PointkitError
 
 EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
@@ -107,7 +107,7 @@ def _version(package: str) -> str | None:
 def machine() -> dict[str, Any]:
     """Versions, backends, cores, memory, GPU and extras of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    found = [name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)]
+    found = [name for name in BACKENDS if importlib.util.find_spec(name)]
     return {
         "pointkit": __version__,
         "python": sys.version.split()[0],

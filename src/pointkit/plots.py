@@ -70,7 +70,7 @@ def mesh_and_points(mesh: Mesh, points: ArrayLike, title: str = "") -> Figure:
 
 
 def cloud_grid(clouds: Sequence[ArrayLike], titles: Sequence[str], wrong: Sequence[bool], columns: int = 4) -> Figure:
-    """Clouds (N, 3) in rows of ``columns``, each with its title; the wrong ones have a orange frame and a cross.
+    """Clouds (N, 3) in rows of ``columns``, each with its title; the wrong ones have an orange frame and a cross.
 
     A title may have two lines ("sofa" over "it is a bed"); a long line is cut with an ellipsis. Raises ValueError where
     the three are not equally long, or empty.

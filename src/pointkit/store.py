@@ -265,11 +265,10 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     """The facts of a store. Raises StoreError, one line that names the folder, where it is none or too new."""
     file = folder / "manifest.json"
     if not file.is_file():
-        if folder.is_dir() and any(folder.iterdir()):  # the user's files, perhaps: they go in, not over
-            raise StoreError(
-                f"{folder}: not a store (it has no manifest.json); make one with: pointkit prepare {folder} -o STORE"
-            )
-        raise StoreError(f"{folder}: not a store (there is none); make one with: pointkit prepare FOLDER -o {folder}")
+        why = "it has no manifest.json" if folder.exists() else "it does not exist"
+        theirs = folder.is_dir() and any(folder.iterdir())  # the user's files: a store is made of them, not over them
+        command = f"{folder} -o STORE" if theirs else f"FOLDER -o {folder}"
+        raise StoreError(f"{folder}: not a store ({why}); make one with: pointkit prepare {command}")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -7,10 +7,10 @@ from pointkit.nn import Drop, Jitter, Mirror, Rotate, Scale, Shift
 LAYERS = [
     (Jitter, {"amount": 0.1}),
     (Scale, {"amount": 0.5}),
-    (Rotate, {"degrees": 30.0}),
-    (Mirror, {"chance": 0.5}),
+    (Rotate, {"amount": 30.0}),
+    (Mirror, {"amount": 0.5}),
     (Shift, {"amount": 0.2}),
-    (Drop, {"share": 0.5}),
+    (Drop, {"amount": 0.5}),
 ]
 
 
