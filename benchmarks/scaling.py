@@ -32,11 +32,11 @@ def contender(axis, value, form, store):
     import keras
     import numpy as np
 
-    from pointkit import memory, models
+    from pointkit import models
     from pointkit.nn import PointwiseBlock, PooledBlock
 
     if form == "exact":
-        memory.keep_pages()
+        train_step.as_commands_do()
     clouds, labels = train_step.batch_of(store, "a")
     if axis == "n":
         rng = np.random.default_rng(0)

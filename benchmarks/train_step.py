@@ -11,8 +11,8 @@ forward, backward and Adam alone, which favours them.
 Contenders take their steps in turn (turns.py). Times are medians over the rounds, memory is the peak of the process
 and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the share that ours
 reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds that remain:
-21 GFLOP for A, 177 for B. "pointkit" keeps its pages of memory, as its commands do (pointkit.memory); "pointkit
-default malloc" does not.
+21 GFLOP for A, 177 for B. "pointkit" keeps its pages of memory on PyTorch, as its commands do (pointkit.memory);
+"pointkit default malloc" does not.
 """
 
 import argparse
@@ -47,12 +47,17 @@ def batch_of(store_path, system):
     return points, (height * CLASSES["b"] // POINTS["b"]).astype("int32")
 
 
+def as_commands_do():
+    """Keep pages of memory where the commands do."""
+    from pointkit.cli import use_backend
+
+    use_backend(None)
+
+
 def contender(name, system, store_path):
     """A function that takes one step."""
     if name == "pointkit":
-        from pointkit.memory import keep_pages
-
-        keep_pages()
+        as_commands_do()
     points, labels = batch_of(store_path, system)
     if name.startswith("torch"):
         from rivals import torch_step
@@ -91,6 +96,8 @@ def measure(options):
     names = ["pointkit", "pointkit default malloc", "pointkit exact=False", *RIVALS, "products"]
     if options.only:
         names = [name for name in names if name in ("pointkit", "products", *options.only)]
+    if options.backend != "torch":
+        names = [name for name in names if name != "pointkit default malloc"]  # it is the same there
     left_out = {name: why for name in names if (why := skipped(name, options.backend))}
     command = [sys.executable, __file__, str(options.store), "--system", options.system, "--worker"]
     commands = {name: [*command, name] for name in names if name not in left_out}

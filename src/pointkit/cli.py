@@ -72,11 +72,10 @@ app = App(
 
 
 def use_backend(name: str | None) -> None:
-    """Have Keras run on a backend, in memory that is kept from step to step; must come before its first import.
+    """Have Keras run on a backend, PyTorch in memory that is kept; must come before Keras's first import.
 
     Raises PointkitError where the backend is not installed, or is none of ours.
     """
-    keep_pages()
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
     chosen = os.environ.get("KERAS_BACKEND", "jax")
@@ -85,6 +84,8 @@ def use_backend(name: str | None) -> None:
     if importlib.util.find_spec(chosen) is None:
         wanted = "jax" if chosen == "jax" else f"'pointkit[{chosen}]'"
         raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
+    if chosen == "torch":
+        keep_pages()
 
 
 @app.command

@@ -1,8 +1,9 @@
 """Pages of memory that a training step frees are kept for the next one.
 
 A step allocates and frees arrays of many megabytes. By default glibc takes such arrays from the system and hands them
-back each time, and the system clears every page anew: 62,000 page faults a step of PointNet. Kept, and in pages of
-2 MiB, there are none, and a step is about a tenth shorter (docs/log.md). Networks are the same, bit for bit.
+back each time, and the system clears every page anew: 31,000 page faults in three steps of PointNet on PyTorch. With
+pages kept, in huge ones, a step there is a twentieth to an eighth shorter; on JAX small networks got slower
+(docs/log.md). Networks are the same, bit for bit.
 """
 
 from __future__ import annotations
