@@ -1,8 +1,8 @@
 """Pages of memory that a training step frees are kept for the next one.
 
 A step allocates and frees arrays of many megabytes. By default glibc takes such arrays from the system and hands them
-back each time, and the system clears every page anew: 31,000 page faults in three steps of PointNet on PyTorch. With
-pages kept, in huge ones, a step there is a twentieth to an eighth shorter; on JAX small networks got slower
+back each time, and the system clears every page anew: 31,000 page faults a step of PointNet on PyTorch. With
+pages kept, in huge ones, a step there is 5 to 13 % shorter; on JAX small networks got slower
 (docs/log.md). Networks are the same, bit for bit.
 """
 
