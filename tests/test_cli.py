@@ -46,8 +46,9 @@ def two_classes(tmp_path):
         (["train", "S", "-o", "R", "--epochs", "three"], ["--epochs", "three"]),
         (["train", "S", "-o", "R", "--epochs", "2.5"], ["--epochs", "whole number", "'2.5'"]),
         (["evaluate", "R", "--draws=-3"], ["--draws", "at least 0", "-3"]),
-        (["train", "S"], ["-o", "requires"]),
-        (["predict"], ["RUN", "requires"]),
+        (["train", "S"], ["-o", "needs"]),
+        (["predict"], ["needs RUN, got none", "predict --help"]),
+        (["train", "S", "T", "-o", "R"], ["unexpected argument 'T'", "train --help"]),
         (["train", "S", "-o", "R", "--class-weight", "even"], ["even"]),
         (["fetch", "modelnet11", "D"], ["modelnet11", "modelnet10"]),
         (["info", "--recipe", "modelnet10-referense"], ["modelnet10-referense", "did you mean 'modelnet10-reference'"]),
@@ -212,6 +213,16 @@ def test_results_are_machine_readable(capsys, tiny_store, tiny_run, tmp_path):
     for arguments, kind in (([tiny_store.path], "store"), ([tiny_run], "run"), ([file], "mesh")):
         assert run(["info", *map(str, arguments), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["kind"] == kind
+
+
+def test_info_describes_a_folder_of_seeds(capsys, tiny_run, tmp_path):
+    for seed in (0, 1):
+        shutil.copytree(tiny_run, tmp_path / f"seed-{seed}")
+    assert run(["info", str(tmp_path), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["kind"] == "runs"
+    assert [one["kind"] for one in about["runs"].values()] == ["run", "run"]
+    assert list(about["runs"]) == ["seed-0", "seed-1"]
 
 
 def test_info_shows_shapes_of_a_store_with_sizes_and_first_points(capsys, tiny_store):

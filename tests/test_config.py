@@ -141,3 +141,20 @@ def test_small_sets_get_more_passes(shapes, epochs):
     assert config.combine(values).epochs == epochs
     assert str(epochs) in reason
     assert f"{shapes} training shapes" in reason
+
+
+@given(
+    epochs=st.integers(1, 300),
+    rotate=st.sampled_from([0.0, 10.0, 45.0]),
+    widths=st.sampled_from(["reference", "paper"]),
+)
+def test_flags_give_the_settings_again(epochs, rotate, widths):
+    settings = Settings(epochs=epochs, rotate=rotate, widths=widths)
+    written = config.flags(settings, 500, 4)
+    kinds = {
+        setting.name: {"str": str, "int": int, "float": float}[setting.type] for setting in dataclasses.fields(Settings)
+    }
+    names = [flag.removeprefix("--").replace("-", "_") for flag in written[::2]]
+    given_flags = {name: kinds[name](value) for name, value in zip(names, written[1::2], strict=True)}
+    assert config.combine(config.choose(500, 4)[0], given_flags) == settings
+    assert config.flags(config.combine(config.choose(500, 4)[0]), 500, 4) == []

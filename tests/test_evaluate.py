@@ -1,5 +1,6 @@
 import csv
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 from pointkit import metrics
 from pointkit.cli import run
 from pointkit.errors import RunError
-from pointkit.evaluate import evaluate, evaluate_groups, find_runs
-from pointkit.run_folder import load_checkpoint
+from pointkit.evaluate import evaluate, evaluate_groups
+from pointkit.run_folder import find_runs, load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,36 @@ def test_refuses_another_store_and_a_split_without_shapes(tiny_run, tiny_store, 
     other = store.write(tmp_path / "other", rows, tiny_store.classes, {"task": "classification"})
     with pytest.raises(RunError, match=r"not the store that .* was trained on"):
         evaluate(tiny_run, store_path=other.path)
+
+
+def test_its_commands_can_be_typed_again(measured, capsys):
+    path, report = measured
+    before = (path / "checkpoint.safetensors").read_bytes()
+    assert run(shlex.split(report["run"]["command"])[1:]) == 0, "other settings than the run's would be refused"
+    assert (path / "checkpoint.safetensors").read_bytes() == before
+    assert report["command"].startswith(f"pointkit evaluate {path} --store ")
+    assert report["command"].endswith(" --draws 3")
+    assert report["command"] in (path / "report.html").read_text()
+
+
+def test_another_split_has_a_folder_of_its_own(measured, tiny_store, capsys):
+    path, _ = measured
+    before = (path / "report.json").read_bytes()
+    assert run(["evaluate", str(path), "--store", str(tiny_store.path), "--split", "val"]) == 0
+    assert json.loads((path / "val" / "report.json").read_text())["split"] == "val"
+    assert (path / "report.json").read_bytes() == before
+    assert str(path / "val" / "report.html") in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_store_that_has_moved_can_be_named(measured, tiny_store, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(measured[0], path)
+    facts = json.loads((path / "run.json").read_text())
+    facts["store"]["path"] = str(tmp_path / "gone")
+    (path / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(RunError, match=r"gone: not a store .*--store says where it is now"):
+        evaluate(path)
+    assert evaluate(path, store_path=tiny_store.path)["split"] == "test"
 
 
 def test_prints_a_table_or_json_alone(measured, tiny_store, capsys):

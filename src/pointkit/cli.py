@@ -42,7 +42,7 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 def _flags() -> Any:
-    """Every setting as an optional flag; only those that are given appear in the mapping."""
+    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping."""
     kinds = {"str": str, "int": Whole, "float": float}
     hints = {}
     for setting in dataclasses.fields(Settings):
@@ -50,7 +50,7 @@ def _flags() -> Any:
             continue
         choices = setting.metadata["choices"]
         kind = Literal[choices] if choices else kinds[str(setting.type)]
-        hints[setting.name] = Annotated[kind, Parameter(help=setting.metadata["help"])]
+        hints[setting.name] = Annotated[kind, Parameter(help=f"{setting.metadata['help']} [{setting.default}]")]
     return TypedDict("SettingFlags", hints, total=False)  # type: ignore[operator]
 
 
@@ -115,7 +115,7 @@ def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
 
 
 @app.command
-def fetch(name: str, folder: Path, *, source: str | None = None) -> None:
+def fetch(name: str, folder: Path, /, *, source: str | None = None) -> None:
     """Download a public data set, check it and unpack it; a cut download goes on where it stopped.
 
     Parameters
@@ -137,6 +137,7 @@ def fetch(name: str, folder: Path, *, source: str | None = None) -> None:
 @app.command
 def prepare(
     folder: Path,
+    /,
     *,
     output: Output,
     num_points: Whole = 2048,
@@ -190,6 +191,7 @@ def prepare(
 @app.command
 def train(
     store: Path,
+    /,
     *,
     output: Output,
     recipe: str | None = None,
@@ -200,7 +202,8 @@ def train(
 ) -> None:
     """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
 
-    Without --recipe the settings are chosen for the data, printed, and kept in the run.
+    Without --recipe the settings are chosen for the data, printed, and kept in the run. What neither a recipe nor that
+    choice says is as in the brackets.
 
     Parameters
     ----------
@@ -301,7 +304,7 @@ def evaluate(
 
 
 @app.command
-def predict(run: Path, *files: Path, backend: Backend = None, as_json: Json = False) -> int:
+def predict(run: Path, /, *files: Path, backend: Backend = None, as_json: Json = False) -> int:
     """Name the class of files the run has never seen: class, probability, runner-up. Folders are searched.
 
     Parameters
@@ -328,7 +331,7 @@ def predict(run: Path, *files: Path, backend: Backend = None, as_json: Json = Fa
 
 @app.command
 def view(
-    file: Path, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Flag = False
+    file: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Flag = False
 ) -> None:
     """Draw a mesh or cloud: a PNG, or a page that turns under the mouse, as the suffix of --output says.
 
@@ -350,6 +353,7 @@ def view(
 @app.command
 def info(
     path: Path | None = None,
+    /,
     *,
     recipe: str | None = None,
     show: Whole = 0,
@@ -414,7 +418,7 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except cyclopts.CycloptsError as error:
-        _complain(f"{_one_line(str(error))} See: pointkit {_command(arguments)}--help")
+        _complain(f"{_said(error)} See: pointkit {_command(arguments)}--help")
         return 2
     except Stopped as stop:
         return stop.exit_code
@@ -436,6 +440,15 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         _bug(error)
         return 1
+
+
+def _said(error: cyclopts.CycloptsError) -> str:
+    """A parser's error in one line; what it puts in its own terms, in the user's."""
+    if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
+        return f"unexpected argument {error.unused_tokens[0]!r}."
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument and not error.keyword:
+        return f"needs {error.argument.name}, got none."
+    return _one_line(str(error))
 
 
 def _command(arguments: list[str]) -> str:

@@ -150,6 +150,16 @@ def choose(num_shapes: int, num_classes: int) -> tuple[dict[str, Any], str]:
     )
 
 
+def flags(settings: Settings, num_shapes: int, num_classes: int) -> list[str]:
+    """What to write behind 'pointkit train STORE -o RUN' to have these settings on a set of that size."""
+    without = combine(choose(num_shapes, num_classes)[0])
+    written = []
+    for name, value in dataclasses.asdict(settings).items():
+        if value != getattr(without, name) and name != "dataset":
+            written += [f"--{name.replace('_', '-')}", str(value)]
+    return written
+
+
 def combine(*layers: Mapping[str, Any]) -> Settings:
     """Settings from several mappings, later ones winning; None counts as not given."""
     merged: dict[str, Any] = {}

@@ -10,14 +10,15 @@ import csv
 import io
 import json
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pointkit import metrics, plots, preprocess, report, run_folder, store
+from pointkit import config, metrics, plots, preprocess, report, run_folder, store
 from pointkit.cloud import Array, Float32
-from pointkit.errors import RunError
+from pointkit.errors import RunError, StoreError
 from pointkit.loader import Batches
 from pointkit.predict import Predictor
 from pointkit.store import Store
@@ -29,7 +30,10 @@ NUM_PICTURES = 8
 def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
     """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
     facts = predictor.facts["store"]
-    opened = store.open(path or facts["path"])
+    try:
+        opened = store.open(path or facts["path"])
+    except StoreError as error:
+        raise error if path else RunError(f"{error}; --store says where it is now") from None
     if opened.checksum != facts["checksum"]:
         raise RunError(f"{opened.path}: not the store that {predictor.path} was trained on (its checksum differs)")
     return opened
@@ -47,8 +51,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
-    ``draws`` > 0 repeats the measurement on so many fresh draws of the points. Returns the report. Raises RunError and
-    StoreError.
+    Those of another split than the test shapes go into a folder of the split's name there. ``draws`` > 0 repeats the
+    measurement on so many fresh draws of the points. Returns the report. Raises RunError and StoreError.
     """
     predictor = Predictor(path)
     opened = open_store(predictor, store_path)
@@ -66,38 +70,58 @@ def evaluate(
         **figures,
         "points": {"num_points": predictor.num_points, "drawn": "the first stored points of each shape, drawn once"},
         "run": _run_facts(predictor),
+        "command": shlex.join(_command(path, store_path, split, draws)),
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
     }
     if draws:
         whole["draws"] = _draws(predictor, opened, split, draws)
     pictures = _pictures(predictor, opened, chosen, truth, probabilities, whole)
-    _write(path, "predictions.csv", _predictions(predictor, opened, chosen, truth, probabilities))
-    _write(path, "report.json", json.dumps(whole, indent=1) + "\n")
-    for stale in path.glob("mistake_*.png"):  # an earlier report may have shown more
+    place = _place(path, split)
+    _write(place, "predictions.csv", _predictions(predictor, opened, chosen, truth, probabilities))
+    _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
+    for stale in place.glob("mistake_*.png"):  # an earlier report may have shown more
         stale.unlink()
     for name, data in pictures.items():
-        run_folder.replace(path / f"{name}.png", data)
-    _write(path, "report.html", report.render(whole, pictures))
+        run_folder.replace(place / f"{name}.png", data)
+    _write(place, "report.html", report.render(whole, pictures))
     return whole
+
+
+def _place(path: pathlib.Path, split: str) -> pathlib.Path:
+    """Where the report on a split goes, in the folder of a run or of several seeds."""
+    place = path if split == "test" else path / split
+    run_folder.make(place)
+    return place
 
 
 def _write(path: pathlib.Path, name: str, text: str) -> None:
     run_folder.replace(path / name, text.encode())
 
 
+def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, draws: int) -> list[str]:
+    """What to type for the same report."""
+    command = ["pointkit", "evaluate", str(path), *(["--store", str(store_path)] if store_path else [])]
+    return command + (["--split", split] if split != "test" else []) + (["--draws", str(draws)] if draws else [])
+
+
 def _run_facts(predictor: Predictor) -> dict[str, Any]:
-    settings = predictor.facts["settings"]
+    facts = predictor.facts
+    settings, trained_on = facts["settings"], facts["store"]
+    flags = config.flags(config.Settings(**settings), trained_on["shapes"].get("train", 0), len(facts["classes"]))
+    command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
     return {
         "name": predictor.path.resolve().name,
         "path": str(predictor.path),
         "settings": settings,
         "seed": settings["seed"],
-        "parameters": predictor.facts["parameters"],
+        "parameters": facts["parameters"],
         "trained_epochs": predictor.progress.epoch,
         "best_epoch": predictor.progress.best_epoch,
         "selected_by": "validation loss",
-        "backend": predictor.facts["backend"],
+        "backend": facts["backend"],
+        "versions": facts.get("versions", {}),
+        "command": shlex.join(command + flags),
     }
 
 
@@ -176,16 +200,6 @@ def _pictures(
     return pictures
 
 
-def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
-    """The runs that a folder stands for: itself, or its seed-* in the order of their seeds. RunError for neither."""
-    if (path / "run.json").is_file():
-        return [path]
-    runs = [folder for folder in path.glob("seed-*") if (folder / "run.json").is_file()]
-    if not runs:
-        raise run_folder.not_a_run(path, "it has no run.json and no seed-*")
-    return sorted(runs, key=lambda folder: (len(folder.name), folder.name))
-
-
 def evaluate_groups(
     paths: Sequence[pathlib.Path],
     against: Sequence[pathlib.Path] = (),
@@ -206,14 +220,14 @@ def evaluate_groups(
     }
     reports = [report for group in groups.values() for report in group]
     _same_inputs(reports)
-    place = paths[0]
+    place = _place(paths[0], split)
     if len(reports) == 1:
-        return {"groups": groups, "page": str(find_runs(place)[0] / "report.html")}
+        return {"groups": groups, "page": str(_place(run_folder.find_runs(paths[0])[0], split) / "report.html")}
     summary = report.summarise_groups(groups)
     first = next(iter(summary["groups"].values()))
     top = {"num_shapes": reports[0]["num_shapes"]} | {key: first[key] and first[key][0] for key in report.GROUP_FIGURES}
     result = {"task": "classification", "split": split, **top, "summary": summary, "groups": groups}
-    name = "comparison" if (place / "run.json").is_file() else "report"
+    name = "comparison" if (paths[0] / "run.json").is_file() else "report"
     _write(place, f"{name}.json", json.dumps(result, indent=1) + "\n")
     _write(place, f"{name}.html", report.render_groups(groups))
     return result | {"page": str(place / f"{name}.html")}
@@ -234,8 +248,8 @@ def _same_inputs(reports: Sequence[dict[str, Any]]) -> None:
 def _grouped(paths: Sequence[pathlib.Path], against: Sequence[pathlib.Path]) -> dict[str, list[pathlib.Path]]:
     groups: dict[str, list[pathlib.Path]] = {}
     for some in (paths, against):
-        single = [path for path in some if find_runs(path) == [path]]
-        groups |= {str(path): find_runs(path) for path in some if path not in single}
+        single = [path for path in some if run_folder.find_runs(path) == [path]]
+        groups |= {str(path): run_folder.find_runs(path) for path in some if path not in single}
         if single:
             groups[" + ".join(map(str, single))] = single
     return groups

@@ -21,11 +21,13 @@ PLACEHOLDER_CLASSES = 10  # for a recipe that names no data set
 
 
 def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
-    """Facts about a store, a run, or a file. Raises PointkitError or OSError for anything else."""
+    """Facts about a store, a run, a folder of seeds, or a file. Raises PointkitError or OSError for anything else."""
     if (path / "manifest.json").is_file():
         return _store(store.open(path), show)
     if (path / "run.json").is_file():
         return _run(path)
+    if any(path.glob("seed-*/run.json")):
+        return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
     if path.is_dir():
         raise PointkitError(f"{path}: neither a store (no manifest.json) nor a run (no run.json)")
     return _file(path)

@@ -35,6 +35,7 @@ INK, GREY, RULE = "#1f2933", "#6b7785", "#d5dbe1"
 
 _DEPTH = LinearSegmentedColormap.from_list("depth", ["#c3d9ea", "#5b9dcb", BLUE, "#003a5c"])  # far to near
 _HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#9cc7e3", BLUE, "#003a5c"])
+_WRONG = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#f3bf95", VERMILLION, "#8a3c00"])
 _SURFACE = (0.74, 0.84, 0.94)
 
 
@@ -160,7 +161,10 @@ def learning_rate(schedule: Sequence[float]) -> Figure:
 
 
 def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Counts (K, K), row = truth; a cell is as dark as its share of the row. Up to 40 classes, cells have numbers."""
+    """Counts (K, K), row = truth; a cell is as dark as its share of the row, blue where right, orange where wrong.
+
+    Up to 40 classes, cells have numbers. Raises ValueError where the counts are not K x K.
+    """
     counts = np.asarray(confusion)
     if counts.shape != (len(classes), len(classes)):
         raise ValueError(f"confusion must be {len(classes)} x {len(classes)} for the classes, got {counts.shape}")
@@ -171,7 +175,9 @@ def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
     figure = Figure(figsize=(side + room + 0.3, side + room + 0.3))
     width, height = figure.get_size_inches()
     axes = figure.add_axes((room / width, 0.15 / height, side / width, side / height))
-    axes.imshow(share, cmap=_HEAT, vmin=0, vmax=1)
+    right = np.eye(len(classes), dtype=bool)
+    for shades, hidden in ((_HEAT, ~right), (_WRONG, right)):
+        axes.imshow(np.ma.masked_array(share, hidden), cmap=shades, vmin=0, vmax=1)
     _grid_of_cells(axes, names, font)
     digits = 10 if cell > 0.5 else 6.5
     for row, column in zip(*np.nonzero(counts), strict=True) if len(names) <= 40 else ():

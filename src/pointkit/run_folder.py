@@ -209,6 +209,16 @@ def not_a_run(path: pathlib.Path, why: str) -> RunError:
     return RunError(f"{path}: not a run ({why}); make one with: pointkit train {store} -o RUN")
 
 
+def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
+    """The runs that a folder stands for: itself, or its seed-* in the order of their seeds. RunError for neither."""
+    if (path / FACTS).is_file():
+        return [path]
+    runs = [folder for folder in path.glob("seed-*") if (folder / FACTS).is_file()]
+    if not runs:
+        raise not_a_run(path, f"it has no {FACTS} and no seed-*")
+    return sorted(runs, key=lambda folder: (len(folder.name), folder.name))
+
+
 def read_facts(path: pathlib.Path) -> dict[str, Any]:
     """Read run.json. Raises RunError, one line that names it, where it is no run, damaged, or of a newer version.
 

@@ -79,12 +79,18 @@ def test_classes_without_splits(tmp_path):
 def test_a_wrapper_changes_nothing_but_the_root(tmp_path, files, wrapper):
     plain = touch(tmp_path / "plain", *files)
     wrapped = touch(tmp_path / "wrapped", *(f"{wrapper}/{file}" for file in files))
-    touch(wrapped, "__MACOSX/ModelNet10/chair/train/._a.off", f"{wrapper}/README.txt", "notes.md")
+    touch(wrapped, "__MACOSX/ModelNet10/chair/train/._a.off", f"{wrapper}/stray.txt", "notes.md")
     found = folder.find(wrapped, SUFFIXES)
     assert listed(wrapped) == listed(plain)
     assert found.root == wrapped / wrapper
     assert found.prefix == wrapper
-    assert [warning for warning in found.warnings if "no class folder" in warning]  # README.txt
+    assert [warning for warning in found.warnings if "no class folder" in warning]  # stray.txt
+
+
+def test_what_a_set_says_of_itself_is_no_shape(tmp_path):
+    touch(tmp_path, "chair/a.off", "bed/b.off", "README.txt", "chair/readme.txt", "LICENSE", "parts.json")
+    assert folder.find(tmp_path, SUFFIXES).warnings == ()
+    assert set(listed(tmp_path)) == {"chair/a.off", "bed/b.off"}
 
 
 def test_a_single_split_is_no_wrapper(tmp_path):
@@ -99,7 +105,7 @@ def test_a_class_may_be_called_test_where_it_has_splits(tmp_path):
 
 def test_hidden_and_foreign_things_are_passed_over_and_counted(tmp_path):
     touch(
-        tmp_path, "a/1.off", "b/2.off", ".git/c/3.off", "a/.4.off", "__MACOSX/a/5.off", "a/1.mtl", "b/2.MTL", "LICENSE"
+        tmp_path, "a/1.off", "b/2.off", ".git/c/3.off", "a/.4.off", "__MACOSX/a/5.off", "a/1.mtl", "b/2.MTL", "Makefile"
     )
     touch(tmp_path, "docs/pictures/6.jpg", "store/points.npy", "store/manifest.json", "store/8.txt")
     found = folder.find(tmp_path, SUFFIXES)

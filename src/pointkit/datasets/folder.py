@@ -5,7 +5,8 @@ Three layouts are known, each also inside one folder more (``ModelNet10/``):
     <class>/<split>/<file>    <split>/<class>/<file>    <class>/<file>
 
 Split names are train/training, val/valid/validation and test/testing in any case. Every other folder is a class, and
-files deeper in it are the class's, too. Hidden files and folders, ``__MACOSX`` and prepared stores are passed over.
+files deeper in it are the class's, too. Hidden files and folders, ``__MACOSX``, prepared stores and what a set says of
+itself (README, LICENSE, ``parts.json``) are passed over.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ SPLIT_NAMES: Mapping[str, str] = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+
+ABOUT = ("readme", "license", "licence", "parts.json")  # stems and names, in lower case
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,9 @@ def _walk(folder: pathlib.Path, suffixes: Collection[str]) -> _Tree:
             if entry.is_dir():
                 (linked if entry.is_symlink() else real).append(inside)
                 continue
-            suffix = os.path.splitext(entry.name)[1].lower()
+            stem, suffix = os.path.splitext(entry.name.lower())
+            if stem in ABOUT or stem + suffix in ABOUT:
+                continue
             if suffix not in suffixes:
                 tree.ignored[suffix] += 1
                 continue

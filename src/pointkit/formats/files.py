@@ -56,7 +56,10 @@ def foreign(library: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside ``path``, on the disk and renamed into it when the block ends well, removed when it fails."""
+    """A new file beside ``path``, on the disk and renamed into it when the block ends well, removed when it fails.
+
+    An OSError of the writing itself, as on a full disk, names ``path``.
+    """
     target = pathlib.Path(os.fsdecode(path))
     part = target.with_name(f".{secrets.token_hex(8)}.part")  # short: the name itself may fill all 255 bytes
     try:
@@ -65,8 +68,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = shown(path)
         raise
 
 
