@@ -1,9 +1,9 @@
 """Reading a set in chunks of files, each kept on disk once it is read: the part of ``prepare`` that runs elsewhere.
 
-The division depends on the files alone, never on the number of workers. A chunk's file is one line of JSON (an
-``Outcome`` a file) and then the drawn points, raw little-endian float32; it appears whole, by rename, so a killed
-preparation leaves finished chunks and nothing else that counts. Only the readers and NumPy are imported here: this is
-what each new process has to load.
+The division depends on the files alone, never on the number of workers. A chunk's file is one line of JSON (a checksum,
+and an ``Outcome`` a file) and then, shape by shape, the drawn points, their labels and features, raw and little-endian;
+it appears whole, by rename, so a killed preparation leaves finished chunks and nothing else that counts. Only the
+readers and NumPy are imported here: this is what each new process has to load.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import hashlib
 import json
 import os
 import pathlib
-import stat
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointkit import formats, preprocess
-from pointkit.cloud import Float32
+from pointkit.cloud import Float32, Sample, Shape
 from pointkit.formats.files import shown
 
 MAX_FILES = 32
@@ -27,23 +26,42 @@ MAX_BYTES = 4_000_000  # about 40 ms of reading text: small beside the whole, la
 
 
 class Source(NamedTuple):
-    """A file to read: its path relative to the set's folder, its size in bytes and its time of change in ns."""
+    """A file to read: its path relative to the set's folder, its size in bytes and its time of change in ns.
+
+    ``labels``: files with the labels of its points ("" for a missing one); size and time are then of all together.
+    """
 
     file: str
     size: int
     mtime_ns: int
+    labels: tuple[str, ...] = ()
+
+
+class Rule(NamedTuple):
+    """How shapes become points: up to ``num_points`` of each, or ``whole`` clouds, drawn from ``seed``.
+
+    ``layout``: how labels are stored (``shapenet_part``), "" for shapes without.
+    """
+
+    num_points: int
+    seed: int
+    whole: bool = False
+    layout: str = ""
 
 
 class Outcome(NamedTuple):
     """What reading a file gave: ``size`` points with the checksum ``digest``, or the ``reason`` why there are none.
 
-    ``warnings`` are what ``preprocess.draw`` said of the shape.
+    ``warnings`` are what ``preprocess.draw`` said of the shape; ``labelled``: whether its points have labels;
+    ``features``: how many numbers each has besides.
     """
 
     size: int
     digest: str
     warnings: tuple[str, ...]
     reason: str = ""
+    labelled: bool = False
+    features: int = 0
 
 
 def unread(reason: str) -> Outcome:
@@ -62,41 +80,76 @@ def divide(sources: Sequence[Source]) -> list[slice]:
     return [*chunks, slice(start, len(sources))] if sources else []
 
 
-def read(root: str, sources: Sequence[Source], num_points: int, seed: int, target: str) -> list[Outcome]:
-    """Read files, draw up to ``num_points`` points of each, and keep both as the chunk file ``target``.
+def read(root: str, sources: Sequence[Source], rule: Rule, target: str) -> list[Outcome]:
+    """Read files, draw points of each by ``rule``, and keep both as the chunk file ``target``.
 
     A file that cannot be read gives an outcome with the reason. Raises OSError where the chunk file cannot be written.
     """
     outcomes: list[Outcome] = []
-    clouds: list[Float32] = []
-    for source in sources:
-        outcome, points = _read_one(pathlib.Path(root), source, num_points, seed)
+    samples: list[Sample] = []
+    place = pathlib.Path(root)
+    for source, shape in zip(sources, _shapes(place, sources, rule.layout), strict=True):
+        outcome, sample = _draw(place, source, shape, rule)
         outcomes.append(outcome)
-        clouds.append(points)
-    save(pathlib.Path(target), outcomes, clouds)
+        samples.append(sample)
+    save(pathlib.Path(target), outcomes, samples)
     return outcomes
 
 
-def _read_one(root: pathlib.Path, source: Source, num_points: int, seed: int) -> tuple[Outcome, Float32]:
-    path = root / source.file
-    nothing = np.empty((0, 3), np.float32)
+def _shapes(root: pathlib.Path, sources: Sequence[Source], layout: str) -> Iterator[Shape | Exception]:
+    """The shape in each file, or why there is none."""
+    if layout in ("", "fields"):
+        yield from (_tried(formats.read, root / source.file) for source in sources)
+        return
+    from pointkit.datasets import shapenet_part
+
+    texts = [_tried(shapenet_part.load, root / source.file, root, source.labels) for source in sources]
+    there = [i for i, text in enumerate(texts) if not isinstance(text, Exception)]
+    clouds = shapenet_part.clouds(layout, [texts[i] for i in there], [sources[i].labels for i in there])
+    for text in texts:
+        yield text if isinstance(text, Exception) else next(clouds)
+
+
+def _tried(function: Callable[..., Any], path: pathlib.Path, *arguments: Any) -> Any:
+    """What a reader gives, or the exception that it raises."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited on for ever
-            return unread("must be a regular file"), nothing
-        drawn = preprocess.draw(formats.read(path), num_points, seed)
-        after = path.stat()
+        if path.exists() and not path.is_file():  # a pipe would be waited on for ever
+            return ValueError("must be a regular file")
+        return function(path, *arguments)
+    except Exception as error:
+        return error
+
+
+def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Rule) -> tuple[Outcome, Sample]:
+    path = root / source.file
+    try:
+        if isinstance(shape, Exception):
+            raise shape
+        labels = preprocess.labels(shape) if rule.layout else None
+        if rule.layout and labels is None:
+            raise ValueError(f"has no label for each point or face (a field {' or '.join(preprocess.LABELS)})")
+        drawn = preprocess.draw(shape, rule.num_points, rule.seed, whole=rule.whole)
+        stamps = [(root / name).stat() for name in (source.file, *source.labels) if name]
     except MemoryError:
-        return unread("reading it takes more memory than there is"), nothing
+        return unread("reading it takes more memory than there is"), Sample.nothing()
     except OSError as error:
-        return unread(one_line(error.strerror or str(error), path, source.file)), nothing
+        return unread(one_line(error.strerror or str(error), path, source.file)), Sample.nothing()
     except ValueError as error:
-        return unread(one_line(str(error), path, source.file)), nothing
+        return unread(one_line(str(error), path, source.file)), Sample.nothing()
     except Exception as error:  # a library's own kind: the file is listed and the others go on
-        return unread(one_line(f"{type(error).__name__}: {error}", path, source.file)), nothing
-    if (after.st_size, after.st_mtime_ns) != (source.size, source.mtime_ns):
-        return unread("changed while the set was prepared"), nothing
+        return unread(one_line(f"{type(error).__name__}: {error}", path, source.file)), Sample.nothing()
+    size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
+    if (size, mtime) != (source.size, source.mtime_ns):
+        return unread("changed while the set was prepared"), Sample.nothing()
     points = np.ascontiguousarray(drawn.points, "<f4")
-    return Outcome(len(points), _digest(points), drawn.warnings), points
+    features = drawn.normals if rule.layout else None
+    sample = Sample(
+        points,
+        None if labels is None else np.ascontiguousarray(labels[drawn.index], "<i4"),
+        None if features is None else np.ascontiguousarray(features, "<f4"),
+    )
+    columns = 0 if features is None else features.shape[1]
+    return Outcome(len(points), _digest(points), drawn.warnings, "", labels is not None, columns), sample
 
 
 def one_line(reason: str, path: pathlib.Path, file: str) -> str:
@@ -110,40 +163,57 @@ def _digest(points: Float32) -> str:
     return hashlib.sha256(points.data).hexdigest()
 
 
-def save(target: pathlib.Path, outcomes: Sequence[Outcome], clouds: Sequence[Float32]) -> None:
+def save(target: pathlib.Path, outcomes: Sequence[Outcome], samples: Sequence[Sample]) -> None:
     """Write a chunk file whole or not at all."""
     beside = target.with_name(f"{target.name}.{os.getpid()}")
+    arrays = [array for sample in samples for array in sample if array is not None and array.size]
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(array.data)
     try:
         with beside.open("wb") as file:
-            file.write(json.dumps(outcomes).encode() + b"\n")
-            file.writelines(points.data for points in clouds if len(points))
+            file.write(json.dumps({"sha256": whole.hexdigest(), "outcomes": outcomes}).encode() + b"\n")
+            file.writelines(array.data for array in arrays)
         beside.replace(target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
 
 
-def load(path: pathlib.Path) -> tuple[list[Outcome], list[Float32]]:
-    """A chunk file's outcomes and clouds (size, 3). Raises OSError, or ValueError where it is not whole."""
+def load(path: pathlib.Path) -> tuple[list[Outcome], list[Sample]]:
+    """A chunk file's outcomes and samples. Raises OSError, or ValueError where it is not whole."""
     header, _, raw = path.read_bytes().partition(b"\n")
-    outcomes = [Outcome(size, digest, tuple(said), reason) for size, digest, said, reason in json.loads(header)]
-    if not outcomes or len(raw) != 12 * sum(outcome.size for outcome in outcomes):
+    facts = json.loads(header)
+    outcomes = [Outcome(size, digest, tuple(said), *more) for size, digest, said, *more in facts["outcomes"]]
+    if not outcomes or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")
-    points = np.frombuffer(raw, "<f4").reshape(-1, 3)
-    return outcomes, np.split(points, np.cumsum([outcome.size for outcome in outcomes])[:-1])
+    samples = []
+    start = 0
+    for outcome in outcomes:
+        arrays = []
+        for columns, kind in ((3, "<f4"), (int(outcome.labelled), "<i4"), (outcome.features, "<f4")):
+            array = np.frombuffer(raw, kind, outcome.size * columns, start).reshape(-1, max(columns, 1))
+            arrays.append(array)
+            start += array.nbytes
+        points, labels, features = arrays
+        samples.append(
+            Sample(points, labels[:, 0] if outcome.labelled else None, features if outcome.features else None)
+        )
+    if start != len(raw):
+        raise ValueError(f"{path}: damaged chunk")
+    return outcomes, samples
 
 
 def check(path: pathlib.Path, count: int) -> list[Outcome] | None:
     """The outcomes of a chunk file of ``count`` files that an earlier try left; None where none is whole."""
     try:
-        outcomes, clouds = load(path)
-    except (OSError, ValueError, TypeError):
+        outcomes, _ = load(path)
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    whole = all(not o.size or o.digest == _digest(points) for o, points in zip(outcomes, clouds, strict=True))
-    return outcomes if whole and len(outcomes) == count else None
+    return outcomes if len(outcomes) == count else None
 
 
-def clouds(paths: Sequence[pathlib.Path]) -> Iterator[Float32]:
-    """The clouds (size, 3) of chunk files one after another; (0, 3) for a file that could not be read."""
+def samples(paths: Sequence[pathlib.Path]) -> Iterator[Sample]:
+    """The samples of chunk files one after another; one without points for a file that could not be read."""
     for path in paths:
         yield from load(path)[1]

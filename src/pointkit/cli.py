@@ -140,7 +140,8 @@ def prepare(
     /,
     *,
     output: Output,
-    num_points: Whole = 2048,
+    task: Literal["classification", "parts"] | None = None,
+    num_points: Whole | None = None,
     seed: Whole = 0,
     workers: Whole | None = None,
     groups: Path | None = None,
@@ -149,7 +150,8 @@ def prepare(
 ) -> None:
     """Read a folder of shapes, one folder a class, into a store that training can use.
 
-    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, or CLASS/FILE, where a split 70/10/20 is made.
+    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, or CLASS/FILE, where a split 70/10/20 is made. Part annotations in the
+    three layouts that ShapeNet's were published in are recognised.
 
     Parameters
     ----------
@@ -157,8 +159,12 @@ def prepare(
         The folder of class folders.
     output
         The store to write.
+    task
+        What the set is for: the class of each shape, or the part of each point (labelled clouds, meshes with labelled
+        faces); by default parts for a published set of them, else classification.
     num_points
-        Points drawn from each mesh's surface; the most kept of a cloud.
+        Points drawn from each mesh's surface, by default 2048; the most kept of a cloud, by default 2048 for
+        classification, all for parts.
     seed
         Of the split and of the points drawn.
     workers
@@ -177,6 +183,7 @@ def prepare(
         result = run(
             folder,
             output,
+            task=task,
             num_points=num_points,
             seed=seed,
             workers=workers,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -141,3 +141,20 @@ class PointCloud:
 
 
 Shape = Mesh | PointCloud
+
+
+class Sample(NamedTuple):
+    """The points of a shape as a store keeps them.
+
+    ``points`` (N, 3) float32; ``labels`` (N,) int32, the part of each, -1 = unlabelled; ``features`` (N, C) float32,
+    such as normals. Both are None where there are none.
+    """
+
+    points: Float32
+    labels: NDArray[np.int32] | None = None
+    features: Float32 | None = None
+
+    @classmethod
+    def nothing(cls) -> Sample:
+        """No points, of a file that could not be read."""
+        return cls(np.empty((0, 3), np.float32))

@@ -120,10 +120,11 @@ def prepared(result: Any) -> None:
     from pointkit.store import SPLITS
 
     store = result.store
-    table = Table("class", *SPLITS)
+    parts = [("parts",)] if store.parts else []
+    table = Table("category" if parts else "class", *SPLITS, *(name for (name,) in parts))
     for name in store.classes:
         row = [sum(r.class_name == name and r.split == split for r in store.rows) for split in SPLITS]
-        table.add_row(escape(name), *map(str, row))
+        table.add_row(escape(name), *map(str, row), *(escape(_parts(store, name)) for _ in parts))
     table.add_row("all", *(str(len(store.select(split))) for split in SPLITS), style="bold")
     out.print(table)
     for line in result.warnings:
@@ -137,8 +138,16 @@ def prepared(result: Any) -> None:
     if result.resumed:
         note(f"{result.resumed} files had been read by an earlier, interrupted call")
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
-    if len(store.select("train")):
+    if len(store.select("train")) and not store.parts:
         next_step(f"pointkit train {store.path} -o RUN")
+
+
+def _parts(store: Any, category: str) -> str:
+    """The parts of a category, with the colours that the set gives them."""
+    names = store.parts[category]
+    colors = store.manifest.get("colors", {}).get(category, ())
+    said = [f"{name} ({color})" for name, color in zip(names, colors, strict=False)]
+    return ", ".join([*said, *names[len(said) :]])
 
 
 # --- train ---------------------------------------------------------------------------------------------------------

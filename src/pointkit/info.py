@@ -10,6 +10,8 @@ import platform
 import sys
 from typing import Any
 
+import numpy as np
+
 from pointkit import __version__, formats, run_folder, store
 from pointkit.cloud import Mesh
 from pointkit.config import BACKENDS, Settings, combine, read_recipe
@@ -43,6 +45,8 @@ def _store(opened: store.Store, show: int) -> dict[str, Any]:
         "points_a_shape": {"least": int(opened.counts.min()), "most": int(opened.counts.max())},
         "checksum": opened.checksum,
     }
+    if opened.parts:
+        about["points_a_part"] = _points_a_part(opened)
     if show:
         about["shapes"] = [
             {
@@ -52,10 +56,45 @@ def _store(opened: store.Store, show: int) -> dict[str, Any]:
                 "shape": [row.count, 3],
                 "dtype": "float32",
                 "first_points": [[round(float(x), 5) for x in point] for point in opened.cloud(i)[:3]],
+                **_first_parts(opened, i),
             }
             for i, row in enumerate(opened.rows[:show])
         ]
     return about
+
+
+UNLABELLED = "unlabelled"
+
+
+def _part_names(opened: store.Store) -> list[tuple[str, str]]:
+    """Category and name of each part id, and last, for -1, of no part."""
+    return [(category, part) for category, names in opened.parts.items() for part in names] + [("", UNLABELLED)]
+
+
+def _points_a_part(opened: store.Store) -> dict[str, dict[str, int]]:
+    """Category -> part -> points in all its shapes, those in no part at the end where there are any."""
+    counts: dict[str, dict[str, int]] = {name: dict.fromkeys(names, 0) for name, names in opened.parts.items()}
+    names = _part_names(opened)
+    for i, row in enumerate(opened.rows):
+        assert opened.point_labels is not None
+        found = np.bincount(opened.point_labels[opened.span(i)] + 1)
+        for number in np.flatnonzero(found).tolist():
+            part = names[number - 1][1]
+            counts[row.class_name][part] = counts[row.class_name].get(part, 0) + int(found[number])
+    return counts
+
+
+def _first_parts(opened: store.Store, index: int) -> dict[str, Any]:
+    """What the first points of a shape are part of, and the points of each of its parts."""
+    if opened.point_labels is None:
+        return {}
+    names = _part_names(opened)
+    labels = opened.point_labels[opened.span(index)]
+    found, counts = np.unique(labels, return_counts=True)
+    return {
+        "first_parts": [names[label][1] for label in labels[:3].tolist()],
+        "points_a_part": {names[label][1]: int(count) for label, count in zip(found, counts, strict=True)},
+    }
 
 
 def _run(path: pathlib.Path) -> dict[str, Any]:

@@ -19,13 +19,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from pointkit import chunks, formats, reading, rows, store
+from pointkit import chunks, formats, parts, reading, rows, store
 from pointkit.chunks import Outcome
-from pointkit.datasets import DATASETS, folder
+from pointkit.cloud import Sample
+from pointkit.datasets import DATASETS, folder, shapenet_part
 from pointkit.datasets.folder import Found
 from pointkit.errors import PointkitError, StoreError
 from pointkit.formats.files import shown
 from pointkit.reading import Progress
+
+NUM_POINTS = 2048  # drawn of each shape where the user names no number
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def prepare(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    num_points: int = 2048,
+    task: str | None = None,
+    num_points: int | None = None,
     seed: int = 0,
     workers: int | None = None,
     strict: bool = False,
@@ -56,12 +60,14 @@ def prepare(
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Prepare the folder ``source`` of one folder a class as the store ``output``.
+    """Prepare the folder ``source`` as the store ``output``: of classes, one folder each, or of labelled parts.
 
-    ``num_points`` are drawn of each shape (a cloud with fewer gives all it has). ``workers`` processes read, by default
-    one a core; ``executor`` is used in their place where given, and its workers must see both folders. ``groups`` is a
-    CSV file with the columns file and group: shapes of one group stay on one side of a split made here. ``progress`` is
-    called with the files done, the files in all, and class -> (done, in all).
+    ``task`` is "classification" or "parts"; by default it is parts where the folder is a published set of them
+    (``shapenet_part``), else classification. ``num_points`` are drawn of each shape (a cloud with fewer gives all it
+    has); by default 2,048 of a mesh, and of a cloud as many for classes, all it has for parts. ``workers`` processes
+    read, by default one a core; ``executor`` is used in their place where given, and its workers must see both folders.
+    ``groups`` is a CSV file with the columns file and group: shapes of one group stay on one side of a split made here.
+    ``progress`` is called with the files done, the files in all, and class -> (done, in all).
 
     Files that cannot be read are listed in the store's unread.csv, and in the answer. Raises PointkitError for what the
     user can mend (with ``strict`` also where any file could not be read), StoreError where the output stands and is not
@@ -70,41 +76,59 @@ def prepare(
     source, output = pathlib.Path(source), pathlib.Path(output)
     workers = reading.cores() if workers is None else workers
     for name, value, least in (("num_points", num_points, 1), ("seed", seed, 0), ("workers", workers, 1)):
-        if value < least:
+        if value is not None and value < least:
             raise PointkitError(f"{name} must be at least {least}, got {value}")
     _check_place(output)
-    found = folder.find(source, formats.SUFFIXES)
+    found = find(source, task)
     given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
-    settings = _settings(found, given, num_points, seed)
+    rule = chunks.Rule(num_points or NUM_POINTS, seed, num_points is None and bool(found.layout), found.layout)
+    settings = _settings(found, given, rule)
     output.absolute().parent.mkdir(exist_ok=True)
-    with _work_folder(output) as work, store.disk_errors(output, _advice(len(found.files), num_points)):
+    with _work_folder(output) as work, store.disk_errors(output, _advice(found, rule)):
         if not force and (standing := _standing(output, found, settings)):
             _refuse_unread(source, output, standing.unread, strict)
             shutil.rmtree(work)
             return standing
-        job = reading.Reading(found, num_points, seed, work)
+        job = reading.Reading(found, rule, work)
         outcomes = job.run(workers, executor, progress)
         unread = tuple((file.file, o.reason) for file, o in zip(found.files, outcomes, strict=True) if o.reason)
         _refuse_unread(source, output, unread, strict)
         _refuse_lost_classes(source, output, found, outcomes, unread)
         shapes, how, warnings = rows.make(found, outcomes, given, seed)
-        warnings = (*found.warnings, *warnings, *rows.about_points(found, outcomes, num_points))
+        warnings = (*found.warnings, *warnings, *rows.about_points(found, outcomes, rule))
+        samples: Iterator[Sample] = (sample for sample in chunks.samples(job.paths) if len(sample.points))
+        extra = {"unread.csv": store.csv_text(("file", "reason"), unread)}
+        about: dict[str, Any] = {}
+        if found.layout:
+            labelling = parts.Labelling(found, shapes, chunks.samples(job.paths))
+            samples = labelling.apply(shapes, samples)
+            about, warnings = labelling.facts, (*warnings, *labelling.warnings)
+            extra["unlabelled.csv"] = store.csv_text(("file",), [(file,) for file in found.unlabelled])
         facts = {
-            "task": "classification",
+            "task": "part segmentation" if found.layout else "classification",
             **settings,
             **_known(found),
-            "drawn": "by area from a mesh's faces, a random subset of a cloud; seeded by the seed and the shape",
+            **about,
+            "drawn": _drawn(rule),
             "split": how,
             "counts": rows.counts(shapes, found.classes),
             "unread": len(unread),
             "warnings": list(warnings),
         }
-        clouds = (points for points in chunks.clouds(job.paths) if len(points))
-        extra = {"unread.csv": store.csv_text(("file", "reason"), unread)}
-        written = store.write(output, zip(shapes, clouds, strict=True), found.classes, facts, extra)
+        written = store.write(output, zip(shapes, samples, strict=True), found.classes, facts, extra)
         shutil.rmtree(work)
     _unread_list(output).unlink(missing_ok=True)
     return Prepared(written, unread, warnings, resumed=job.resumed)
+
+
+def find(source: pathlib.Path, task: str | None = None) -> Found:
+    """The shapes of a folder, for ``task`` or for what the folder is. Raises PointkitError, a line that names it."""
+    published = shapenet_part.layout_of(source) if task != "classification" else None
+    if published:
+        return shapenet_part.find(*published)
+    if task == "parts":
+        return shapenet_part.with_names(folder.find(source, formats.SUFFIXES, least=1))
+    return folder.find(source, formats.SUFFIXES)
 
 
 # ---- the place
@@ -175,9 +199,12 @@ def _hold(output: pathlib.Path, path: pathlib.Path) -> int:
         os.close(handle)
 
 
-def _advice(files: int, num_points: int) -> str:
+def _advice(found: Found, rule: chunks.Rule) -> str:
     """What to do about a full disk: the chunks and then the store itself stand on it, 12 bytes a point."""
-    return f" (making it takes up to {files * num_points * 24 / 1e6:,.0f} MB); the same command goes on from here"
+    if rule.whole:
+        return "; the same command goes on from here"
+    size = len(found.files) * rule.num_points * 24 / 1e6
+    return f" (making it takes up to {size:,.0f} MB); the same command goes on from here"
 
 
 # ---- files that could not be read
@@ -226,14 +253,21 @@ def _unread_list(output: pathlib.Path) -> pathlib.Path:
 # ---- what is said and written down
 
 
-def _settings(found: Found, given: Mapping[str, str], num_points: int, seed: int) -> dict[str, Any]:
+def _drawn(rule: chunks.Rule) -> str:
+    cloud = "all points" if rule.whole else "a random subset"
+    return f"by area from a mesh's faces, {cloud} of a cloud, in random order; seeded by the seed and the shape"
+
+
+def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule) -> dict[str, Any]:
     """What decides a store: the same settings give the same bytes."""
     listing = [[file.file, file.size] for file in found.files]
+    layout = {"layout": found.layout, "whole_clouds": rule.whole} if found.layout else {}
     return {
         "source": found.root.resolve().name,
         "files": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
-        "num_points_drawn": num_points,
-        "seed": seed,
+        **layout,
+        "num_points_drawn": rule.num_points,
+        "seed": rule.seed,
         "groups": hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest() if given else "",
     }
 

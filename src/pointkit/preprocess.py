@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pointkit import sampling
-from pointkit.cloud import Float32, Float64, Mesh, Shape
+from pointkit.cloud import Float32, Float64, Mesh, PointCloud, Shape
+
+LABELS = ("label", "part", "classification")  # fields that may hold the part of each point or face
+NORMALS = ("nx", "ny", "nz")
 
 
 @dataclass(frozen=True)
@@ -22,30 +25,58 @@ class Drawn:
     """What ``draw`` took from a shape.
 
     ``points`` (T, 3) float32 in random order; ``index`` (T,): the point of a cloud, or the face of a mesh, that each
-    came from; ``warnings``: what the user should know about the shape.
+    came from; ``warnings``: what the user should know about the shape; ``normals`` (T, 3) float32: of a mesh's faces,
+    or a cloud's fields nx, ny and nz, None where it has none.
     """
 
     points: Float32
     index: NDArray[np.int64]
     warnings: tuple[str, ...] = ()
+    normals: Float32 | None = None
 
 
-def draw(shape: Shape, count: int, seed: int = 0) -> Drawn:
+def draw(shape: Shape, count: int, seed: int = 0, *, whole: bool = False) -> Drawn:
     """Up to ``count`` points of a shape in random order, decided by ``seed`` and the shape's content alone.
 
-    A mesh gives exactly ``count``. A cloud, or a mesh without faces (its vertices), gives at most that many, each once.
+    A mesh gives exactly ``count``. A cloud, or a mesh without faces (its vertices), gives at most that many, each once,
+    or all, where ``whole``.
     Raises ValueError where the shape holds no point, or faces without any area.
     """
     rng = np.random.default_rng([seed, sampling.content_seed(shape)])
     if isinstance(shape, Mesh) and len(shape.faces):
         sample = sampling.surface(shape, count, rng)
-        return Drawn(sample.points, sample.faces.astype(np.int64))
+        return Drawn(sample.points, sample.faces.astype(np.int64), normals=sample.normals)
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if not len(points):
         raise ValueError("a shape needs at least one point, got none")
-    index = sampling.random_subset(len(points), count, rng)
+    index = sampling.random_subset(len(points), len(points) if whole else count, rng)
     warnings = ("mesh without faces: its vertices are taken as a cloud",) if isinstance(shape, Mesh) else ()
-    return Drawn(points[index], index, warnings)
+    return Drawn(points[index], index, warnings, _normals(shape, index))
+
+
+def _normals(shape: Shape, index: NDArray[np.int64]) -> Float32 | None:
+    fields = shape.fields if isinstance(shape, PointCloud) else {}
+    if not set(NORMALS) <= fields.keys():
+        return None
+    return np.stack([fields[name][index].astype(np.float32) for name in NORMALS], 1)
+
+
+def labels(shape: Shape) -> NDArray[np.int32] | None:
+    """The label of each point of a cloud (N,), or of each face of a mesh (F,), int32; None where it has none.
+
+    They are a cloud's ``labels``, else a field of whole numbers named as in ``LABELS``. Raises ValueError where they do
+    not fit 32 bits.
+    """
+    if isinstance(shape, PointCloud) and shape.labels is not None:
+        return shape.labels
+    fields = shape.fields if isinstance(shape, PointCloud) else shape.face_fields
+    for name in LABELS:
+        field = fields.get(name)
+        if field is not None and field.ndim == 1 and field.dtype.kind in "iu":
+            if field.size and (field.min() < -(2**31) or field.max() >= 2**31):
+                raise ValueError(f"the field {name} must fit 32 bits, got {field.max()}")
+            return field.astype(np.int32)
+    return None
 
 
 def window(total: int, count: int, start: int = 0) -> NDArray[np.int64]:

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, as_completed
 
-import numpy as np
-
 import pointkit
 from pointkit import chunks
-from pointkit.chunks import Outcome, Source
+from pointkit.chunks import Outcome, Rule, Source
+from pointkit.cloud import Sample
 from pointkit.datasets.folder import Found
 from pointkit.pool import Pool, WorkerDied
 
@@ -27,11 +26,11 @@ Progress = Callable[[int, int, Mapping[str, tuple[int, int]]], None]
 class Reading:
     """The chunks of a set: which are there already, and the reading of the others."""
 
-    def __init__(self, found: Found, num_points: int, seed: int, work: pathlib.Path) -> None:
-        self.found, self.num_points, self.seed = found, num_points, seed
-        self.sources = [Source(file.file, file.size, file.mtime_ns) for file in found.files]
+    def __init__(self, found: Found, rule: Rule, work: pathlib.Path) -> None:
+        self.found, self.rule = found, rule
+        self.sources = [Source(file.file, file.size, file.mtime_ns, file.labels) for file in found.files]
         self.parts = chunks.divide(self.sources)
-        whole = [pointkit.__version__, str(found.root.resolve()), num_points, seed, self.sources]
+        whole = [pointkit.__version__, str(found.root.resolve()), rule, self.sources]
         key = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
         self.paths = [work / f"{key}-{i:06}.chunk" for i in range(len(self.parts))]
         for stale in set(work.iterdir()) - {*self.paths, work / "pid"}:
@@ -63,24 +62,24 @@ class Reading:
                     self._finish(i, self._one_by_one(i) if error else future.result(), progress)
         return [outcome for i in range(len(self.parts)) for outcome in self.outcomes[i]]
 
-    def _job(self, part: slice, target: pathlib.Path) -> tuple[str, list[Source], int, int, str]:
-        return str(self.found.root.absolute()), self.sources[part], self.num_points, self.seed, str(target)
+    def _job(self, part: slice, target: pathlib.Path) -> tuple[str, list[Source], Rule, str]:
+        return str(self.found.root.absolute()), self.sources[part], self.rule, str(target)
 
     def _one_by_one(self, i: int) -> list[Outcome]:
         """Read a chunk whose process died or hung again, a file at a time, so that only the guilty one is listed."""
         outcomes: list[Outcome] = []
-        clouds = []
+        samples = []
         piece = self.paths[i].with_suffix(".piece")
         with Pool(1, DEADLINE, _memory_limit()) as pool:
             for place in range(self.parts[i].start, self.parts[i].stop):
                 try:
                     pool.submit(chunks.read, *self._job(slice(place, place + 1), piece)).result()
-                    [outcome], [points] = chunks.load(piece)
+                    [outcome], [sample] = chunks.load(piece)
                 except WorkerDied as error:
-                    outcome, points = chunks.unread(str(error)), np.empty((0, 3), np.float32)
+                    outcome, sample = chunks.unread(str(error)), Sample.nothing()
                 outcomes.append(outcome)
-                clouds.append(points)
-        chunks.save(self.paths[i], outcomes, clouds)
+                samples.append(sample)
+        chunks.save(self.paths[i], outcomes, samples)
         piece.unlink(missing_ok=True)
         return outcomes
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from pointkit import splits, store
-from pointkit.chunks import Outcome
+from pointkit.chunks import Outcome, Rule
 from pointkit.datasets.folder import Found, FoundFile
 from pointkit.errors import PointkitError
 from pointkit.formats.files import shown
@@ -28,7 +28,16 @@ def make(
     split, how = _split(files, groups, seed)
     sizes = Counter(groups)
     rows = [
-        store.ShapeRow(file.ident, file.file, side, file.class_name, 0, 0, "", group if sizes[group] > 1 else "")
+        store.ShapeRow(
+            file.ident,
+            file.file,
+            side,
+            file.class_name,
+            0,
+            0,
+            file.class_name if found.layout else "",
+            group if sizes[group] > 1 else "",
+        )
         for file, side, group in zip(files, split, groups, strict=True)
     ]
     return rows, how, (*_about_classes(rows, found.classes), *_about_groups(files, named, digests))
@@ -110,17 +119,18 @@ def _about_groups(files: Sequence[FoundFile], named: Sequence[str], digests: Seq
                 yield f"{what} lie {where}: {_some(names)}"
 
 
-def about_points(found: Found, outcomes: Sequence[Outcome], num_points: int) -> Iterator[str]:
+def about_points(found: Found, outcomes: Sequence[Outcome], rule: Rule) -> Iterator[str]:
     by_warning: dict[str, list[str]] = defaultdict(list)
     for file, outcome in zip(found.files, outcomes, strict=True):
         for warning in outcome.warnings:
             by_warning[warning].append(file.file)
     for warning, names in sorted(by_warning.items()):
         yield f"{warning}: {_some(names)}"
-    few = [outcome.size for outcome in outcomes if 0 < outcome.size < num_points]
+    few = [outcome.size for outcome in outcomes if 0 < outcome.size < rule.num_points]
     if few:
         least = f"the fewest {min(few):,}"
-        yield f"{len(few):,} shapes hold fewer than {num_points:,} points ({least}); each keeps all it has"
+        held = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
+        yield f"{held} ({least}); each keeps all it has, shapes.csv counts them"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,8 +1,12 @@
 """The prepared set on disk: a folder of arrays and two texts, written whole or not at all, memory-mapped, no pickle.
 
     points.npy     (T, 3) float32, all shapes one after another, each shape's points in random order
+    point_labels.npy  (T,) int32, in a store of parts: ids from 0 that run on over the categories in the order of their
+                   names, the parts of each in the data set's order; -1 = unlabelled
+    features.npy   (T, C) float32, what is known of each point beside its place, such as normals; not in every store
     shapes.csv     ident, file, split, class, category, group, offset, count: one line a shape
-    manifest.json  format version, task, classes in order, counts, how the points were drawn, checksums of all files
+    manifest.json  format version, task, classes (categories) in order, names of the parts, counts, how the points were
+                   drawn, checksums of all files
 
 A store never changes once it stands: ``write`` fills a hidden folder beside the place and renames it into it.
 """
@@ -13,12 +17,14 @@ import csv
 import errno
 import hashlib
 import io
+import itertools
 import json
+import math
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit.cloud import Float32
+from pointkit.cloud import Array, Float32, Sample
 from pointkit.errors import MachineError, PointkitError, StoreError
 
 VERSION = 1
@@ -42,6 +48,7 @@ FORBIDDEN = (
     errno.EEXIST,
     errno.ENAMETOOLONG,
 )
+ARRAYS = ("points.npy", "point_labels.npy", "features.npy")  # in the order of a Sample's fields
 COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "count")
 
 
@@ -66,12 +73,17 @@ class ShapeRow:
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """A prepared set, opened. ``points`` (T, 3) float32 is memory-mapped and read-only."""
+    """A prepared set, opened. Its arrays are memory-mapped and read-only.
+
+    ``points`` (T, 3) float32; ``point_labels`` (T,) int32 and ``features`` (T, C) float32, or None.
+    """
 
     path: pathlib.Path
     manifest: dict[str, Any]
     rows: tuple[ShapeRow, ...]
     points: Float32
+    point_labels: NDArray[np.int32] | None = None
+    features: Float32 | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,8 +93,20 @@ class Store:
     @property
     def checksum(self) -> str:
         """One SHA-256 over all points and rows: the key by which runs and reports say on what they stand."""
-        data = {name: self.manifest["checksums"][name] for name in ("points.npy", "shapes.csv")}
+        names = ("shapes.csv", *ARRAYS)
+        data = {name: self.manifest["checksums"][name] for name in names if name in self.manifest["checksums"]}
         return digest(json.dumps(data, sort_keys=True).encode())
+
+    @property
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """Category -> names of its parts, in the order of the categories; empty in a store of classes."""
+        return {name: tuple(self.manifest["parts"][name]) for name in self.classes if "parts" in self.manifest}
+
+    @property
+    def part_ids(self) -> Mapping[str, range]:
+        """Category -> the ids that its parts have in ``point_labels``."""
+        ends = list(itertools.accumulate(map(len, self.parts.values()), initial=0))
+        return {name: range(*span) for name, span in zip(self.parts, itertools.pairwise(ends), strict=True)}
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
@@ -106,8 +130,12 @@ class Store:
 
     def cloud(self, index: int) -> Float32:
         """The points (count, 3) of one shape."""
+        return self.points[self.span(index)]
+
+    def span(self, index: int) -> slice:
+        """Where the points of one shape are."""
         row = self.rows[index]
-        return self.points[row.offset : row.offset + row.count]
+        return slice(row.offset, row.offset + row.count)
 
 
 def digest(data: bytes) -> str:
@@ -121,17 +149,18 @@ def file_digest(path: pathlib.Path) -> str:
 
 def write(
     path: pathlib.Path,
-    shapes: Iterable[tuple[ShapeRow, Float32]],
+    shapes: Iterable[tuple[ShapeRow, Float32 | Sample]],
     classes: Sequence[str],
     facts: dict[str, Any],
     extra_files: dict[str, str] | None = None,
 ) -> Store:
     """Write a store of ``shapes`` (row, points (count, 3) float32) under ``path``, in an older one's place; open it.
 
-    Offsets and counts of the rows are set here. ``facts`` go into the manifest (source, licence, seed, how drawn);
-    ``extra_files``: name -> text, kept beside (what could not be read). The same shapes give the same bytes. Raises
-    StoreError where something other than a store stands there, PointkitError where the place cannot be written to,
-    MachineError where the disk is full.
+    A ``Sample`` in the points' place brings labels and features, which all shapes must have, or none. Offsets and
+    counts of the rows are set here. ``facts`` go into the manifest (source, licence, seed, how drawn); ``extra_files``:
+    name -> text, kept beside (what could not be read). The same shapes give the same bytes. Raises StoreError where
+    something other than a store stands there, PointkitError where the place cannot be written to, MachineError where
+    the disk is full.
     """
     path = path.absolute()
     refuse_strangers(path)
@@ -159,21 +188,28 @@ def write(
 
 def _fill(
     staging: pathlib.Path,
-    shapes: Iterable[tuple[ShapeRow, Float32]],
+    shapes: Iterable[tuple[ShapeRow, Float32 | Sample]],
     classes: Sequence[str],
     facts: dict[str, Any],
     extra_files: dict[str, str],
 ) -> None:
     rows: list[ShapeRow] = []
     total = 0
-    with (staging / "points.npy").open("wb") as file:
-        file.write(_header(0))
+    arrays: dict[str, _Growing] = {}
+    with ExitStack() as stack:
         for row, points in shapes:
-            file.write(np.ascontiguousarray(points, "<f4").data)
-            rows.append(replace(row, offset=total, count=len(points)))
-            total += len(points)
-        file.seek(0)
-        file.write(_header(total))
+            sample = points if isinstance(points, Sample) else Sample(points)
+            given = {name: array for name, array in zip(ARRAYS, sample, strict=True) if array is not None}
+            if not rows:
+                arrays = {name: stack.enter_context(_Growing(staging / name, array)) for name, array in given.items()}
+            if given.keys() != arrays.keys():
+                raise ValueError(f"{row.ident}: must have {', '.join(arrays)} like the shapes before, got {[*given]}")
+            for name, array in given.items():
+                arrays[name].add(array)
+            rows.append(replace(row, offset=total, count=len(sample.points)))
+            total += len(sample.points)
+        if not rows:
+            stack.enter_context(_Growing(staging / "points.npy", np.empty((0, 3), "<f4")))
     lines = ((r.ident, r.file, r.split, r.class_name, r.category, r.group, r.offset, r.count) for r in rows)
     texts = {"shapes.csv": csv_text(COLUMNS, lines), **extra_files}
     for name, text in texts.items():
@@ -185,16 +221,38 @@ def _fill(
         "classes": list(classes),
         "num_shapes": len(rows),
         "total_points": total,
-        "checksums": {name: file_digest(staging / name) for name in ("points.npy", *texts)},
+        "checksums": {name: file_digest(staging / name) for name in (*(arrays or ["points.npy"]), *texts)},
     }
     manifest["checksums"]["manifest.json"] = _manifest_digest(manifest)
     (staging / "manifest.json").write_text(_manifest_text(manifest), encoding="utf-8")
 
 
-def _header(total: int) -> bytes:
-    """The first bytes of points.npy; NumPy leaves room for a first axis of any length, so they are always as many."""
+class _Growing:
+    """An array on the disk that grows along its first axis, in the type and the other axes of an ``example``."""
+
+    def __init__(self, path: pathlib.Path, example: Array) -> None:
+        self.kind, self.shape = example.dtype.newbyteorder("<"), example.shape[1:]
+        self.total = 0
+        self.file = path.open("wb")
+        self.file.write(_header(self.kind.str, (0, *self.shape)))
+
+    def add(self, array: Array) -> None:
+        self.file.write(np.ascontiguousarray(array, self.kind).data)
+        self.total += len(array)
+
+    def __enter__(self) -> _Growing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.file:
+            self.file.seek(0)
+            self.file.write(_header(self.kind.str, (self.total, *self.shape)))
+
+
+def _header(kind: str, shape: tuple[int, ...]) -> bytes:
+    """The first bytes of an array; NumPy leaves room for a first axis of any length, so they are always as many."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (total, 3)})
+    np.lib.format.write_array_header_1_0(buffer, {"descr": kind, "fortran_order": False, "shape": shape})
     return buffer.getvalue()
 
 
@@ -283,6 +341,11 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     for key, kind in (("classes", list), ("num_shapes", int), ("checksums", dict)):
         if not isinstance(manifest.get(key), kind):
             raise StoreError(f"{file}: damaged (it has no {key})")
+    for key, kind in (("parts", dict), ("features", list)):
+        if not isinstance(manifest.get(key, kind()), kind):
+            raise StoreError(f"{file}: damaged ({key} must be a {kind.__name__})")
+    if "parts" in manifest and sorted(manifest["parts"]) != sorted(manifest["classes"]):
+        raise StoreError(f"{file}: damaged (parts must be those of the classes)")
     return manifest
 
 
@@ -293,10 +356,13 @@ def open(path: str | os.PathLike[str]) -> Store:
     try:
         rows = tuple(map(_row, csv_rows(folder / "shapes.csv")))
         total = _check_rows(rows, manifest)
-        points = _map_points(folder / "points.npy", total)
+        points = _map(folder / "points.npy", "<f4", (total, 3))
+        columns = len(manifest.get("features", ()))
+        labels = _map(folder / "point_labels.npy", "<i4", (total,)) if "parts" in manifest else None
+        features = _map(folder / "features.npy", "<f4", (total, columns)) if columns else None
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise StoreError(f"{folder}: damaged store ({error})") from None
-    return Store(folder, manifest, rows, points)
+    return Store(folder, manifest, rows, points, labels, features)
 
 
 def _row(r: dict[str, str]) -> ShapeRow:
@@ -320,16 +386,17 @@ def _check_rows(rows: Sequence[ShapeRow], manifest: dict[str, Any]) -> int:
     return total
 
 
-def _map_points(path: pathlib.Path, total: int) -> Float32:
-    """The points (total, 3) float32, memory-mapped once the file is known to hold exactly them."""
-    header = _header(total)
+def _map(path: pathlib.Path, kind: str, shape: tuple[int, ...]) -> Array:
+    """An array of ``shape``, memory-mapped once the file is known to hold exactly it."""
+    header = _header(kind, shape)
+    wanted = len(header) + np.dtype(kind).itemsize * math.prod(shape)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if size != len(header) + 12 * total:
-            raise ValueError(f"points.npy must have {len(header) + 12 * total} bytes for {total} points, found {size}")
+        if size != wanted:
+            raise ValueError(f"{path.name} must have {wanted} bytes for {shape[0]} points, found {size}")
         if file.read(len(header)) != header:
-            raise ValueError(f"points.npy must begin as an array of ({total}, 3) float32")
-    return np.memmap(path, "<f4", "r", len(header), (total, 3))
+            raise ValueError(f"{path.name} must begin as an array of {shape} {np.dtype(kind).name}")
+    return np.memmap(path, kind, "r", len(header), shape)
 
 
 def verify(store: Store) -> None:

@@ -15,7 +15,7 @@ import os
 import pathlib
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pointkit.errors import PointkitError
 from pointkit.formats.files import shown
@@ -31,7 +31,11 @@ ABOUT = ("readme", "license", "licence", "parts.json")  # stems and names, in lo
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file to read: its path relative to the set's folder, its name in the set, class, and split ("": none given)."""
+    """A file to read: its path relative to the set's folder, its name in the set, class, and split ("": none given).
+
+    ``labels``: further files that hold the parts of its points, in the layout's order, "" for one that is missing;
+    ``size`` and ``mtime_ns`` are the sum and the latest of all.
+    """
 
     file: str
     ident: str
@@ -39,13 +43,16 @@ class FoundFile:
     split: str
     size: int
     mtime_ns: int
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Found:
     """A folder's files in the order of their paths, below ``root``; ``prefix`` leads there from the folder asked for.
 
-    ``classes`` are sorted; ``ignored``: suffix -> number of files that nothing here reads.
+    ``classes`` are sorted; ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
+    a category; ``layout`` says how its labels are stored, and ``parts`` (category -> names) is empty where only the
+    labels themselves tell; ``colors`` are the set's own; ``unlabelled``: files of shapes without any label, not read.
     """
 
     root: pathlib.Path
@@ -54,6 +61,10 @@ class Found:
     classes: tuple[str, ...]
     ignored: Mapping[str, int]
     warnings: tuple[str, ...]
+    layout: str = ""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    colors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unlabelled: tuple[str, ...] = ()
 
     @property
     def has_splits(self) -> bool:
@@ -71,10 +82,10 @@ class _Tree:
     links: list[str]
 
 
-def find(folder: pathlib.Path, suffixes: Collection[str]) -> Found:
+def find(folder: pathlib.Path, suffixes: Collection[str], least: int = 2) -> Found:
     """Find the files with one of ``suffixes`` (lower case, with the dot).
 
-    Raises PointkitError, one line that names the folder, where they make no set of shapes of several classes.
+    Raises PointkitError, one line that names the folder, where they make no set of shapes of ``least`` classes or more.
     """
     if not folder.is_dir():
         raise PointkitError(f"{folder}: {'must be a folder, found a file' if folder.exists() else 'no such folder'}")
@@ -94,7 +105,7 @@ def find(folder: pathlib.Path, suffixes: Collection[str]) -> Found:
     places = {parts: _place(parts, split_first) for parts in inner}
     _same_kind(folder, places)
     classes = tuple(sorted({class_name for class_name, _ in places.values()}))
-    if len(classes) == 1:
+    if len(classes) < least:
         raise PointkitError(
             f"{folder}: one class only ({shown(classes[0])}), a classifier needs two; give one folder a class"
         )

@@ -9,6 +9,7 @@ to 10**22, rounds correctly. Every other token (exponents, nan, very many digits
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,36 @@ def table(text: bytes) -> Float64:
         row = int(np.flatnonzero(counts != counts[0])[0])
         raise ValueError(f"rows must be equally long, got {counts[0]} numbers in row 0 and {counts[row]} in row {row}")
     return values.reshape(len(counts), -1)
+
+
+def tables(texts: Sequence[bytes]) -> list[Float64]:
+    """``table`` of each of several texts, parsed as one: for small texts several times as fast.
+
+    Raises ValueError where any of them is wrong; ``table`` says which and why.
+    """
+    whole = [text if text.endswith(b"\n") else text + b"\n" for text in texts]
+    values, counts = parse(b"".join(whole))
+    lines = [text.count(b"\n") for text in whole]
+    if sum(lines) != len(counts):  # empty lines: where a text ends is not known
+        return [table(text) for text in texts]
+    rows = np.concatenate([[0], np.cumsum(lines)])
+    places = np.concatenate([[0], np.cumsum(counts)])[rows]
+    answer = []
+    for first, last, start, stop in zip(rows, rows[1:], places, places[1:], strict=False):
+        some = counts[first:last]
+        if some.min() != some.max():
+            raise ValueError("rows must be equally long")
+        answer.append(values[start:stop].reshape(len(some), -1))
+    return answer
+
+
+def digits(text: bytes) -> UInt8 | None:
+    """The numbers of a text with one digit in each line; None for any other text."""
+    lines = np.frombuffer(text if text.endswith(b"\n") else text + b"\n", np.uint8)
+    if len(lines) % 2 or (lines[1::2] != _NEWLINE).any():
+        return None
+    values = lines[::2] - np.uint8(ord("0"))
+    return values if values.max() <= 9 else None
 
 
 def line_end(text: bytes, number: int) -> int:

@@ -22,7 +22,12 @@ _SEPARATORS = bytes.maketrans(b",;", b"  ")
 
 def read(path: files.Path) -> PointCloud:
     """The cloud in a text; columns beyond the coordinates are fields, under their names or as ``column3`` ..."""
-    text = files.load(path).removeprefix(b"\xef\xbb\xbf")
+    return parse(files.load(path))
+
+
+def parse(text: bytes) -> PointCloud:
+    """``read`` for the text itself. Raises ValueError where it holds no cloud."""
+    text = text.removeprefix(b"\xef\xbb\xbf")
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     title = _TITLE.match(text)

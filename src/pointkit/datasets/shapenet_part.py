@@ -1,0 +1,402 @@
+"""Part annotations in the three layouts that ShapeNet's were published in, and clouds or meshes that bear their labels.
+
+    annotation  metadata.json: category -> directory, part names ("lables"), colours; <directory>/points/<id>.pts;
+                <directory>/points_label/<part>/<id>.seg, one 0 or 1 a line; no split
+    flat        synsetoffset2category.txt; <directory>/points/<id>.pts; <directory>/points_label/<id>.seg, one part
+                number a line, from 1; train_test_split/shuffled_<split>_file_list.json
+    normal      the same two texts; <directory>/<id>.txt, x y z nx ny nz and a part number that runs on over all
+                categories, from 0
+    fields      a folder as for classes; its clouds have a label for each point, its meshes for each face
+
+A point in no part is unlabelled (-1); one that several parts claim belongs to the last of them. The part numbers of
+the last two layouts have names where the folder has ``parts.json`` (directory or category -> names in order).
+
+Source: Yi et al., A Scalable Active Framework for Region Annotation in 3D Shape Collections, SIGGRAPH Asia 2016.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pointkit import preprocess
+from pointkit.cloud import Array, PointCloud
+from pointkit.datasets.folder import Found, FoundFile
+from pointkit.errors import PointkitError
+from pointkit.formats import files, numbers, records, text
+from pointkit.formats.files import shown
+
+LAYOUTS = ("annotation", "flat", "normal", "fields")
+METADATA, DIRECTORIES, PARTS = "metadata.json", "synsetoffset2category.txt", "parts.json"
+SPLIT_LIST = "train_test_split/shuffled_{}_file_list.json"
+SPLITS = ("train", "val", "test")
+
+# Parts a category in the benchmark's own sixteen directories; it names none of them.
+BENCHMARK: Mapping[str, int] = {
+    "02691156": 4, "02773838": 2, "02954340": 2, "02958343": 4, "03001627": 4, "03261776": 3, "03467517": 3,
+    "03624134": 2, "03636649": 4, "03642806": 2, "03790512": 6, "03797390": 2, "03948459": 3, "04099429": 3,
+    "04225987": 3, "04379243": 3,
+}  # fmt: skip
+
+
+# ---- what is in a folder
+
+
+def layout_of(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
+    """The folder of a published set, this one or the only one in it, and its layout; None where it is none."""
+    inner = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    for root in (folder, *(inner if len(inner) == 1 else ())):
+        if (root / METADATA).is_file():
+            return root, "annotation"
+        if (root / DIRECTORIES).is_file():
+            pairs = _directories(root)
+            return root, "flat" if any((root / name / "points").is_dir() for name in pairs.values()) else "normal"
+    return None
+
+
+def find(root: pathlib.Path, layout: str) -> Found:
+    """The shapes of a published set. Raises PointkitError, one line that names a file, where it is not as published."""
+    found = _annotation(root) if layout == "annotation" else _listed(root, layout)
+    if not found.files:
+        raise PointkitError(f"{root}: no labelled shape in it, though {_index(layout)} is there")
+    return found
+
+
+def with_names(found: Found) -> Found:
+    """A folder of labelled clouds or meshes, with the names of its parts where its ``parts.json`` has them."""
+    named = _part_names(found.root)
+    return replace(found, layout="fields", parts={name: named[name] for name in found.classes if name in named})
+
+
+def _index(layout: str) -> str:
+    return METADATA if layout == "annotation" else DIRECTORIES
+
+
+def _annotation(root: pathlib.Path) -> Found:
+    path = root / METADATA
+    about = _json(path, dict)
+    shapes: list[FoundFile] = []
+    unlabelled: list[str] = []
+    said: list[str] = []
+    parts: dict[str, tuple[str, ...]] = {}
+    colors: dict[str, tuple[str, ...]] = {}
+    partial = 0
+    for category, facts in sorted(about.items()):
+        names = facts.get("lables", facts.get("labels")) if isinstance(facts, dict) else None
+        directory = facts.get("directory") if isinstance(facts, dict) else None
+        if names is None or not _texts(names) or not isinstance(directory, str) or not _inside(directory):
+            raise PointkitError(f"{path}: {category!r} must have a directory and the names of its parts under 'lables'")
+        parts[category] = tuple(names)
+        colors[category] = tuple(map(str, facts.get("colors", ())))
+        held = {part: _listing(root / directory / "points_label" / part, ".seg") for part in names}
+        points = _listing(root / directory / "points", ".pts")
+        strays = set().union(*held.values()) - points.keys()
+        if strays:
+            said.append(f"{category}: labels without points: {_some(strays)}")
+        if not points:
+            said.append(f"{category}: no points in {directory}/points")
+        for name in sorted(points):
+            file = f"{directory}/points/{name}.pts"
+            labels = tuple(
+                f"{directory}/points_label/{part}/{name}.seg" if name in held[part] else "" for part in names
+            )
+            if not any(labels):
+                unlabelled.append(file)
+                continue
+            partial += not all(labels)
+            stamps = [points[name], *(held[part][name] for part in names if name in held[part])]
+            shapes.append(_found(file, f"{directory}/{name}", category, "", stamps, labels))
+    if partial:
+        said.append(f"{partial:,} shapes lack the file of a part; it counts as no point of that part")
+    if unlabelled:
+        said.append(f"{len(unlabelled):,} shapes have no part's file: they are listed in unlabelled.csv, for predict")
+    return _whole(root, "annotation", shapes, said, parts, colors, tuple(unlabelled))
+
+
+def _listed(root: pathlib.Path, layout: str) -> Found:
+    directories = _directories(root)
+    named = _part_names(root)
+    splits = _split_lists(root)
+    shapes: list[FoundFile] = []
+    unlabelled: list[str] = []
+    said: list[str] = []
+    parts: dict[str, tuple[str, ...]] = {}
+    unlisted = 0
+    known = set()
+    for category, directory in sorted(directories.items()):
+        names = named.get(directory, named.get(category))
+        if names is None and directory in BENCHMARK:
+            names = tuple(f"part {number}" for number in range(1, BENCHMARK[directory] + 1))
+        if names:
+            parts[category] = names
+        points = _listing(
+            root / directory / ("points" if layout == "flat" else ""), ".pts" if layout == "flat" else ".txt"
+        )
+        held = _listing(root / directory / "points_label", ".seg") if layout == "flat" else {}
+        if strays := held.keys() - points.keys():
+            said.append(f"{category}: labels without points: {_some(strays)}")
+        for name in sorted(points):
+            ident = f"{directory}/{name}"
+            known.add(ident)
+            file = f"{directory}/points/{name}.pts" if layout == "flat" else f"{ident}.txt"
+            if layout == "flat" and name not in held:
+                unlabelled.append(file)
+            elif splits and ident not in splits:
+                unlisted += 1
+            else:
+                labels = (f"{directory}/points_label/{name}.seg",) if layout == "flat" else ()
+                stamps = [points[name], held[name]] if layout == "flat" else [points[name]]
+                shapes.append(_found(file, ident, category, splits.get(ident, ""), stamps, labels))
+    if missing := splits.keys() - known:
+        said.append(f"{len(missing):,} shapes of the split lists have no file, such as {shown(min(missing))}")
+    if unlisted:
+        said.append(f"{unlisted:,} shapes stand in no split list and are left out")
+    if unlabelled:
+        said.append(f"{len(unlabelled):,} shapes have no labels: they are listed in unlabelled.csv, for predict")
+    return _whole(root, layout, shapes, said, parts, {}, tuple(unlabelled))
+
+
+def _whole(
+    root: pathlib.Path,
+    layout: str,
+    shapes: list[FoundFile],
+    said: list[str],
+    parts: Mapping[str, tuple[str, ...]],
+    colors: Mapping[str, tuple[str, ...]],
+    unlabelled: tuple[str, ...],
+) -> Found:
+    classes = tuple(sorted({shape.class_name for shape in shapes}))
+    shapes.sort(key=lambda shape: shape.file)
+    kept = {name: parts[name] for name in classes if name in parts}
+    return Found(root, "", tuple(shapes), classes, {}, tuple(said), layout, kept, colors, unlabelled)
+
+
+def _found(
+    file: str, ident: str, category: str, split: str, stamps: Sequence[os.stat_result], labels: tuple[str, ...]
+) -> FoundFile:
+    size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
+    return FoundFile(file, ident, category, split, size, mtime, labels)
+
+
+def _listing(folder: pathlib.Path, suffix: str) -> dict[str, os.stat_result]:
+    """Name without suffix -> what the system says of the file, for the files of a folder; none where it is missing."""
+    try:
+        with os.scandir(folder) as entries:
+            return {
+                entry.name.removesuffix(suffix): entry.stat()
+                for entry in entries
+                if entry.name.endswith(suffix) and not entry.name.startswith(".") and entry.is_file()
+            }
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise PointkitError(f"{folder}: cannot be listed ({error.strerror})") from None
+
+
+def _directories(root: pathlib.Path) -> dict[str, str]:
+    """Category -> directory, from the text that lists both in a line."""
+    path = root / DIRECTORIES
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2 or not _inside(words[1]):
+            raise PointkitError(f"{path}: line {number} must be a category and its directory, got {line[:80]!r}")
+        pairs[words[0]] = words[1]
+    return pairs
+
+
+def _split_lists(root: pathlib.Path) -> dict[str, str]:
+    """Shape (directory/id) -> split, from the lists that are there."""
+    splits: dict[str, str] = {}
+    for split in SPLITS:
+        path = root / SPLIT_LIST.format(split)
+        if path.is_file():
+            names = _json(path, list)
+            if not _texts(names):
+                raise PointkitError(f"{path}: must be a list of shapes like 'shape_data/02691156/1021a0...'")
+            for name in names:
+                ident = "/".join(name.split("/")[-2:])
+                if splits.setdefault(ident, split) != split:
+                    raise PointkitError(f"{path}: {shown(ident)} is listed in {splits[ident]}, too")
+    return splits
+
+
+def _part_names(root: pathlib.Path) -> dict[str, tuple[str, ...]]:
+    """Directory or category -> names of its parts in order."""
+    path = root / PARTS
+    if not path.is_file():
+        return {}
+    named = _json(path, dict)
+    for key, names in named.items():
+        if not _texts(names):
+            raise PointkitError(f"{path}: {key!r} must have a list of different names, got {str(names)[:80]}")
+    return {key: tuple(names) for key, names in named.items()}
+
+
+def _texts(value: Any) -> bool:
+    """Whether a value from JSON is a list of different texts, at least one."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, str) for one in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _inside(directory: str) -> bool:
+    path = pathlib.PurePosixPath(directory)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _json(path: pathlib.Path, kind: type) -> Any:
+    try:
+        value = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise PointkitError(f"{path}: not JSON ({error})") from None
+    if not isinstance(value, kind):
+        raise PointkitError(f"{path}: must hold a {kind.__name__}, got a {type(value).__name__}")
+    return value
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PointkitError(f"{path}: cannot be read as text ({error})") from None
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(map(shown, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+
+
+# ---- the points and labels of its shapes
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The text of a shape's points, and of its labels, None for a file that is missing."""
+
+    points: bytes
+    labels: tuple[bytes | None, ...]
+
+
+def load(points: pathlib.Path, root: pathlib.Path, labels: Sequence[str]) -> Texts:
+    """The texts of a shape: its points, and its labels, files below ``root``. Raises ValueError where one is empty."""
+    return Texts(files.load(points), tuple(files.load(root / name) if name else None for name in labels))
+
+
+def clouds(layout: str, shapes: Sequence[Texts], labels: Sequence[Sequence[str]]) -> Iterator[PointCloud | ValueError]:
+    """The labelled clouds of several shapes, or what is wrong with each; their texts are parsed together.
+
+    Labels are the numbers in the files, in the layout "annotation" the part's place in the metadata; -1 is none.
+    ``labels`` are the names of the files, for messages.
+    """
+    for table, shape, names in zip(_tables([shape.points for shape in shapes]), shapes, labels, strict=True):
+        try:
+            if table is None:
+                table = _table(shape.points)
+            yield _cloud(layout, table, shape.labels, names)
+        except ValueError as error:
+            yield error
+
+
+def _tables(texts: Sequence[bytes]) -> Sequence[Array | None]:
+    """The numbers of several texts, parsed as one; None for each where they cannot be."""
+    try:
+        return numbers.tables(texts)
+    except ValueError:
+        return [None] * len(texts)
+
+
+def _table(points: bytes) -> Array:
+    """The numbers of a text that may be parted by commas, have comments or a title."""
+    cloud = text.parse(points)
+    return np.column_stack([cloud.placement.restore(cloud.points), *cloud.fields.values()])
+
+
+def _cloud(layout: str, table: Array, labels: Sequence[bytes | None], names: Sequence[str]) -> PointCloud:
+    width = 7 if layout == "normal" else 3
+    if table.ndim != 2 or not len(table):
+        raise ValueError("no points")
+    if table.shape[1] != width:
+        raise ValueError(f"a row must hold {width} numbers, got {table.shape[1]}")
+    points, placement = records.placed("points", table[:, :3])
+    if layout == "normal":
+        fields = {name: np.ascontiguousarray(table[:, 3 + i]) for i, name in enumerate(preprocess.NORMALS)}
+        return PointCloud(points, fields, _whole_numbers(table[:, 6]), placement)
+    label = np.full(len(table), -1, np.int32)
+    for number, (part, name) in enumerate(zip(labels, names, strict=True)):
+        if part is None:
+            continue
+        column = _column(part, len(table), name)
+        if layout == "flat":
+            label = np.where(column > 0, column, label).astype(np.int32)
+        elif (column > 1).any() or (column < 0).any():
+            raise ValueError(
+                f"{shown(name)}: must hold a 0 or 1 for each point, got {column[(column > 1) | (column < 0)][0]}"
+            )
+        else:
+            label[column == 1] = number
+    return PointCloud(points, {}, label, placement)
+
+
+def _column(part: bytes, count: int, name: str) -> Array:
+    """A whole number for each of ``count`` points."""
+    try:
+        column = numbers.digits(part)
+        if column is None:
+            table = numbers.table(part)
+            if table.ndim != 2 or table.shape[1] != 1:
+                raise ValueError(f"must hold one number a line, got {table.shape[1:]}")
+            column = _whole_numbers(table[:, 0])
+    except ValueError as error:
+        raise ValueError(f"{shown(name)}: {error}") from None
+    if len(column) != count:
+        raise ValueError(f"{shown(name)}: must hold a label for each of {count:,} points, got {len(column):,}")
+    return column
+
+
+def _whole_numbers(column: Array) -> Array:
+    whole = column.astype(np.int32)
+    if (whole != column).any():
+        raise ValueError(f"labels must be whole numbers, got {column[whole != column][0]:g}")
+    return whole
+
+
+# ---- from the labels in the files to those of a store
+
+
+def part_names(
+    found: Found, seen: Mapping[str, Counter[int]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
+    """Category -> names of its parts, and category -> the codes in the files that stand for them.
+
+    ``seen``: category -> how many points have each code. Raises ValueError where the names that the set gives do not
+    cover the codes.
+    """
+    names: dict[str, tuple[str, ...]] = {}
+    codes: dict[str, list[int]] = {}
+    first = 0
+    for category in sorted(found.classes):
+        used = sorted(code for code in seen[category] if code != -1)
+        own = found.parts.get(category)
+        start = {"flat": 1, "normal": first}.get(found.layout, 0)
+        if own and set(used) <= set(range(start, start + len(own))):
+            names[category], codes[category] = own, list(range(start, start + len(own)))
+        elif own and found.layout != "fields":
+            wrong = next(code for code in used if not start <= code < start + len(own))
+            raise ValueError(f"{category} has {len(own)} parts, numbered from {start}; found the number {wrong}")
+        else:
+            names[category], codes[category] = tuple(f"part {code}" for code in used), used
+        first += len(names[category])
+    return names, codes
