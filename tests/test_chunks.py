@@ -1,5 +1,6 @@
 """Chunks of files: how they are divided, and their files."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointkit import chunks
-from pointkit.chunks import Outcome, Source
+from pointkit.chunks import Outcome, Rule, Source
+from pointkit.cloud import Sample
 
 
 def stamp(root, file):
@@ -37,7 +39,7 @@ def test_reading_keeps_outcomes_and_points(tmp_path):
     files = ["good.off", "flat.off", "bare.off", "cut.off"]
     sources = [*(stamp(tmp_path, file) for file in files), Source("gone.off", 1, 1), Source("good.off", 1, 1)]
     target = tmp_path / "chunk"
-    outcomes = chunks.read(str(tmp_path), sources, 50, 0, str(target))
+    outcomes = chunks.read(str(tmp_path), sources, Rule(50, 0), str(target))
     assert [outcome.size for outcome in outcomes] == [50, 0, 2, 0, 0, 0]
     assert outcomes[1].reason.startswith("a surface needs a face of positive area")
     assert outcomes[2].warnings == ("mesh without faces: its vertices are taken as a cloud",)
@@ -47,9 +49,26 @@ def test_reading_keeps_outcomes_and_points(tmp_path):
     assert not any(str(tmp_path) in outcome.reason for outcome in outcomes)
     kept, clouds = chunks.load(target)
     assert kept == outcomes == chunks.check(target, 6)
-    assert [cloud.shape for cloud in clouds] == [(50, 3), (0, 3), (2, 3), (0, 3), (0, 3), (0, 3)]
+    assert [cloud.points.shape for cloud in clouds] == [(50, 3), (0, 3), (2, 3), (0, 3), (0, 3), (0, 3)]
     assert {path.name for path in tmp_path.iterdir()} == {*files, "chunk"}
-    assert [len(cloud) for cloud in chunks.clouds([target, target])] == [50, 0, 2, 0, 0, 0] * 2
+    assert [len(sample.points) for sample in chunks.samples([target, target])] == [50, 0, 2, 0, 0, 0] * 2
+
+
+def test_labels_and_features_come_with_their_points(tmp_path):
+    rng = np.random.default_rng(0)
+    table = np.column_stack([rng.normal(size=(9, 6)).round(4), np.arange(9) % 4])
+    np.savetxt(tmp_path / "a.txt", table, "%.4f")
+    (tmp_path / "b.txt").write_text("0 0 0 0 0 1 2.5\n")
+    sources = [stamp(tmp_path, name) for name in ("a.txt", "b.txt", "a.txt")]
+    outcomes = chunks.read(str(tmp_path), sources, Rule(5, 0, True, "normal"), str(tmp_path / "chunk"))
+    assert [(o.size, o.labelled, o.features) for o in outcomes] == [(9, True, 3), (0, False, 0), (9, True, 3)]
+    assert "b.txt" not in outcomes[1].reason
+    assert "labels must be whole numbers, got 2.5" in outcomes[1].reason
+    kept, samples = chunks.load(tmp_path / "chunk")
+    assert kept == outcomes
+    for sample in (samples[0], samples[2]):
+        rows = np.column_stack([sample.points, sample.features, sample.labels])
+        np.testing.assert_allclose(rows[np.lexsort(rows.T)], table[np.lexsort(table.T)], atol=1e-6)
 
 
 def test_a_reader_that_fails_in_its_own_way_is_listed(tmp_path, monkeypatch):
@@ -61,7 +80,8 @@ def test_a_reader_that_fails_in_its_own_way_is_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(chunks.formats, "read", read)
     for name in "abc":
         (tmp_path / f"{name}.off").write_text("x")
-    outcomes = chunks.read(str(tmp_path), [stamp(tmp_path, f"{n}.off") for n in "abc"], 5, 0, str(tmp_path / "chunk"))
+    sources = [stamp(tmp_path, f"{n}.off") for n in "abc"]
+    outcomes = chunks.read(str(tmp_path), sources, Rule(5, 0), str(tmp_path / "chunk"))
     assert [outcome.reason for outcome in outcomes] == [
         "reading it takes more memory than there is",
         "RuntimeError: assert b.off failed",
@@ -73,7 +93,7 @@ def test_a_damaged_chunk_is_not_believed(tmp_path):
     points = np.arange(30, dtype=np.float32).reshape(10, 3)
     outcomes = [Outcome(10, chunks._digest(points), ()), chunks.unread("cut")]
     path = tmp_path / "chunk"
-    chunks.save(path, outcomes, [points, points[:0]])
+    chunks.save(path, outcomes, [Sample(points), Sample.nothing()])
     whole = path.read_bytes()
     assert chunks.check(path, 2) == outcomes
     assert chunks.check(path, 3) is None
@@ -86,7 +106,9 @@ def test_a_damaged_chunk_is_not_believed(tmp_path):
         flipped[place] ^= 4
         path.write_bytes(flipped)
         assert chunks.check(path, 2) is None
-    for header in ({}, [1], [[10, "x", [], ""]], [[-1, "x", [], ""]]):
+    empty = hashlib.sha256(b"").hexdigest()
+    lists = [[], [1], [[10, "x", [], ""]], [[-1, "x", [], ""]]]
+    for header in ({}, [1], {"sha256": "", "outcomes": []}, *({"sha256": empty, "outcomes": some} for some in lists)):
         path.write_bytes(json.dumps(header).encode() + b"\n")
         assert chunks.check(path, 1) is None
 

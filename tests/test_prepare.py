@@ -276,7 +276,7 @@ def test_what_the_user_should_know_of_the_shapes(source, tmp_path):
     assert done.warnings == (
         "files left out because nothing here reads their suffix: 1 .md",
         f"mesh without faces: its vertices are taken as a cloud: {first} and 2 more",
-        "7 shapes hold fewer than 16 points (the fewest 2); each keeps all it has",
+        "7 shapes hold fewer than 16 points (the fewest 2); each keeps all it has, shapes.csv counts them",
     )
     assert done.store.counts[3] == 2
 
@@ -423,13 +423,13 @@ def test_killed_at_many_moments(source, tmp_path):
     assert names(tmp_path) == {"set", "whole", "out"}
 
 
-def killer(root, sources, num_points, seed, target):
+def killer(root, sources, rule, target):
     """A reader that crashes on one file, and hangs on another."""
     if any("bed_003" in source.file for source in sources):
         os.kill(os.getpid(), signal.SIGKILL)
     if any("chair_003" in source.file for source in sources):
         time.sleep(600)
-    return READ(root, sources, num_points, seed, target)
+    return READ(root, sources, rule, target)
 
 
 def test_a_reader_that_dies_or_hangs_costs_its_own_file(source, tmp_path, monkeypatch):

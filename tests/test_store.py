@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointkit import store
+from pointkit.cloud import Sample
 from pointkit.errors import MachineError, PointkitError, StoreError
 from pointkit.store import ShapeRow
 
@@ -26,6 +27,62 @@ def shapes(rows=SHAPES):
         points = rng.normal(size=(count, 3)).astype(np.float32)
         points.flags.writeable = False
         yield ShapeRow(ident, f"{ident}.off", split, name, 0, 0), points
+
+
+PARTS = {"bed": ["frame", "mattress"], "chair": ["leg", "seat", "back"]}
+
+
+def part_shapes():
+    """The same shapes with labels and features."""
+    for row, points in shapes():
+        labels = np.arange(len(points), dtype=np.int32) % 2 + (2 if row.class_name == "chair" else 0)
+        labels[0] = -1
+        yield row, Sample(points, labels, points[:, :2] * 2)
+
+
+@pytest.fixture
+def parted(tmp_path):
+    facts = {**FACTS, "task": "part segmentation", "parts": PARTS, "features": ["u", "v"]}
+    return store.write(tmp_path / "parts", part_shapes(), ["bed", "chair"], facts)
+
+
+def test_parts_and_features_come_out_too(parted):
+    assert parted.parts == {"bed": ("frame", "mattress"), "chair": ("leg", "seat", "back")}
+    assert parted.part_ids == {"bed": range(2), "chair": range(2, 5)}
+    assert (parted.point_labels.dtype, parted.features.dtype) == (np.int32, np.float32)
+    for i, (_, sample) in enumerate(part_shapes()):
+        np.testing.assert_array_equal(parted.point_labels[parted.span(i)], sample.labels)
+        np.testing.assert_array_equal(parted.features[parted.span(i)], sample.features)
+    assert not parted.point_labels.flags.writeable
+    store.verify(parted)
+
+
+def test_labels_are_part_of_the_checksum(parted, tmp_path):
+    other = [(row, sample._replace(labels=sample.labels * 0)) for row, sample in part_shapes()]
+    changed = store.write(tmp_path / "other", other, ["bed", "chair"], {"parts": PARTS, "features": ["u", "v"]})
+    assert changed.checksum != parted.checksum
+
+
+def test_all_shapes_have_labels_or_none(tmp_path):
+    mixed = [(row, sample if i else sample.points) for i, (row, sample) in enumerate(part_shapes())]
+    with pytest.raises(ValueError, match=r"a/2: must have points\.npy like the shapes before"):
+        store.write(tmp_path / "set", mixed, ["bed", "chair"], FACTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["point_labels.npy", "features.npy"])
+def test_cut_labels_or_features_are_found_at_once(parted, name):
+    path = parted.path / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=f"{name} must have"):
+        store.open(parted.path)
+
+
+def test_parts_of_other_classes_are_damage(parted):
+    path = parted.path / "manifest.json"
+    path.write_text(path.read_text().replace('"bed": [', '"cot": ['))
+    with pytest.raises(StoreError, match="parts must be those of the classes"):
+        store.open(parted.path)
 
 
 @pytest.fixture

@@ -121,7 +121,6 @@ def _tried(function: Callable[..., Any], path: pathlib.Path, *arguments: Any) ->
 
 
 def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Rule) -> tuple[Outcome, Sample]:
-    path = root / source.file
     try:
         if isinstance(shape, Exception):
             raise shape
@@ -133,11 +132,11 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     except MemoryError:
         return unread("reading it takes more memory than there is"), Sample.nothing()
     except OSError as error:
-        return unread(one_line(error.strerror or str(error), path, source.file)), Sample.nothing()
+        return unread(one_line(error.strerror or str(error), root, source.file)), Sample.nothing()
     except ValueError as error:
-        return unread(one_line(str(error), path, source.file)), Sample.nothing()
+        return unread(one_line(str(error), root, source.file)), Sample.nothing()
     except Exception as error:  # a library's own kind: the file is listed and the others go on
-        return unread(one_line(f"{type(error).__name__}: {error}", path, source.file)), Sample.nothing()
+        return unread(one_line(f"{type(error).__name__}: {error}", root, source.file)), Sample.nothing()
     size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
     if (size, mtime) != (source.size, source.mtime_ns):
         return unread("changed while the set was prepared"), Sample.nothing()
@@ -152,10 +151,12 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     return Outcome(len(points), _digest(points), drawn.warnings, "", labels is not None, columns), sample
 
 
-def one_line(reason: str, path: pathlib.Path, file: str) -> str:
-    """A reason on one line, without the place of the set's folder."""
-    for name in (shown(path), str(path)):
-        reason = reason.removeprefix(f"{name}: ").replace(name, file)
+def one_line(reason: str, root: pathlib.Path, file: str) -> str:
+    """A reason on one line, without the place of the set's folder ``root``, and without the ``file`` it begins with."""
+    for folder in (shown(root), str(root)):
+        reason = reason.replace(f"{folder}{os.sep}", "")
+    for name in (shown(file), file):
+        reason = reason.removeprefix(f"{name}: ")
     return " ".join(reason.split()) or "cannot be read"
 
 
@@ -185,7 +186,7 @@ def load(path: pathlib.Path) -> tuple[list[Outcome], list[Sample]]:
     header, _, raw = path.read_bytes().partition(b"\n")
     facts = json.loads(header)
     outcomes = [Outcome(size, digest, tuple(said), *more) for size, digest, said, *more in facts["outcomes"]]
-    if not outcomes or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
+    if not outcomes or min(o.size for o in outcomes) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")
     samples = []
     start = 0

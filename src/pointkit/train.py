@@ -74,6 +74,10 @@ def check_trainable(store: Store) -> None:
 
     Its manifest must also say how its points were drawn: what is predicted later must be drawn alike.
     """
+    if store.parts:
+        raise StoreError(
+            f"{store.path}: holds parts, and training learns classes so far; --task classification prepares these"
+        )
     if len(store.classes) < 2:
         raise StoreError(
             f"{store.path}: a classifier needs at least two classes, found {', '.join(store.classes)} alone"

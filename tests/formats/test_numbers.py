@@ -142,3 +142,33 @@ def test_line_end_is_behind_the_line(lines, number, block):
     finally:
         numbers._BLOCK = size
     assert text[:end] == b"".join(text.splitlines(keepends=True)[:number])
+
+
+@given(st.lists(st.lists(st.tuples(FORMATTED, FORMATTED), max_size=4), max_size=5), BLANKS, st.booleans())
+@settings(deadline=None)
+def test_several_tables_at_once_are_the_tables_one_by_one(texts, end, ended):
+    whole = ["\n".join(" ".join(row) for row in rows) for rows in texts]
+    raw = [(text + (end if ended else "")).encode() for text in whole]
+    together = numbers.tables(raw)
+    assert len(together) == len(raw)
+    for one, text in zip(together, raw, strict=True):
+        alone = numbers.table(text)
+        assert one.size == alone.size
+        assert bits(one.ravel()) == bits(alone.ravel())
+        assert not one.size or one.shape == alone.shape
+
+
+def test_tables_of_different_widths_and_a_wrong_one():
+    assert [one.shape for one in numbers.tables([b"1 2\n3 4\n", b"5 6 7"])] == [(2, 2), (1, 3)]
+    with pytest.raises(ValueError, match="equally long"):
+        numbers.tables([b"1 2\n3\n", b"5 6 7\n"])
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [(b"0\n1\n9\n", [0, 1, 9]), (b"7", [7]), (b"0\n1", [0, 1]), (b"10\n1\n", None), (b"0 1\n", None), (b"a\n", None),
+     (b"0\n\n", None), (b"-\n", None), (b"\n", None)],
+)  # fmt: skip
+def test_lines_of_one_digit(text, values):
+    found = numbers.digits(text)
+    assert (None if found is None else found.tolist()) == values

@@ -72,7 +72,7 @@ def tables(texts: Sequence[bytes]) -> list[Float64]:
     whole = [text if text.endswith(b"\n") else text + b"\n" for text in texts]
     values, counts = parse(b"".join(whole))
     lines = [text.count(b"\n") for text in whole]
-    if sum(lines) != len(counts):  # empty lines: where a text ends is not known
+    if not lines or sum(lines) != len(counts):  # empty lines: where a text ends is not known
         return [table(text) for text in texts]
     rows = np.concatenate([[0], np.cumsum(lines)])
     places = np.concatenate([[0], np.cumsum(counts)])[rows]
