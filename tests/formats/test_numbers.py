@@ -144,6 +144,29 @@ def test_line_end_is_behind_the_line(lines, number, block):
     assert text[:end] == b"".join(text.splitlines(keepends=True)[:number])
 
 
+@given(
+    st.integers(0, 7),
+    st.integers(1, 4),
+    st.lists(st.floats(-9.9, 9.9), min_size=1, max_size=40),
+    st.one_of(st.none(), st.tuples(st.integers(0, 400), st.sampled_from("0123456789-+. \n\tex"))),
+)
+@settings(deadline=None, max_examples=300)
+def test_numbers_written_alike_and_what_only_looks_so(decimals, columns, values, slip):
+    rows = [values[i : i + columns] for i in range(0, len(values), columns)]
+    text = "\n".join(" ".join(f"{value:.{decimals}f}" for value in row) for row in rows)
+    if slip:  # one character in another's place
+        place = slip[0] % len(text)
+        text = text[:place] + slip[1] + text[place + 1 :]
+    try:
+        wanted = [float(token) for token in text.split()]
+    except ValueError:
+        with pytest.raises(ValueError, match="a number is expected"):
+            numbers.parse(text.encode())
+    else:
+        check(text.encode())
+        assert bits(numbers.parse(text.encode())[0]) == bits(wanted)
+
+
 @given(st.lists(st.lists(st.tuples(FORMATTED, FORMATTED), max_size=4), max_size=5), BLANKS, st.booleans())
 @settings(deadline=None)
 def test_several_tables_at_once_are_the_tables_one_by_one(texts, end, ended):

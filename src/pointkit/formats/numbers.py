@@ -9,6 +9,7 @@ to 10**22, rounds correctly. Every other token (exponents, nan, very many digits
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ Bool = NDArray[np.bool_]
 _BLOCK = 1 << 17  # bytes read at once; the arrays of a block fit the second-level cache
 _PAD = 16  # so that a word before the first token is still ours
 _NEWLINE, _SPACE = 10, 32
+_ALIKE = re.compile(rb"-?\d\.(\d{1,6})(?:[ \n]|\Z)")
 _EXACT = 1 << 53
 _SAFE = 15  # digits of which no number reaches _EXACT
 _LONGEST = 16  # digits before or after the point that two words hold
@@ -111,6 +113,9 @@ def _block(raw: bytes) -> tuple[Float64, Int64]:
     text = np.empty(len(raw) + 2 * _PAD, np.uint8)
     text[:_PAD] = text[_PAD + len(raw) :] = _NEWLINE
     text[_PAD : _PAD + len(raw)] = np.frombuffer(raw, np.uint8)
+    alike = _alike(text, raw)
+    if alike is not None:
+        return alike
     starts, points, ends, odd, num_dots = _tokens(text)
     if not len(starts):
         return np.empty(0), np.empty(0, np.int64)
@@ -155,6 +160,44 @@ def _block(raw: bytes) -> tuple[Float64, Int64]:
         spans = zip((starts[odd] - _PAD).tolist(), (ends[odd] - _PAD).tolist(), strict=True)
         result[odd] = _singly([raw[start:end] for start, end in spans])
     return result, _line_counts(text, starts, ends, num_newlines)
+
+
+def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
+    """``_block`` for numbers below ten as ``%.6f`` writes them, with one blank between; None for any other text.
+
+    One digit, a point and the same number of decimals, up to six, fill one 64-bit word: no token's ends are looked for.
+    """
+    first = _ALIKE.match(raw)
+    if not first:
+        return None
+    decimals, columns = len(first[1]), raw.count(b".", 0, raw.find(b"\n") if b"\n" in raw else len(raw))
+    points = np.flatnonzero(text == ord("."))
+    if len(points) % columns:
+        return None
+    behind = points + (decimals + 1)
+    negative = text[points - 2] == ord("-")
+    between = text[behind].reshape(-1, columns)
+    # Each byte is of a number, or the one between two: then as many digits as there should be are where they should be.
+    whole = (
+        np.count_nonzero(points[1:] - behind[:-1] == 2 + negative[1:]) == len(points) - 1
+        and points[0] - _PAD == 1 + negative[0]
+        and behind[-1] == _PAD + len(raw)
+        and np.count_nonzero(between[:, -1] == _NEWLINE) == len(between)
+        and np.count_nonzero(between[:, :-1] == _SPACE) == len(between) * (columns - 1)
+        and np.count_nonzero(text - np.uint8(48) < 10) == len(points) * (decimals + 1)
+    )
+    if not whole:
+        return None
+    word = np.ndarray(len(text) - 7, "<u8", text, strides=(1,))[points - 1]
+    digit = (word & np.uint64(0xFF)) << np.uint64(8)  # over the point
+    word &= np.uint64(0xFFFFFFFFFFFF0000)
+    word |= digit
+    value = _eight(word, np.int64(decimals + 2))  # a nought leads
+    result = value.astype(np.float64)
+    result /= _FLOAT_POWERS[decimals]
+    bits = result.view(np.uint64)
+    bits |= negative.astype(np.uint64) << np.uint64(63)
+    return result, np.full(len(between), columns)
 
 
 def _tokens(text: UInt8) -> tuple[Int64, Int64, Int64, Bool, int]:
@@ -211,10 +254,10 @@ def _integers(words: NDArray[Any], first: Int64, count: Int64) -> Int64:
     return _eight(word, head) * _POWERS[rest] + _eight(words[first + head], rest)
 
 
-def _eight(word: UInt64, count: Int64) -> Int64:
+def _eight(word: UInt64, count: Int64 | np.int64) -> Int64:
     """The integers that the first ``count`` (0 to 8) characters of 8-byte words spell."""
     # The shift drops what follows the digits and lets zeros lead; a shift by 64 gives 0.
-    word <<= ((8 - count) << 3).view(np.uint64)
+    word <<= np.asarray((8 - count) << 3).view(np.uint64)
     word &= np.uint64(0x0F0F0F0F0F0F0F0F)
     word *= np.uint64(10 * 2**8 + 1)  # each pair of digits
     word >>= np.uint64(8)
