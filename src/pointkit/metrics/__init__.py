@@ -18,11 +18,13 @@ from pointkit.metrics.classification import (
     per_class,
     wilson_interval,
 )
+from pointkit.metrics.segmentation import ShapeScore, restricted_answer, score_shape, segmentation_report
 
 __all__ = [
     "Bin",
     "Calibration",
     "PerClass",
+    "ShapeScore",
     "classification_report",
     "confusion",
     "cross_entropy",
@@ -32,6 +34,9 @@ __all__ = [
     "mean_sd",
     "overall_accuracy",
     "per_class",
+    "restricted_answer",
+    "score_shape",
+    "segmentation_report",
     "softmax",
     "wilson_interval",
 ]

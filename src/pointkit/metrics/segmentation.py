@@ -1,0 +1,155 @@
+"""How well the parts of shapes are found: IoU by part, shape and category, as the ShapeNet part benchmark defines them.
+
+A shape's IoU is the mean over the parts of its category; a part that neither the truth nor the answer has scores 1, so
+a category of one part scores 1 everywhere. Means are taken over shapes, never over batches or points. Points without a
+label (-1 in the truth) count nowhere.
+
+Source: Qi et al., PointNet, CVPR 2017, section 5.2; Yi et al., SIGGRAPH Asia 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MOST_CONFUSED = 10  # pairs of parts that a report lists
+
+
+class ShapeScore(NamedTuple):
+    """One shape's answer: its ``category``, and the confusion (P, P) int64 of the category's parts, row = truth."""
+
+    category: str
+    confusion: NDArray[np.int64]
+
+    @property
+    def ious(self) -> list[float]:
+        """IoU of each part of the category; 1 where the part is in neither truth nor answer."""
+        right, either = self._right_and_either()
+        return [float(r / e) if e else 1.0 for r, e in zip(right.tolist(), either.tolist(), strict=True)]
+
+    @property
+    def iou(self) -> float:
+        """The mean over the category's parts."""
+        return math.fsum(self.ious) / len(self.ious)
+
+    @property
+    def points(self) -> int:
+        """Labelled points."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of labelled points whose part is right."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    def _right_and_either(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        right = self.confusion.diagonal()
+        return right, self.confusion.sum(0) + self.confusion.sum(1) - right
+
+
+def restricted_answer(scores: ArrayLike, parts: range) -> NDArray[np.int64]:
+    """The part of each point (N,), from 0 within the category, from scores (N, all parts): the best of ``parts``.
+
+    ``parts`` are the columns of the category; what the network thinks of other categories' parts is passed over.
+    """
+    columns = np.asarray(scores)
+    if columns.ndim != 2 or not 0 <= parts.start < parts.stop <= columns.shape[1]:
+        raise ValueError(f"scores must be (N, all parts) with the columns {parts}, got the shape {columns.shape}")
+    answer: NDArray[np.int64] = columns[:, parts.start : parts.stop].argmax(1)
+    return answer
+
+
+def score_shape(category: str, truth: ArrayLike, answer: ArrayLike, num_parts: int) -> ShapeScore | None:
+    """Compare a shape's parts (N,), from 0 within its category; None where no point has a label (-1 is none).
+
+    Raises ValueError where the two are not equally long, or hold another number than the category's parts.
+    """
+    true_ids, answer_ids = np.asarray(truth), np.asarray(answer)
+    if true_ids.ndim != 1 or true_ids.shape != answer_ids.shape:
+        raise ValueError(f"truth and answer must be (N,) and equally long, got {true_ids.shape} and {answer_ids.shape}")
+    labelled = true_ids != -1
+    true_ids, answer_ids = true_ids[labelled], answer_ids[labelled]
+    if not len(true_ids):
+        return None
+    for name, ids in (("truth", true_ids), ("answer", answer_ids)):
+        if ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= num_parts:
+            raise ValueError(f"{name} must be whole numbers from 0 to {num_parts - 1}, got {ids.min()} to {ids.max()}")
+    pairs = np.bincount(true_ids.astype(np.int64) * num_parts + answer_ids, minlength=num_parts**2)
+    return ShapeScore(category, pairs.reshape(num_parts, num_parts))
+
+
+def segmentation_report(scores: Iterable[ShapeScore | None], parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The figures of a report, ready for JSON, from the scores of all shapes, and category -> names of its parts.
+
+    ``instance_miou`` is the mean over shapes, ``class_miou`` that over the categories' means, ``point_accuracy`` the
+    share of all labelled points that are right. A category without a shape is None, left out of the mean and named.
+    Raises ValueError where no shape has a labelled point.
+    """
+    given = list(scores)
+    labelled = [score for score in given if score is not None]
+    if not labelled:
+        raise ValueError("a report needs a shape with labelled points, got none")
+    by_category = {name: [score for score in labelled if score.category == name] for name in parts}
+    categories = [_category(name, by_category[name], names) for name, names in parts.items()]
+    present = [category["miou"] for category in categories if category["shapes"]]
+    right = sum(int(np.trace(score.confusion)) for score in labelled)
+    return {
+        "num_shapes": len(labelled),
+        "instance_miou": math.fsum(score.iou for score in labelled) / len(labelled),
+        "class_miou": math.fsum(present) / len(present),
+        "point_accuracy": right / sum(score.points for score in labelled),
+        "categories": categories,
+        "most_confused": _most_confused(by_category, parts),
+        "warnings": _warnings(categories, len(given) - len(labelled)),
+    }
+
+
+def _category(name: str, scores: Sequence[ShapeScore], parts: Sequence[str]) -> dict[str, Any]:
+    total = sum((score.confusion for score in scores), np.zeros((len(parts), len(parts)), np.int64))
+    by_part = np.array([score.ious for score in scores]).reshape(len(scores), len(parts))
+    return {
+        "name": name,
+        "shapes": len(scores),
+        "miou": math.fsum(score.iou for score in scores) / len(scores) if scores else None,
+        "parts": [
+            {
+                "name": part,
+                "iou": float(by_part[:, i].mean()) if scores else None,
+                "points": int(total[i].sum()),
+                "shapes": sum(bool(score.confusion[i].any()) for score in scores),
+            }
+            for i, part in enumerate(parts)
+        ],
+    }
+
+
+def _most_confused(
+    by_category: Mapping[str, Sequence[ShapeScore]], parts: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """The pairs of parts with the most points of the one answered as the other."""
+    pairs: list[dict[str, Any]] = []
+    for name, scores in by_category.items():
+        for i, truth in enumerate(parts[name]):
+            for j, answer in enumerate(parts[name]):
+                points = sum(int(score.confusion[i, j]) for score in scores)
+                if i != j and points:
+                    of = sum(int(score.confusion[i].sum()) for score in scores)
+                    pairs.append(
+                        {"category": name, "truth": truth, "answer": answer, "points": points, "share": points / of}
+                    )
+    return sorted(pairs, key=lambda pair: -pair["points"])[:MOST_CONFUSED]
+
+
+def _warnings(categories: Sequence[Mapping[str, Any]], unlabelled: int) -> list[str]:
+    warnings = []
+    if absent := [category["name"] for category in categories if not category["shapes"]]:
+        warnings.append(f"no test shapes of {', '.join(absent)}: n/a, left out of class mIoU")
+    if single := [category["name"] for category in categories if len(category["parts"]) == 1]:
+        warnings.append(f"{', '.join(single)}: of one part, which scores 1 whatever is answered")
+    if unlabelled:
+        warnings.append(f"{unlabelled} shapes without a labelled point are left out")
+    return warnings
