@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from pointkit.models import pointnet
-from pointkit.models.heads import Features, classification_head, segmentation_head
+from pointkit.models.heads import Features, classification_head, segmentation_head, with_category
 from pointkit.models.parts import InParts
 
 
@@ -88,18 +88,28 @@ def segmenter(
     exact: bool = True,
     seed: int | None = None,
     blank: bool = False,
+    num_categories: int = 0,
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, N, num_classes), for any N.
 
-    The arguments are those of ``classifier``.
+    With ``num_categories`` one network serves shapes of several kinds: it takes ``{"points": ..., "category": ids (B,)
+    int32}``, and the head sees the category as one-hot beside the pooled features (Qi et al., CVPR 2017, supplement C);
+    ``num_classes`` are then the parts of all categories. The other arguments are those of ``classifier``.
     """
     family, w = _checked(name, "segmentation", widths, num_classes)
+    if num_categories < 0:
+        raise ValueError(f"num_categories must be at least 0, got {num_categories}")
     seeds = iter(()) if blank else seed_stream(seed)
     features = family.features(w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds)
+    inputs: Any = features.points
+    if num_categories:
+        category = keras.Input((), dtype="int32", name="category")
+        features = with_category(features, category, num_categories)
+        inputs = {"points": features.points, "category": category}
     logits = segmentation_head(
         features, num_classes, units=w.head, dropout=dropout, momentum=momentum, exact=exact, seeds=seeds
     )
-    return keras.Model(features.points, logits, name=f"{name}_segmenter")
+    return keras.Model(inputs, logits, name=f"{name}_segmenter")
 
 
 def build(settings: Mapping[str, Any], num_classes: int, *, blank: bool = False) -> keras.Model:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from pointkit.nn import Pointwise, PointwiseBlock, SplitBlock
 from pointkit.nn.pointwise import dense_block, glorot
@@ -22,6 +23,13 @@ class Features:
     local: list[Any]  # of each point, several (B, N, E)
     transformed: int | None = None  # place in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
+
+
+def with_category(features: Features, category: Any, num_categories: int) -> Features:
+    """The features with each cloud's ``category`` (B,), as one-hot, behind what is pooled."""
+    one_hot = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
+    pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, one_hot])
+    return dataclasses.replace(features, pooled=pooled)
 
 
 def _dtype() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from pointkit.nn import PooledBlock
 
 class InParts:
     """``InParts(model)(points)``: logits of clouds (B, N, 3), as the model gives them at inference, for any N.
+
+    What else the model takes, such as categories (B,), is given by name.
 
     At inference the points of a cloud meet at its maxima alone, and a maximum is the maximum of its parts'. So the
     points are gone through once for each maximum, the earlier ones given, and once more for logits of each point.
@@ -23,11 +27,17 @@ class InParts:
         self.rows = rows
         self.per_point = len(model.output.shape) == 3
         maxima = [layer.output for layer in model.layers if isinstance(layer, PooledBlock)]
-        self.stages = [keras.Model([model.input, *maxima[:i]], top) for i, top in enumerate(maxima)]
-        self.last = keras.Model([model.input, *maxima], model.output)
+        given = {tensor.name: tensor for tensor in model.inputs}
+        points = given.pop("points")
+        self.others = list(given)
+        # A maximum looks at points alone; Keras refuses inputs that lead nowhere.
+        self.stages = [keras.Model([points, *maxima[:i]], top) for i, top in enumerate(maxima)]
+        self.last = keras.Model([points, *given.values(), *maxima], model.output)
 
-    def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, points: NDArray[np.float32], **others: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits float32: (B, classes), or (B, N, classes) of a segmenter."""
+        if sorted(others) != sorted(self.others):
+            raise ValueError(f"beside points the model takes {self.others or 'nothing'}, got {sorted(others)}")
         size, n, _ = points.shape
         rows = min(n, max(self.rows // size, 1))
         parts = [points[:, start : start + rows] for start in range(0, n, rows)]
@@ -39,13 +49,14 @@ class InParts:
             for part in parts[1:]:
                 top = np.maximum(top, _run(stage, [part, *maxima]))
             maxima.append(top)
+        rest = [*(np.asarray(others[name]) for name in self.others), *maxima]
         if not self.per_point:
-            return _run(self.last, [parts[0], *maxima])
+            return _run(self.last, [parts[0], *rest])
         answer = np.empty((size, n, self.last.output.shape[-1]), np.float32)
         for i, part in enumerate(parts):
-            answer[:, i * rows : (i + 1) * rows] = _run(self.last, [part, *maxima])[:, : n - i * rows]
+            answer[:, i * rows : (i + 1) * rows] = _run(self.last, [part, *rest])[:, : n - i * rows]
         return answer
 
 
-def _run(model: keras.Model, inputs: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _run(model: keras.Model, inputs: list[NDArray[Any]]) -> NDArray[np.float32]:
     return np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(inputs)))
