@@ -12,6 +12,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import email.utils
+import errno
 import functools
 import gzip
 import http.client
@@ -385,8 +386,10 @@ def extract(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_
             _unpack(archive, members, folder, max_bytes, max_members)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            # The file system's own errors have a number; gzip and bz2 raise bare OSErrors at damage.
-            if isinstance(error, PointkitError) or not isinstance(error, _DAMAGE) or getattr(error, "errno", None):
+            # The file system's own errors have a number; gzip and bz2 raise bare OSErrors at damage, and where a zip
+            # says that a member begins before the file does, the system finds the argument invalid.
+            number = getattr(error, "errno", None)
+            if isinstance(error, PointkitError) or not isinstance(error, _DAMAGE) or number not in (None, errno.EINVAL):
                 raise
             raise FormatError(f"{archive}: damaged archive ({str(error) or type(error).__name__})") from None
 
