@@ -9,7 +9,7 @@ from pointkit import models, nn
 # Each layer with a value other than the default for every argument of its constructor, and shapes of its inputs.
 LAYERS = {
     "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones"}, [(2, 7, 3)]),
-    "TransformMatrix": (nn.TransformMatrix, {"size": 4, "penalty": 0.25}, [(2, 6)]),
+    "TransformMatrix": (nn.TransformMatrix, {"size": 4, "penalty": 0.25, "untouched": 2}, [(2, 6)]),
     "PointwiseBlock": (nn.PointwiseBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
     "PooledBlock": (nn.PooledBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
     "SplitBlock": (nn.SplitBlock, {"units": 5, "transformed": 1}, [(2, 7, 3), (2, 7, 4), (2, 4, 4), (2, 6)]),

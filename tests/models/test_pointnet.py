@@ -99,6 +99,52 @@ def test_segmenter_answers_each_point_and_moves_with_their_order(n):
     np.testing.assert_allclose(answers(model, x[:, order]), y[:, order], rtol=1e-4, atol=1e-5)
 
 
+BUILD = {"classifier": models.classifier, "segmenter": models.segmenter}
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_features_widen_the_first_layers_alone(kind):
+    plain = {w.path: tuple(w.shape) for w in BUILD[kind]("pointnet", 6, blank=True).weights}
+    theirs = {w.path: tuple(w.shape) for w in BUILD[kind]("pointnet", 6, num_features=3, blank=True).weights}
+    wider = {path: theirs[path] for path in plain if plain[path] != theirs[path]}
+    first = {"classifier": 32, "segmenter": 64}[kind]
+    assert wider == {"input_tnet_pointwise_1/kernel": (6, first), "pointwise_1/kernel": (6, first)}
+    assert theirs.keys() == plain.keys()
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_features_in_the_exact_form_and_layer_by_layer(kind, tmp_path):
+    arguments = {"num_features": 2, **({"num_categories": 3} if kind == "segmenter" else {})}
+    exact, plain = (BUILD[kind]("pointnet", 4, seed=0, exact=exact, **arguments) for exact in (True, False))
+    rng = np.random.default_rng(0)
+    weights = [w + 0.003 * rng.standard_normal(w.shape) for w in exact.get_weights()]
+    exact.set_weights(weights)
+    plain.set_weights(weights)
+    given = {"points": clouds(3, 40), "features": rng.standard_normal((3, 40, 2)).astype("float32")}
+    given |= {"category": np.array([2, 0, 1])} if kind == "segmenter" else {}
+    one = answers(exact, given)
+    np.testing.assert_allclose(answers(plain, given), one, rtol=1e-3, atol=1e-4)
+    other = {**given, "features": -given["features"]}
+    assert np.abs(answers(exact, other) - one).max() > 1e-3
+    exact.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(answers(loaded, given), one, rtol=1e-5, atol=1e-6)
+    in_parts = models.InParts(exact, rows=45)(**given)
+    np.testing.assert_allclose(in_parts, one, rtol=1e-4, atol=1e-5)
+
+
+def test_the_input_tnet_turns_points_and_lets_features_through():
+    model = models.classifier("pointnet", 3, num_features=2, seed=0)
+    layer = model.get_layer("input_tnet_matrix")
+    layer.set_weights([w + 0.1 * np.random.default_rng(0).standard_normal(w.shape) for w in layer.get_weights()])
+    matrix = keras.ops.convert_to_numpy(layer(np.ones((2, layer.kernel.shape[0]), "float32")))
+    assert matrix.shape == (2, 5, 5)
+    assert np.abs(matrix[:, :3, :3] - np.eye(3)).min() > 0
+    np.testing.assert_array_equal(matrix[:, 3:, 3:], np.broadcast_to(np.eye(2), (2, 2, 2)))
+    assert not matrix[:, :3, 3:].any()
+    assert not matrix[:, 3:, :3].any()
+
+
 @pytest.fixture(scope="module")
 def of_three():
     """A segmenter of three categories with six parts in all, its weights moved as by a training."""

@@ -50,6 +50,11 @@ def _checked(name: str, task: str, widths: str, num_classes: int) -> tuple[Backb
     return BACKBONES[name], known[widths]
 
 
+def _inputs(features: Features) -> Any:
+    """What a model takes: the points as they are, or the dict of all where there is more."""
+    return features.inputs if len(features.inputs) > 1 else features.inputs["points"]
+
+
 def classifier(
     name: str,
     num_classes: int,
@@ -61,6 +66,7 @@ def classifier(
     exact: bool = True,
     seed: int | None = None,
     blank: bool = False,
+    num_features: int = 0,
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, num_classes), for any N.
 
@@ -68,13 +74,16 @@ def classifier(
     weighs the T-Nets' orthogonality loss; ``momentum`` is batch norm's; ``exact=False`` computes layer by layer
     what the default computes without wide activations, several times faster (docs/exact-pooling.md), with the same
     weights; ``seed`` fixes initial weights and dropout; ``blank`` leaves the kernels zero, quicker where weights get
-    loaded. Raises ValueError for a name that is not in ``BACKBONES``.
+    loaded; with ``num_features``, such as 3 for normals, the model takes ``{"points": ..., "features": (B, N,
+    num_features)}``, and its first layers see both. Raises ValueError for a name that is not in ``BACKBONES``.
     """
     family, w = _checked(name, "classification", widths, num_classes)
     seeds = iter(()) if blank else seed_stream(seed)
-    features = family.features(w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds)
+    features = family.features(
+        w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds, num_features=num_features
+    )
     logits = classification_head(features, num_classes, units=w.head, dropout=dropout, momentum=momentum, seeds=seeds)
-    return keras.Model(features.points, logits, name=f"{name}_classifier")
+    return keras.Model(_inputs(features), logits, name=f"{name}_classifier")
 
 
 def segmenter(
@@ -88,6 +97,7 @@ def segmenter(
     exact: bool = True,
     seed: int | None = None,
     blank: bool = False,
+    num_features: int = 0,
     num_categories: int = 0,
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, N, num_classes), for any N.
@@ -97,19 +107,16 @@ def segmenter(
     ``num_classes`` are then the parts of all categories. The other arguments are those of ``classifier``.
     """
     family, w = _checked(name, "segmentation", widths, num_classes)
-    if num_categories < 0:
-        raise ValueError(f"num_categories must be at least 0, got {num_categories}")
     seeds = iter(()) if blank else seed_stream(seed)
-    features = family.features(w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds)
-    inputs: Any = features.points
+    features = family.features(
+        w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds, num_features=num_features
+    )
     if num_categories:
-        category = keras.Input((), dtype="int32", name="category")
-        features = with_category(features, category, num_categories)
-        inputs = {"points": features.points, "category": category}
+        features = with_category(features, num_categories)
     logits = segmentation_head(
         features, num_classes, units=w.head, dropout=dropout, momentum=momentum, exact=exact, seeds=seeds
     )
-    return keras.Model(inputs, logits, name=f"{name}_segmenter")
+    return keras.Model(_inputs(features), logits, name=f"{name}_segmenter")
 
 
 def build(settings: Mapping[str, Any], num_classes: int, *, blank: bool = False) -> keras.Model:

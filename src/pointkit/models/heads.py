@@ -18,18 +18,19 @@ from pointkit.nn.pointwise import dense_block, glorot
 class Features:
     """A backbone's symbolic tensors: what a head stands on. What it does not use stays out of the model."""
 
-    points: Any  # the input (B, N, 3)
+    inputs: dict[str, Any]  # "points" (B, N, 3), and "features" (B, N, C) where the model takes them
     pooled: Any  # of each cloud (B, D)
     local: list[Any]  # of each point, several (B, N, E)
     transformed: int | None = None  # place in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
 
 
-def with_category(features: Features, category: Any, num_categories: int) -> Features:
-    """The features with each cloud's ``category`` (B,), as one-hot, behind what is pooled."""
+def with_category(features: Features, num_categories: int) -> Features:
+    """The features with each cloud's category, a further input (B,) int32, as one-hot behind what is pooled."""
+    category = keras.Input((), dtype="int32", name="category")
     one_hot = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
     pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, one_hot])
-    return dataclasses.replace(features, pooled=pooled)
+    return dataclasses.replace(features, inputs={**features.inputs, "category": category}, pooled=pooled)
 
 
 def _dtype() -> str:

@@ -14,7 +14,7 @@ from pointkit.nn import PooledBlock
 class InParts:
     """``InParts(model)(points)``: logits of clouds (B, N, 3), as the model gives them at inference, for any N.
 
-    What else the model takes, such as categories (B,), is given by name.
+    What else the model takes, features (B, N, C) or categories (B,), is given by name.
 
     At inference the points of a cloud meet at its maxima alone, and a maximum is the maximum of its parts'. So the
     points are gone through once for each maximum, the earlier ones given, and once more for logits of each point.
@@ -28,33 +28,36 @@ class InParts:
         self.per_point = len(model.output.shape) == 3
         maxima = [layer.output for layer in model.layers if isinstance(layer, PooledBlock)]
         given = {tensor.name: tensor for tensor in model.inputs}
-        points = given.pop("points")
-        self.others = list(given)
-        # A maximum looks at points alone; Keras refuses inputs that lead nowhere.
-        self.stages = [keras.Model([points, *maxima[:i]], top) for i, top in enumerate(maxima)]
-        self.last = keras.Model([points, *given.values(), *maxima], model.output)
+        self.cut = ["points", *(name for name, tensor in given.items() if name != "points" and tensor.ndim > 1)]
+        self.others = [name for name in given if name not in self.cut]
+        # A maximum looks at points and their features alone; Keras refuses inputs that lead nowhere.
+        cut, others = ([given[name] for name in names] for names in (self.cut, self.others))
+        self.stages = [keras.Model([*cut, *maxima[:i]], top) for i, top in enumerate(maxima)]
+        self.last = keras.Model([*cut, *others, *maxima], model.output)
 
-    def __call__(self, points: NDArray[np.float32], **others: NDArray[np.int32]) -> NDArray[np.float32]:
+    def __call__(self, points: NDArray[np.float32], **others: NDArray[Any]) -> NDArray[np.float32]:
         """Logits float32: (B, classes), or (B, N, classes) of a segmenter."""
-        if sorted(others) != sorted(self.others):
-            raise ValueError(f"beside points the model takes {self.others or 'nothing'}, got {sorted(others)}")
+        wanted = [*self.cut[1:], *self.others]
+        if sorted(others) != sorted(wanted):
+            raise ValueError(f"beside points the model takes {', '.join(wanted) or 'nothing'}, got {sorted(others)}")
         size, n, _ = points.shape
         rows = min(n, max(self.rows // size, 1))
-        parts = [points[:, start : start + rows] for start in range(0, n, rows)]
-        short = rows - parts[-1].shape[1]
-        parts[-1] = np.concatenate([parts[-1], np.repeat(points[:, -1:], short, 1)], 1)  # they win no maximum
+        whole = [points, *(others[name] for name in self.cut[1:])]
+        parts = [[array[:, start : start + rows] for array in whole] for start in range(0, n, rows)]
+        short = rows - parts[-1][0].shape[1]
+        parts[-1] = [np.concatenate([a, np.repeat(a[:, -1:], short, 1)], 1) for a in parts[-1]]  # they win no maximum
         maxima: list[NDArray[np.float32]] = []
         for stage in self.stages:
-            top = _run(stage, [parts[0], *maxima])
+            top = _run(stage, [*parts[0], *maxima])
             for part in parts[1:]:
-                top = np.maximum(top, _run(stage, [part, *maxima]))
+                top = np.maximum(top, _run(stage, [*part, *maxima]))
             maxima.append(top)
         rest = [*(np.asarray(others[name]) for name in self.others), *maxima]
         if not self.per_point:
-            return _run(self.last, [parts[0], *rest])
+            return _run(self.last, [*parts[0], *rest])
         answer = np.empty((size, n, self.last.output.shape[-1]), np.float32)
         for i, part in enumerate(parts):
-            answer[:, i * rows : (i + 1) * rows] = _run(self.last, [part, *rest])[:, : n - i * rows]
+            answer[:, i * rows : (i + 1) * rows] = _run(self.last, [*part, *rest])[:, : n - i * rows]
         return answer
 
 

@@ -42,13 +42,18 @@ SEGMENTATION = {
 }
 
 
-def backbone(widths: Widths, *, penalty: float, momentum: float, exact: bool, seeds: Iterator[int]) -> Features:
-    """PointNet up to its maximum over points, on points (B, N, 3)."""
+def backbone(
+    widths: Widths, *, penalty: float, momentum: float, exact: bool, seeds: Iterator[int], num_features: int = 0
+) -> Features:
+    """PointNet up to its maximum over points, on points (B, N, 3), and features (B, N, num_features) where there are.
+
+    The first T-Net sees both and turns the points alone.
+    """
 
     def block(kind: Callable[..., Any], units: int, number: int) -> Any:
         return kind(units, momentum=momentum, exact=exact, kernel_initializer=glorot(seeds), name=f"pointwise_{number}")
 
-    def matrix_of(x: Any, name: str) -> Any:
+    def matrix_of(x: Any, name: str, untouched: int = 0) -> Any:
         return tnet(
             x,
             name,
@@ -58,10 +63,15 @@ def backbone(widths: Widths, *, penalty: float, momentum: float, exact: bool, se
             momentum=momentum,
             exact=exact,
             seeds=seeds,
+            untouched=untouched,
         )
 
-    points = keras.Input((None, 3), name="points")
-    x: Any = [points, matrix_of(points, "input_tnet")]
+    inputs = {"points": keras.Input((None, 3), name="points")}
+    x: Any = inputs["points"]
+    if num_features:
+        inputs["features"] = keras.Input((None, num_features), name="features")
+        x = keras.layers.Concatenate(name="points_and_features")(list(inputs.values()))
+    x = [x, matrix_of(x, "input_tnet", num_features)]
     local = []
     for number, units in enumerate(widths.first, 1):
         x = block(PointwiseBlock, units, number)(x)
@@ -74,4 +84,4 @@ def backbone(widths: Widths, *, penalty: float, momentum: float, exact: bool, se
         x = block(PointwiseBlock, units, number)(x)
         local.append(x)
     pooled = block(PooledBlock, widths.second[-1], len(widths.first) + len(widths.second))(x)
-    return Features(points, pooled, local, transformed, matrix)
+    return Features(inputs, pooled, local, transformed, matrix)

@@ -29,13 +29,15 @@ def orthogonality(matrix: Any) -> Any:
 class TransformMatrix(layers.Layer):
     """A matrix for each cloud out of its features: (B, K) -> (B, size, size), the identity before training.
 
-    Adds ``penalty * orthogonality(matrix)`` to the model's loss.
+    Adds ``penalty * orthogonality(matrix)`` to the model's loss. ``untouched`` further channels are let through: the
+    matrix is then that much larger, with the identity for them.
     """
 
-    def __init__(self, size: int, penalty: float = 0.001, **kwargs: Any) -> None:
+    def __init__(self, size: int, penalty: float = 0.001, untouched: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = size
         self.penalty = penalty
+        self.untouched = untouched
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         cells = self.size * self.size
@@ -47,13 +49,19 @@ class TransformMatrix(layers.Layer):
         matrix = ops.reshape(ops.matmul(x, self.kernel) + self.bias, (-1, self.size, self.size))
         if self.penalty:
             self.add_loss(self.penalty * orthogonality(matrix))
+        if self.untouched:
+            matrix = ops.pad(matrix, [[0, 0], [0, self.untouched], [0, self.untouched]])
+            through = np.diag([0.0] * self.size + [1.0] * self.untouched)
+            matrix = matrix + ops.convert_to_tensor(through, matrix.dtype)
         return matrix
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], self.size, self.size)
+        whole = self.size + self.untouched
+        return (input_shape[0], whole, whole)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "size": self.size, "penalty": self.penalty}
+        own = {"size": self.size, "penalty": self.penalty, "untouched": self.untouched}
+        return {**super().get_config(), **own}
 
 
 def tnet(
@@ -66,10 +74,12 @@ def tnet(
     momentum: float,
     exact: bool,
     seeds: Iterator[int],
+    untouched: int = 0,
 ) -> Any:
     """Each cloud's matrix, predicted from its points: (B, N, k) -> (B, k, k). Blocks apply it to ``[x, matrix]``.
 
-    ``pointwise`` are the widths up to the maximum over points, ``dense`` those after it.
+    ``pointwise`` are the widths up to the maximum over points, ``dense`` those after it. The last ``untouched`` of the
+    k channels help to predict the matrix, which lets them through.
     """
     h = x
     for i, units in enumerate(pointwise, 1):
@@ -77,4 +87,5 @@ def tnet(
         h = kind(units, momentum, exact=exact, kernel_initializer=glorot(seeds), name=f"{name}_pointwise_{i}")(h)
     for i, units in enumerate(dense, 1):
         h = dense_block(h, units, f"{name}_dense_{i}", seeds=seeds, momentum=momentum)
-    return TransformMatrix(x.shape[-1], penalty=penalty, name=f"{name}_matrix")(h)
+    turned = x.shape[-1] - untouched
+    return TransformMatrix(turned, penalty=penalty, untouched=untouched, name=f"{name}_matrix")(h)
