@@ -19,7 +19,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from pointkit import chunks, formats, parts, reading, rows, store
+from pointkit import chunks, formats, labelling, reading, rows, store
 from pointkit.chunks import Outcome
 from pointkit.cloud import Sample
 from pointkit.datasets import DATASETS, folder, shapenet_part
@@ -100,9 +100,9 @@ def prepare(
         extra = {"unread.csv": store.csv_text(("file", "reason"), unread)}
         about: dict[str, Any] = {}
         if found.layout:
-            labelling = parts.Labelling(found, shapes, chunks.samples(job.paths))
-            samples = labelling.apply(shapes, samples)
-            about, warnings = labelling.facts, (*warnings, *labelling.warnings)
+            given_labels = labelling.Labelling(found, shapes, chunks.samples(job.paths))
+            samples = given_labels.apply(shapes, samples)
+            about, warnings = given_labels.facts, (*warnings, *given_labels.warnings)
             extra["unlabelled.csv"] = store.csv_text(("file",), [(file,) for file in found.unlabelled])
         facts = {
             "task": "part segmentation" if found.layout else "classification",
