@@ -182,7 +182,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(tiny_store, undistur
     assert answers.shape == (6, 3)
     truth = tiny_store.labels[validation.indices]
     row = checkpoint.progress.history[checkpoint.progress.best_epoch - 1]
-    assert metrics.cross_entropy(answers, truth) == pytest.approx(row["val_loss"], rel=1e-6)
+    assert metrics.cross_entropy(answers, truth, settings.label_smoothing) == pytest.approx(row["val_loss"], rel=1e-6)
     assert np.mean(answers.argmax(1) == truth) == row["val_accuracy"]
     assert row["val_loss"] == min(r["val_loss"] for r in checkpoint.progress.history)
 

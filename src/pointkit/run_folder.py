@@ -38,7 +38,8 @@ VERSION = 1
 FACTS = "run.json"
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
-# Losses and accuracies are means over shapes; ``loss`` holds the T-Nets' penalty, ``val_loss`` is cross-entropy alone.
+# Losses and accuracies are means over shapes; ``loss`` holds the T-Nets' penalty, ``val_loss`` is the
+# cross-entropy alone, of smoothed labels where training has them.
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run.json, key by key
     "id": str,

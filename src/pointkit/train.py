@@ -347,7 +347,8 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     answers = learner.validate(validation, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
-                val_loss = metrics.cross_entropy(answers, truth) if np.isfinite(answers).all() else math.nan
+                finite = np.isfinite(answers).all()
+                val_loss = metrics.cross_entropy(answers, truth, settings.label_smoothing) if finite else math.nan
                 best = progress.finish_epoch(val_loss, float(np.mean(answers.argmax(1) == truth)))
                 if best:
                     learner.keep_best()

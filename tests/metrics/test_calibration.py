@@ -66,6 +66,20 @@ def test_cross_entropy_is_finite_and_the_sum_of_its_words(logits, data):
     assert loss >= 0
 
 
+def test_smoothed_cross_entropy_is_that_of_the_soft_labels():
+    rng = np.random.default_rng(0)
+    logits, truth = rng.normal(size=(7, 4)), rng.integers(0, 4, 7)
+    soft = 0.7 * np.eye(4)[truth] + 0.3 / 4
+    total = 0.0
+    for row, label in zip(logits, soft, strict=True):
+        shares = np.exp(row) / np.exp(row).sum()
+        total -= sum(p * math.log(q) for p, q in zip(label, shares, strict=True))
+    assert metrics.cross_entropy(logits, truth, 0.3) == pytest.approx(total / 7)
+    sure = 100 * np.eye(4)[truth]  # right, and surer than smoothed labels have it
+    assert metrics.cross_entropy(sure, truth) < 1e-6
+    assert metrics.cross_entropy(sure, truth, 0.3) > 10
+
+
 def test_cross_entropy_of_huge_logits_by_hand():
     assert metrics.cross_entropy([[1e30, 0.0]], [0]) == 0
     assert metrics.cross_entropy([[1e4, 0.0]], [1]) == 1e4

@@ -79,10 +79,15 @@ def softmax(logits: ArrayLike) -> Float64:
     return probabilities
 
 
-def cross_entropy(logits: ArrayLike, truth: ArrayLike) -> float:
-    """The mean over shapes of -log p(true class), in nats, from logits (S, K) and true ids (S,)."""
+def cross_entropy(logits: ArrayLike, truth: ArrayLike, label_smoothing: float = 0.0) -> float:
+    """The mean over shapes of -log p(true class), in nats, from logits (S, K) and true ids (S,).
+
+    With ``label_smoothing`` that share of each label's certainty goes to all classes alike, as in training with it.
+    """
     scores, ids = _scores_and_truth("logits", logits, truth)
-    return float(-log_softmax(scores)[np.arange(len(ids)), ids].mean())
+    logs = log_softmax(scores)
+    loss = -logs[np.arange(len(ids)), ids].mean()
+    return float((1 - label_smoothing) * loss - label_smoothing * logs.mean() if label_smoothing else loss)
 
 
 def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins: int = 15) -> Calibration:
