@@ -1,6 +1,8 @@
 """Part annotations: each published layout in miniature, and what is odd in published sets."""
 
 import json
+import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from pointkit import formats, store
 from pointkit.cli import run
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.datasets import shapenet_part
+from pointkit.datasets.shapenet_part import LAYOUTS
 from pointkit.errors import PointkitError
 from pointkit.prepare import prepare
 
@@ -301,3 +304,40 @@ def test_layouts_are_told_apart(tmp_path):
         root = tmp_path / layout
         root.mkdir()
         assert shapenet_part.layout_of(make(root)) == (root, layout)
+
+
+def in_order(opened):
+    """Shape -> its points with the ids of their parts (N, 4), in the order of the coordinates."""
+    rows = {
+        row.ident: np.column_stack([opened.cloud(i), opened.point_labels[opened.span(i)]])
+        for i, row in enumerate(opened.rows)
+    }
+    return {name: table[np.lexsort(table.T[::-1])] for name, table in rows.items()}
+
+
+def real(name):
+    folder = pathlib.Path(os.environ.get("POINTKIT_DATA", "nowhere"), name)
+    if not folder.is_dir():
+        pytest.skip(f"needs the real parts: set POINTKIT_DATA to the folder that holds {name}")
+    return folder
+
+
+def test_the_real_parts_are_the_same_in_all_layouts(tmp_path):
+    stores = [prepare(real(f"parts_{layout}"), tmp_path / layout).store for layout in LAYOUTS[:3]]
+    assert [(len(opened.rows), len(opened.classes)) for opened in stores] == [(380, 19)] * 3
+    assert {split: len(stores[1].select(split)) for split in store.SPLITS} == {"train": 228, "val": 57, "test": 95}
+    assert stores[0].parts == stores[1].parts == stores[2].parts
+    first, *others = map(in_order, stores)
+    for other in others:
+        assert first.keys() == other.keys()
+        assert all((first[name] == other[name]).all() for name in first)
+    splits = [{row.ident: row.split for row in opened.rows} for opened in stores[1:]]
+    assert splits[0] == splits[1]
+
+
+def test_the_real_samples_can_be_prepared(tmp_path, capsys):
+    done = prepare(real("parts_sample16"), tmp_path / "store")
+    assert (len(done.store.rows), len(done.store.classes), done.unread) == (16, 16, ())
+    assert sum(len(names) for names in done.store.parts.values()) == 50
+    assert (done.store.point_labels >= 0).all()
+    assert run(["train", str(tmp_path / "store"), "-o", str(tmp_path / "run")]) == 2
