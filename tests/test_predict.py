@@ -115,6 +115,14 @@ def test_finds_the_files_of_folders_in_order(tmp_path):
     assert [str(problem).split(": ")[0] for problem in problems] == [str(tmp_path / "empty")]
 
 
+def test_what_a_folder_says_of_itself_is_not_asked_for_its_class(tmp_path):
+    for name in ("README.txt", "a/readme.TXT", "LICENSE.txt", "a/1.off"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("about")
+    assert find_files([tmp_path]) == ([tmp_path / "a/1.off"], [])
+    assert find_files([tmp_path / "README.txt"]) == ([tmp_path / "README.txt"], []), "what the user names is asked for"
+
+
 def test_json_holds_what_others_rely_on_and_nothing_else_is_printed(tiny_run, files, capsys):
     paths, _ = files
     assert run(["predict", str(tiny_run), str(paths[0]), str(paths[1]), "--json"]) == 0

@@ -17,6 +17,7 @@ import numpy as np
 
 from pointkit import formats, metrics, models, preprocess, run_folder
 from pointkit.cloud import Float32, Float64, Shape
+from pointkit.datasets.folder import is_about
 from pointkit.errors import FormatError, PointkitError, RunError
 
 # Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and
@@ -43,7 +44,8 @@ def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and p.is_file())
+        readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
+        inside = sorted(p for p in readable if p.is_file())
         if not inside:
             problems.append(
                 FormatError(

@@ -149,9 +149,9 @@ def _walk(folder: pathlib.Path, suffixes: Collection[str]) -> _Tree:
             if entry.is_dir():
                 (linked if entry.is_symlink() else real).append(inside)
                 continue
-            stem, suffix = os.path.splitext(entry.name.lower())
-            if stem in ABOUT or stem + suffix in ABOUT:
+            if is_about(entry.name):
                 continue
+            suffix = os.path.splitext(entry.name)[1].lower()
             if suffix not in suffixes:
                 tree.ignored[suffix] += 1
                 continue
@@ -162,6 +162,11 @@ def _walk(folder: pathlib.Path, suffixes: Collection[str]) -> _Tree:
                 tree.files[inside] = (0, 0)
         linked.sort()
     return tree
+
+
+def is_about(name: str) -> bool:
+    """Whether a file of that name says something of a set, and is no shape of it."""
+    return name.lower() in ABOUT or os.path.splitext(name.lower())[0] in ABOUT
 
 
 def _is_split(name: str) -> bool:
