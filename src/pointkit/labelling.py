@@ -25,7 +25,6 @@ class Labelling:
 
     def __init__(self, found: Found, rows: Sequence[ShapeRow], samples: Iterable[Sample]) -> None:
         seen: dict[str, Counter[int]] = {name: Counter() for name in found.classes}
-        self.keep_features = True
         read = (sample for sample in samples if len(sample.points))
         bare = 0
         for row, sample in zip(rows, read, strict=True):

@@ -229,6 +229,7 @@ def test_parts_are_not_mistaken_for_classes_by_train(tmp_path, capsys):
         ("metadata.json", "[]", "must hold a dict"),
         ("metadata.json", '{"Bag": {"directory": "d01"}}', "'Bag' must have a directory and the names of its parts"),
         ("metadata.json", '{"Bag": {"directory": "../d01", "lables": ["a"]}}', "'Bag' must have a directory"),
+        ("metadata.json", '{"Bag": {"directory": "d01", "lables": ["../../b"]}}', "'Bag' must have a directory"),
         ("metadata.json", '{"Bag": {"directory": "d09", "lables": ["a"]}}', "no labelled shape in it"),
     ],
 )
@@ -295,6 +296,12 @@ def test_text_is_read_like_loadtxt_does(tmp_path):
         theirs = np.loadtxt(tmp_path / row.file).astype(np.float32)
         mine = opened.cloud(i)
         np.testing.assert_array_equal(mine[np.lexsort(mine.T)], theirs[np.lexsort(theirs.T)])
+
+
+def test_somebody_elses_metadata_makes_no_set_of_parts(tmp_path):
+    (tmp_path / "chair").mkdir()
+    (tmp_path / "metadata.json").write_text('{"author": "me"}')
+    assert shapenet_part.layout_of(tmp_path) is None
 
 
 def test_layouts_are_told_apart(tmp_path):

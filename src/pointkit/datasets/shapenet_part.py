@@ -32,11 +32,11 @@ from pointkit.datasets.folder import Found, FoundFile
 from pointkit.errors import PointkitError
 from pointkit.formats import files, numbers, records, text
 from pointkit.formats.files import shown
+from pointkit.store import SPLITS
 
 LAYOUTS = ("annotation", "flat", "normal", "fields")
 METADATA, DIRECTORIES, PARTS = "metadata.json", "synsetoffset2category.txt", "parts.json"
 SPLIT_LIST = "train_test_split/shuffled_{}_file_list.json"
-SPLITS = ("train", "val", "test")
 
 # Parts a category in the benchmark's own sixteen directories; it names none of them.
 BENCHMARK: Mapping[str, int] = {
@@ -53,7 +53,7 @@ def layout_of(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
     """The folder of a published set, this one or the only one in it, and its layout; None where it is none."""
     inner = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
     for root in (folder, *(inner if len(inner) == 1 else ())):
-        if (root / METADATA).is_file():
+        if (root / METADATA).is_file() and any(root.glob("*/points/")):  # anybody may call a file metadata.json
             return root, "annotation"
         if (root / DIRECTORIES).is_file():
             pairs = _directories(root)
@@ -89,9 +89,10 @@ def _annotation(root: pathlib.Path) -> Found:
     colors: dict[str, tuple[str, ...]] = {}
     partial = 0
     for category, facts in sorted(about.items()):
-        names = facts.get("lables", facts.get("labels")) if isinstance(facts, dict) else None
-        directory = facts.get("directory") if isinstance(facts, dict) else None
-        if names is None or not _texts(names) or not isinstance(directory, str) or not _inside(directory):
+        names: Any = facts.get("lables", facts.get("labels")) if isinstance(facts, dict) else None
+        directory: Any = facts.get("directory") if isinstance(facts, dict) else None
+        places = [directory, *names] if _texts(names) else [None]
+        if not all(isinstance(place, str) and _inside(place) for place in places):
             raise PointkitError(f"{path}: {category!r} must have a directory and the names of its parts under 'lables'")
         parts[category] = tuple(names)
         colors[category] = tuple(map(str, facts.get("colors", ())))
@@ -253,6 +254,7 @@ def _texts(value: Any) -> bool:
 
 
 def _inside(directory: str) -> bool:
+    """Whether a name from a text leads to a place inside the set's folder."""
     path = pathlib.PurePosixPath(directory)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
