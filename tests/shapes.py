@@ -49,7 +49,7 @@ def write_tiny(path, seed=0, points=POINTS, shapes=None, **facts):
     return store.write(path, tiny_shapes(seed, points) if shapes is None else shapes, CLASSES, whole)
 
 
-def small_network(settings, num_classes):
+def small_network(settings, num_classes, **_):
     """What ``models.build`` gives, in small: quick to compile, with batch norm, dropout and seeds of its own."""
     import keras
     from keras import layers

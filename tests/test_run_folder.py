@@ -46,7 +46,7 @@ def progress_of(epochs, batch=0):
     progress = Progress()
     for epoch in range(epochs):
         progress.add(1.0 / (epoch + 1), 0.5, 4, 0.001)
-        progress.finish_epoch(1.0 / (epoch + 1), 0.5)
+        progress.finish_epoch({"val_loss": 1.0 / (epoch + 1), "val_accuracy": 0.5})
     for _ in range(batch):
         progress.add(0.25, 0.5, 4, 0.001)
     return progress
@@ -335,18 +335,18 @@ def test_progress_by_hand():
     progress.add(4.0, 1.0, 4, 0.05)
     progress.seconds = 1.26
     assert progress.means() == {"loss": 2.0, "accuracy": pytest.approx(2 / 3), "learning_rate": 0.05}
-    assert progress.finish_epoch(0.7, 0.9)
+    assert progress.finish_epoch({"val_loss": 0.7, "val_accuracy": 0.9})
     row = {"epoch": 1, "loss": 2.0, "accuracy": 8 / 12, "val_loss": 0.7, "val_accuracy": 0.9, "learning_rate": 0.05}
     assert progress.history == [row | {"seconds": 1.3}]
     assert tuple(progress.history[0]) == HISTORY
     progress.add(3.0, 0.0, 2, 0.01)
     assert progress.means()["loss"] == 3.0
-    assert not progress.finish_epoch(0.7, 0.9)
+    assert not progress.finish_epoch({"val_loss": 0.7, "val_accuracy": 0.9})
     assert (progress.best_epoch, progress.best_val_loss) == (1, 0.7)
     progress.add(3.0, 0.0, 2, 0.01)
-    assert not progress.finish_epoch(float("nan"), 0.9)
+    assert not progress.finish_epoch({"val_loss": float("nan"), "val_accuracy": 0.9})
     progress.add(3.0, 0.0, 2, 0.01)
-    assert progress.finish_epoch(0.6, 0.9)
+    assert progress.finish_epoch({"val_loss": 0.6, "val_accuracy": 0.9})
     assert (progress.best_epoch, progress.epoch, progress.batch) == (4, 4, 0)
 
 
@@ -389,7 +389,7 @@ def test_only_some_of_the_arrays(run):
 def test_the_best_loss_may_be_infinite_and_a_loss_nan(run):
     saved = checkpoint(0)
     saved.progress.add(1.0, 0.5, 4, 0.1)
-    saved.progress.finish_epoch(float("nan"), 0.5)
+    saved.progress.finish_epoch({"val_loss": float("nan"), "val_accuracy": 0.5})
     run_folder.save_checkpoint(run, saved)
     loaded = run_folder.load_checkpoint(run)[0].progress
     assert loaded.best_val_loss == float("inf")

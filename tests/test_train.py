@@ -22,9 +22,11 @@ from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.loader import Batches
 from pointkit.run_folder import CHECKPOINT, PREVIOUS
 from pointkit.signals import Stopped
+from pointkit.task import Task
 from tests import shapes
 
 STEPS = 4  # an epoch of the tiny store
+TASK = Task(shapes.CLASSES)
 PLAIN = Settings(num_points=64, batch_size=8, epochs=3, learning_rate=0.01)
 RICH = dataclasses.replace(
     PLAIN,
@@ -69,6 +71,12 @@ class Recorder(train.Watcher):
     def note(self, line):
         assert "\n" not in line
         self.notes.append(line)
+
+
+def logits(model, batches):
+    """Of a split's shapes, in its order."""
+    answers = [np.asarray(model.predict_on_batch(batches[b][0])) for b in range(batches.num_batches)]
+    return np.concatenate(answers)[: len(batches.indices)]
 
 
 def send(signum=signal.SIGTERM):
@@ -174,11 +182,11 @@ def test_the_watcher_is_told_of_everything(tiny_store, tmp_path, small):
 def test_the_weights_of_the_lowest_validation_loss_are_kept(tiny_store, undisturbed, small, settings):
     path = undisturbed(settings)
     checkpoint, _ = run_folder.load_checkpoint(path)
-    learner = train.Learner(settings, 3)
+    learner = train.Learner(settings, TASK)
     for variable in learner.model.weights:
         variable.assign(checkpoint.arrays[f"best/{variable.path}"])
     validation = Batches(tiny_store, "val", num_points=64, batch_size=8)
-    answers = train.logits(learner.model, validation)
+    answers = logits(learner.model, validation)
     assert answers.shape == (6, 3)
     truth = tiny_store.labels[validation.indices]
     row = checkpoint.progress.history[checkpoint.progress.best_epoch - 1]
@@ -196,10 +204,10 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
             trained.extend(batch[0])
             return super().step(batch, rate, number)
 
-    logits = train.logits
+    judge = train.judge
     monkeypatch.setattr(models, "build", shapes.small_network)
     monkeypatch.setattr(train, "Learner", Spy)
-    monkeypatch.setattr(train, "logits", lambda model, b, between: validated.append(b) or logits(model, b, between))
+    monkeypatch.setattr(train, "judge", lambda model, b, *more: validated.append(b) or judge(model, b, *more))
     train.train(tiny_store, tmp_path / "run", dataclasses.replace(RICH, epochs=2, num_points=96))
 
     def content(cloud):  # all 96 points, so their order alone differs; rounding is below 1e-6
@@ -217,7 +225,7 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
 
 
 def test_augmentation_is_in_training_alone_and_not_in_the_kept_model(small):
-    learner = train.Learner(dataclasses.replace(RICH, dropout=0.0, jitter=0.1), 3)
+    learner = train.Learner(dataclasses.replace(RICH, dropout=0.0, jitter=0.1), TASK)
     points = np.random.default_rng(0).normal(size=(2, 64, 3)).astype(np.float32)
     inside = learner.trainer.get_layer("small")
     assert inside is learner.model
@@ -234,7 +242,7 @@ def agreement(tiny_store, momentum):
     The last batch is of one class alone and at the rate 0: it moves nothing but the statistics of batch norm.
     """
     settings = dataclasses.replace(PLAIN, learning_rate=0.001, momentum=momentum)
-    learner = train.Learner(settings, 3)
+    learner = train.Learner(settings, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     fixed = Batches(tiny_store, "train", num_points=64, batch_size=8)
     trained = []
@@ -243,7 +251,7 @@ def agreement(tiny_store, momentum):
         trained.append(learner.step(batches[number % STEPS], settings.learning_rate, number)[0])
     assert set(fixed[0][1]) == {0}
     learner.step(fixed[0], 0.0, number)
-    answers = train.logits(learner.model, fixed)
+    answers = logits(learner.model, fixed)
     return np.median(trained[-10:]), metrics.cross_entropy(answers, tiny_store.labels[fixed.indices])
 
 
@@ -276,7 +284,7 @@ def test_the_last_batchs_fill_has_no_part_in_the_means(tiny_store, tmp_path, sma
 
 
 def test_the_average_by_hand(tiny_store, small):
-    learner = train.Learner(RICH, 3)
+    learner = train.Learner(RICH, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     mean = learner.weights()
     for number in range(3):
@@ -286,7 +294,7 @@ def test_the_average_by_hand(tiny_store, small):
     for path, array in mean.items():
         assert np.allclose(learner.average[path], array, atol=1e-6)
     last = learner.weights()
-    learner.validate(Batches(tiny_store, "val", num_points=64, batch_size=8), lambda: None)
+    learner.validate(Batches(tiny_store, "val", num_points=64, batch_size=8))
     assert all(np.array_equal(last[path], array) for path, array in learner.weights().items())
 
 
@@ -379,16 +387,16 @@ def test_stopped_after_any_batch_it_ends_with_the_same_weights(tiny_store, tmp_p
 
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
 def test_stopped_while_validating(tiny_store, tmp_path, undisturbed, small, monkeypatch, settings):
-    logits = train.logits
+    judge = train.judge
 
     def interrupted(*arguments):
         send()
-        return logits(*arguments)
+        return judge(*arguments)
 
-    monkeypatch.setattr(train, "logits", interrupted)
+    monkeypatch.setattr(train, "judge", interrupted)
     with pytest.raises(Stopped):
         train.train(tiny_store, tmp_path / "run", settings)
-    monkeypatch.setattr(train, "logits", logits)
+    monkeypatch.setattr(train, "judge", judge)
     progress = run_folder.load_checkpoint(tmp_path / "run")[0].progress
     assert (progress.epoch, progress.batch) == (0, STEPS)
     train.train(tiny_store, tmp_path / "run", settings)

@@ -18,6 +18,7 @@ from typing import Any
 
 from pointkit.errors import PointkitError
 
+FEATURES = {"normals": ("nx", "ny", "nz")}  # what a network may see of each point -> columns of a store's features
 BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 
 
@@ -35,7 +36,12 @@ class Settings:
     dataset: str = _setting("", "the data set that a recipe is meant for; its classes are used by 'info --recipe'")
     model: str = _setting("pointnet", "which network", choices=("pointnet",))
     widths: str = _setting(
-        "reference", "its layer widths: the teaching version's, or the paper's", choices=("reference", "paper")
+        "reference",
+        "its layer widths: the teaching version's, half of those, or the paper's",
+        choices=("reference", "half", "paper"),
+    )
+    features: str = _setting(
+        "none", "what it sees of each point beside its place; the store must hold it", choices=("none", *FEATURES)
     )
     num_points: int = _setting(1024, "points of each shape that the network sees; at most what the store holds", low=1)
     dropout: float = _setting(0.3, "share of the head's features dropped in training", below=1)
@@ -50,8 +56,11 @@ class Settings:
         0.0, "decoupled decay of the kernels, a share of the rate a step; Adam becomes AdamW"
     )
     schedule: str = _setting(
-        "constant", "the rate over time: as it is, or down to zero along a cosine", choices=("constant", "cosine")
+        "constant",
+        "the rate over time: as it is, down to zero along a cosine, or halved every few epochs",
+        choices=("constant", "cosine", "halving"),
     )
+    halve_every: int = _setting(5, "epochs after which the halving schedule halves", low=1)
     jitter: float = _setting(0.005, "uniform noise on every coordinate, within plus and minus this")
     scale: float = _setting(0.0, "stretch each axis by up to this share, both ways")
     rotate: float = _setting(0.0, "turn about the up axis by up to this many degrees, both ways")
@@ -63,7 +72,7 @@ class Settings:
         0.0, "average the weights over the last steps, with this decay a step; 0 takes the last step's", below=1
     )
     class_weight: str = _setting(
-        "none", "weight of a class in the loss: all shapes alike, or all classes alike", choices=("none", "balanced")
+        "none", "weight of a class, or part, in the loss: all shapes alike, or all classes alike", choices=("none", "balanced")
     )
     seed: int = _setting(0, "of initial weights, order, augmentation and dropout", below=2**31)
 

@@ -138,7 +138,7 @@ def prepared(result: Any) -> None:
     if result.resumed:
         note(f"{result.resumed} files had been read by an earlier, interrupted call")
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
-    if len(store.select("train")) and not store.parts:
+    if len(store.select("train")):
         next_step(f"pointkit train {store.path} -o RUN")
 
 
@@ -169,8 +169,12 @@ class TrainingBar:
         say(f"settings ({self.reason}):")
         say("  " + ", ".join(f"{key}={value}" for key, value in settings.items() if value != ""))
         counts = ", ".join(f"{count} {split}" for split, count in shapes.items())
-        say(f"shapes: {counts}; classes: {len(facts['classes'])}")
-        for name, array in zip(("points", "labels", "weights"), facts["batch"], strict=True):
+        parts = facts.get("parts", {})
+        categories, ids = len(facts["classes"]), sum(map(len, parts.values()))
+        say(f"shapes: {counts}; " + (f"categories: {categories}; parts: {ids}" if parts else f"classes: {categories}"))
+        given, labels, weights = facts["batch"]
+        named = given if isinstance(given, Mapping) else {"points": given}
+        for name, array in {**named, "labels": labels, "weights": weights}.items():
             say(f"batch {name}: {array.shape} {array.dtype}")
         self.steps = facts["steps"]
         total = self.steps * facts["epochs"]
@@ -201,7 +205,9 @@ class TrainingBar:
         """A line about the epoch."""
         self.bar.console.print(
             f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, accuracy {percent(row['accuracy'])}, "
-            f"val_loss {row['val_loss']:.3f}, val_accuracy {percent(row['val_accuracy'])}, {row['seconds']:.0f} s"
+            f"val_loss {row['val_loss']:.3f}, val_accuracy {percent(row['val_accuracy'])}, "
+            + (f"val_mIoU {percent(row['val_miou'])}, " if "val_miou" in row else "")
+            + f"{row['seconds']:.0f} s"
             + (" (best so far)" if best else ""),
             markup=False,
         )

@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -33,14 +34,16 @@ from pointkit.cloud import Array
 from pointkit.config import Settings
 from pointkit.errors import PointkitError, RunError
 from pointkit.store import disk_errors, sync
+from pointkit.task import Task
 
 VERSION = 1
 FACTS = "run.json"
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
-# Losses and accuracies are means over shapes; ``loss`` holds the T-Nets' penalty, ``val_loss`` is the
-# cross-entropy alone, of smoothed labels where training has them.
+# Losses and accuracies are means over shapes, or over points; ``loss`` holds the T-Nets' penalty, ``val_loss`` is the
+# cross-entropy alone, of smoothed labels where training has them. ``val_miou`` is the mean over shapes.
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+HISTORY_OF_PARTS = (*HISTORY[:5], "val_miou", *HISTORY[5:])
 RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run.json, key by key
     "id": str,
     "task": str,
@@ -89,16 +92,21 @@ class Progress:
         """Loss and accuracy of the epoch so far, and the rate."""
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
 
-    def finish_epoch(self, val_loss: float, val_accuracy: float) -> bool:
-        """Add the epoch's row to the history; whether its validation loss is the lowest so far."""
+    def finish_epoch(self, judged: Mapping[str, float]) -> bool:
+        """Add the epoch's row to the history; whether its validation loss is the lowest so far.
+
+        ``judged`` are the row's figures of validation, ``val_loss`` among them.
+        """
         self.epoch += 1
-        means = {**self.means(), "val_loss": val_loss, "val_accuracy": val_accuracy, "seconds": round(self.seconds, 1)}
-        self.history.append({"epoch": self.epoch} | {name: means[name] for name in HISTORY[1:]})
+        means = self.means()
+        rate = means.pop("learning_rate")
+        seconds = round(self.seconds, 1)
+        self.history.append({"epoch": self.epoch, **means, **judged, "learning_rate": rate, "seconds": seconds})
         self.batch = 0
         self.loss = self.accuracy = self.weight = self.seconds = 0.0
-        best = val_loss < self.best_val_loss
+        best = judged["val_loss"] < self.best_val_loss
         if best:
-            self.best_epoch, self.best_val_loss = self.epoch, val_loss
+            self.best_epoch, self.best_val_loss = self.epoch, judged["val_loss"]
         return best
 
 
@@ -245,8 +253,13 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
             raise RunError(f"{file}: damaged (it has no {name}, or one of another type)")
-    if len(facts["classes"]) < 2 or not all(isinstance(name, str) for name in facts["classes"]):
-        raise RunError(f"{file}: damaged (classes must be two names or more)")
+    try:
+        task = Task.of(facts)
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{file}: damaged ({error})") from None
+    names = [*facts["classes"], *itertools.chain(*task.parts.values()), *task.features]
+    if task.network["num_classes"] < 2 or not all(isinstance(name, str) for name in names):
+        raise RunError(f"{file}: damaged (classes, or parts, must be two names or more)")
     for name in ("num_points", "drawn"):
         if facts["input"][name] < 1:
             raise RunError(f"{file}: damaged (input.{name} must be at least 1, found {facts['input'][name]})")
@@ -322,7 +335,7 @@ def _progress(text: str) -> Progress:
             raise ValueError(f"{name} must be of type {type(default).__name__}")
     rows = progress.history
     if len(rows) != progress.epoch or not all(
-        isinstance(row, dict) and tuple(row) == HISTORY and all(isinstance(v, (float, int)) for v in row.values())
+        isinstance(row, dict) and tuple(row) in (HISTORY, HISTORY_OF_PARTS) and all(isinstance(v, (float, int)) for v in row.values())
         for row in rows
     ):
         raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(HISTORY)}")
@@ -336,7 +349,8 @@ def drop_damaged(path: pathlib.Path) -> None:
 
 def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write history.csv, one row an epoch, where it does not stand so already."""
-    lines = [",".join(HISTORY), *(",".join(str(row[name]) for name in HISTORY) for row in history)]
+    names = tuple(history[0]) if history else HISTORY
+    lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in history)]
     data = ("\n".join(lines) + "\n").encode()
     file = path / "history.csv"
     if not file.is_file() or file.read_bytes() != data:

@@ -17,7 +17,6 @@ import csv
 import errno
 import hashlib
 import io
-import itertools
 import json
 import math
 import os
@@ -34,6 +33,7 @@ from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float32, Sample
 from pointkit.errors import MachineError, PointkitError, StoreError
+from pointkit.task import Task
 
 VERSION = 1
 SPLITS = ("train", "val", "test")
@@ -97,16 +97,28 @@ class Store:
         data = {name: self.manifest["checksums"][name] for name in names if name in self.manifest["checksums"]}
         return digest(json.dumps(data, sort_keys=True).encode())
 
+    @cached_property
+    def task(self) -> Task:
+        """What can be learned from it."""
+        return Task.of(self.manifest)
+
     @property
     def parts(self) -> Mapping[str, tuple[str, ...]]:
         """Category -> names of its parts, in the order of the categories; empty in a store of classes."""
-        return {name: tuple(self.manifest["parts"][name]) for name in self.classes if "parts" in self.manifest}
+        return self.task.parts
 
     @property
     def part_ids(self) -> Mapping[str, range]:
         """Category -> the ids that its parts have in ``point_labels``."""
-        ends = list(itertools.accumulate(map(len, self.parts.values()), initial=0))
-        return {name: range(*span) for name, span in zip(self.parts, itertools.pairwise(ends), strict=True)}
+        return self.task.part_ids
+
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """The columns of ``features`` with these names. Raises StoreError where there is none."""
+        there = self.task.features
+        if missing := [name for name in names if name not in there]:
+            found = ", ".join(there) or "none"
+            raise StoreError(f"{self.path}: its points have no {', '.join(missing)}; features kept are {found}")
+        return [there.index(name) for name in names]
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:

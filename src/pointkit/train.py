@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 import pointkit
-from pointkit import metrics, models, nn, run_folder
+from pointkit import config, metrics, models, nn, run_folder
 from pointkit import store as stores
 from pointkit.cloud import Array, Float32
 from pointkit.config import Settings
@@ -30,6 +30,7 @@ from pointkit.loader import Batch, Batches
 from pointkit.run_folder import Checkpoint, Progress
 from pointkit.signals import Stopped, StopRequest
 from pointkit.store import SPLITS, Store
+from pointkit.task import Task
 
 CHECKPOINT_SECONDS = 240.0  # within an epoch; each epoch's end is one in any case
 ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
@@ -70,34 +71,44 @@ class Outcome:
 
 
 def check_trainable(store: Store) -> None:
-    """Raise StoreError where a store cannot be trained on: one class, or a class or split without shapes.
+    """Raise StoreError where a store cannot be trained on: nothing to tell apart, or a class or split without shapes.
 
     Its manifest must also say how its points were drawn: what is predicted later must be drawn alike.
     """
-    if store.parts:
-        raise StoreError(
-            f"{store.path}: holds parts, and training learns classes so far; --task classification prepares these"
-        )
-    if len(store.classes) < 2:
-        raise StoreError(
-            f"{store.path}: a classifier needs at least two classes, found {', '.join(store.classes)} alone"
-        )
+    if store.task.network["num_classes"] < 2:
+        word, names = ("parts", *store.parts.values()) if store.parts else ("classes", store.classes)
+        raise StoreError(f"{store.path}: there must be at least two {word} to tell apart, found {', '.join(names)} alone")
     for split in ("train", "val"):
         if not len(store.select(split)):
             raise StoreError(f"{store.path}: training needs shapes in the split {split!r}, found none")
     present = set(store.labels[store.select("train")].tolist())
     missing = [name for i, name in enumerate(store.classes) if i not in present]
     if missing:
-        raise StoreError(f"{store.path}: every class needs training shapes, found none for {', '.join(missing)}")
+        every = "category" if store.parts else "class"
+        raise StoreError(f"{store.path}: every {every} needs training shapes, found none for {', '.join(missing)}")
     for key in ("num_points_drawn", "seed"):
         if not isinstance(store.manifest.get(key), int):
             raise StoreError(f"{store.path}: manifest.json does not say how the points were drawn (it has no {key})")
 
 
+def learned(store: Store, settings: Settings) -> Task:
+    """What a training with these settings learns from a store. Raises StoreError, PointkitError where it cannot."""
+    check_trainable(store)
+    if store.parts and settings.drop:
+        raise PointkitError(f"drop must be 0 for parts, as points would lose their labels, got {settings.drop}")
+    columns = config.FEATURES.get(settings.features, ())
+    store.columns(columns)
+    return dataclasses.replace(store.task, features=columns)
+
+
 def augmented(model: keras.Model, settings: Settings) -> keras.Model:
-    """The model behind the augmentation layers of the settings: what is trained. It shares the model's weights."""
-    points = keras.Input((None, 3), name="points")
-    x = points
+    """The model behind the augmentation layers of the settings: what is trained. It shares the model's weights.
+
+    Of the features of a point, normals come first and turn with it.
+    """
+    given = {tensor.name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs}
+    normals = settings.features == "normals"
+    x: Any = [given["points"], given["features"]] if normals else given["points"]
     wanted: dict[Any, float] = {
         nn.Rotate: settings.rotate,
         nn.Scale: settings.scale,
@@ -109,23 +120,50 @@ def augmented(model: keras.Model, settings: Settings) -> keras.Model:
     for number, (layer, amount) in enumerate(wanted.items()):
         if amount:
             x = layer(amount, seed=settings.seed + number)(x)
-    return keras.Model(points, model(x), name="training")
+    changed = dict(zip(("points", "features"), x, strict=True)) if normals else {"points": x}
+    if len(given) == 1:
+        return keras.Model(given["points"], model(x), name="training")
+    return keras.Model(given, model({**given, **changed}), name="training")
 
 
 def learning_rate(settings: Settings, step: int, total: int) -> float:
     """The rate of a step out of ``total``."""
     if settings.schedule == "cosine":
         return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
+    if settings.schedule == "halving":
+        return settings.learning_rate * 0.5 ** (step * settings.epochs // total // settings.halve_every)
     return settings.learning_rate
 
 
-def logits(model: keras.Model, batches: Batches, between: Callable[[], None] = lambda: None) -> Float32:
-    """Inference-mode logits (S, classes) of a split's shapes, in its order; ``between`` is called after each batch."""
-    answers = []
+def judge(
+    model: keras.Model, batches: Batches, smoothing: float = 0.0, between: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """Validation loss and accuracy of a model over shapes; over points, with instance mIoU, in a store of parts.
+
+    The loss is NaN where a logit is not finite. The part of a point is the best of its shape's category. ``between`` is
+    called after each batch.
+    """
+    loss = right = total = 0.0
+    scores: list[metrics.ShapeScore] = []
+    spans = list(batches.store.part_ids.items())
     for b in range(batches.num_batches):
-        answers.append(np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(batches[b][0]))))
+        given, truth, weights = batches[b]
+        logits = np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(given)))
+        known = weights > 0
+        total += known.sum()
+        finite = bool(np.isfinite(logits[known]).all())
+        loss += metrics.cross_entropy(logits[known], truth[known], smoothing) * known.sum() if finite else math.nan
+        if not spans:
+            right += (logits.argmax(1) == truth)[known].sum()
+        for shape, rows, ids, seen in zip(batches.shapes(b), logits, truth, known, strict=True) if spans else ():
+            category, span = spans[batches.store.labels[shape]]
+            answer = metrics.restricted_answer(rows, span)
+            score = metrics.score_shape(category, np.where(seen, ids - span.start, -1), answer, len(span))
+            scores += [score] if score else []
         between()
-    return np.concatenate(answers)[: len(batches.indices)]
+    right += sum(int(np.trace(score.confusion)) for score in scores)
+    judged = {"val_loss": float(loss / (total or math.nan)), "val_accuracy": float(right / (total or math.nan))}
+    return judged | ({"val_miou": float(np.mean([score.iou for score in scores]))} if scores else {})
 
 
 class Learner:
@@ -135,8 +173,8 @@ class Learner:
     kept then.
     """
 
-    def __init__(self, settings: Settings, num_classes: int) -> None:
-        self.model = models.build(dataclasses.asdict(settings), num_classes)
+    def __init__(self, settings: Settings, task: Task) -> None:
+        self.model = models.build(dataclasses.asdict(settings), **task.network)
         self.trainer = augmented(self.model, settings)
         optimizer = keras.optimizers.Adam(settings.learning_rate, weight_decay=settings.weight_decay or None)
         if settings.weight_decay:
@@ -177,19 +215,19 @@ class Learner:
             mean += (1 - keep) * (np.asarray(keras.ops.convert_to_numpy(variable)) - mean)
         return float(logs["loss"]), float(logs["accuracy"])
 
-    def validate(self, validation: Batches, between: Callable[[], None]) -> Float32:
-        """Inference-mode logits (S, classes) of the weights that would be kept now."""
-        if not self.decay:
-            return logits(self.model, validation, between)
-        last = self.weights()
+    def validate(
+        self, validation: Batches, smoothing: float = 0.0, between: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """What ``judge`` says of the weights that would be kept now."""
+        last = self.weights() if self.decay else {}
         self._assign(self.average)
         try:
-            return logits(self.model, validation, between)
+            return judge(self.model, validation, smoothing, between)
         finally:
             self._assign(last)
 
     def _assign(self, weights: Mapping[str, Array]) -> None:
-        for variable in self.model.weights:
+        for variable in self.model.weights if weights else ():
             variable.assign(weights[variable.path])
 
     def keep_best(self) -> None:
@@ -274,17 +312,17 @@ def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
     and Stopped, with everything committed, after SIGINT or SIGTERM.
     """
     watcher = watcher or _Silent()
-    check_trainable(store)
+    task = learned(store, settings)
     most = int(store.counts[store.select("train")].max())
     if settings.num_points > most:
         watcher.note(f"the store holds {most} points a shape: the network sees {most}, not {settings.num_points}")
         settings = dataclasses.replace(settings, num_points=most)
     run_folder.create(path)
     with run_folder.locked(path):
-        return _train(store, path, settings, watcher)
+        return _train(store, task, path, settings, watcher)
 
 
-def _train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher) -> Outcome:
+def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, watcher: Watcher) -> Outcome:
     begun, checkpoint = _begun(store, path, settings, watcher)
     progress = checkpoint.progress if checkpoint else Progress()
     if progress.epoch >= settings.epochs:
@@ -293,18 +331,17 @@ def _train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watche
             watcher.note(complaint)
         return Outcome(path, progress.history, progress.best_epoch, already=True)
     stores.verify(store)
-    learner = Learner(settings, len(store.classes))
-    facts = {**begun, "settings": dataclasses.asdict(settings)} if begun else _facts(store, settings, learner.model)
+    learner = Learner(settings, task)
+    facts = begun | {"settings": dataclasses.asdict(settings)} if begun else _facts(store, task, settings, learner.model)
+    shared: dict[str, Any] = {
+        "num_points": settings.num_points,
+        "batch_size": settings.batch_size,
+        "features": task.features,
+    }
     batches = Batches(
-        store,
-        "train",
-        num_points=settings.num_points,
-        batch_size=settings.batch_size,
-        training=True,
-        seed=settings.seed,
-        class_weight=settings.class_weight,
+        store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared
     )
-    validation = Batches(store, "val", num_points=settings.num_points, batch_size=settings.batch_size)
+    validation = Batches(store, "val", **shared)
     steps = batches.num_batches
     if checkpoint:
         try:
@@ -322,7 +359,7 @@ def _train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watche
 def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
     """The epochs that are still to be done: steps, validation, and a commit after each."""
     progress, watcher = keeper.progress, keeper.watcher
-    steps, truth = batches.num_batches, validation.store.labels[validation.indices]
+    steps = batches.num_batches
     words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
     started = time.monotonic() - progress.seconds
     with StopRequest(last_words=lambda: watcher.note(words)) as stop:
@@ -344,12 +381,10 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                         keeper.commit()
                     stop.check()
                 with _memory(settings):
-                    answers = learner.validate(validation, stop.check)
+                    judged = learner.validate(validation, settings.label_smoothing, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
-                finite = np.isfinite(answers).all()
-                val_loss = metrics.cross_entropy(answers, truth, settings.label_smoothing) if finite else math.nan
-                best = progress.finish_epoch(val_loss, float(np.mean(answers.argmax(1) == truth)))
+                best = progress.finish_epoch(judged)
                 if best:
                     learner.keep_best()
                 keeper.commit()
@@ -418,13 +453,16 @@ def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[
             raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
 
 
-def _facts(store: Store, settings: Settings, model: keras.Model) -> dict[str, Any]:
+def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> dict[str, Any]:
     fixed = {key: value for key, value in dataclasses.asdict(settings).items() if key not in ("dataset", "epochs")}
     backend = keras.backend.backend()
     return {
         "id": stores.digest(json.dumps([fixed, store.checksum, backend]).encode())[:16],
-        "task": "classification",
-        "classes": list(store.classes),
+        "task": task.name,
+        "classes": list(task.classes),
+        **({"parts": task.parts} if task.parts else {}),
+        **{key: store.manifest[key] for key in ("codes", "colors") if key in store.manifest},
+        **({"features": list(task.features)} if task.features else {}),
         "settings": dataclasses.asdict(settings),
         "input": {
             "num_points": settings.num_points,

@@ -220,7 +220,7 @@ def test_layer_table_names_type_shape_parameters_and_inputs(reference):
         ({"name": "pointnet", "num_classes": 1}, "num_classes must be at least 2, got 1"),
         (
             {"name": "pointnet", "num_classes": 10, "widths": "wide"},
-            "widths must be one of reference, paper, got 'wide'",
+            "widths must be one of half, reference, paper, got 'wide'",
         ),
     ],
 )

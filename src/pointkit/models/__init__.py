@@ -6,6 +6,7 @@ line in ``BACKBONES``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -119,11 +120,24 @@ def segmenter(
     return keras.Model(_inputs(features), logits, name=f"{name}_segmenter")
 
 
-def build(settings: Mapping[str, Any], num_classes: int, *, blank: bool = False) -> keras.Model:
-    """The network that a training's settings describe, with the initial weights of its seed, or ``blank``."""
-    return classifier(
+def build(
+    settings: Mapping[str, Any],
+    num_classes: int,
+    *,
+    per_point: bool = False,
+    num_categories: int = 0,
+    num_features: int = 0,
+    blank: bool = False,
+) -> keras.Model:
+    """The network that a training's settings describe, with the initial weights of its seed, or ``blank``.
+
+    A classifier, or, ``per_point``, a segmenter.
+    """
+    make = functools.partial(segmenter, num_categories=num_categories) if per_point else classifier
+    return make(
         settings["model"],
         num_classes,
+        num_features=num_features,
         widths=settings["widths"],
         dropout=settings["dropout"],
         penalty=settings["penalty"],

@@ -5,7 +5,8 @@ goes through the same layers alone; a maximum over points is the only place wher
 order. Two T-Nets turn the cloud, and its features, into a pose of the network's own choice.
 
 ``"reference"`` are the widths of the common Keras teaching versions (748,979 parameters with 10 classes for
-classification, 7,370,062 with 5 for segmentation), ``"paper"`` the published ones (section 4.2; supplement C).
+classification, 7,370,062 with 5 for segmentation), ``"half"`` half of those, ``"paper"`` the published ones (section
+4.2; supplement C).
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ class Widths:
 
 
 CLASSIFICATION = {
+    "half": Widths((16, 32, 256), (128, 64), (16, 16), (16, 32, 256), (128, 64)),
     "reference": Widths((32, 64, 512), (256, 128), (32, 32), (32, 64, 512), (256, 128)),
     "paper": Widths((64, 128, 1024), (512, 256), (64, 64), (64, 128, 1024), (512, 256)),
 }
 SEGMENTATION = {
+    "half": Widths((32, 64, 512), (256, 128), (32, 64, 64), (256, 1024), (64,)),
     "reference": Widths((64, 128, 1024), (512, 256), (64, 128, 128), (512, 2048), (128,)),
     "paper": Widths((64, 128, 1024), (512, 256), (64, 128, 128), (512, 2048), (256, 256, 128)),
 }

@@ -1,6 +1,7 @@
 """Augmentation of normalised clouds as Keras layers: compiled into the step, seeded, absent from the saved model.
 
-Lengths are in units of the unit sphere, z is up. Outside training each layer hands its input through.
+Lengths are in units of the unit sphere, z is up. A layer takes points (B, N, 3), or a list of them and their unit
+normals (B, N, 3), which it turns along. Outside training each layer hands its input through.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ class _Augmentation(layers.Layer):
         self.random = keras.random.SeedGenerator(seed)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        return self.augment(x) if training else x
+        if not training:
+            return x
+        points, normals = self.augment(*x) if isinstance(x, list) else self.augment(x, None)
+        return [points, normals] if isinstance(x, list) else points
 
-    def augment(self, x: Any) -> Any:
+    def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
+        """Points and normals, changed; normals may be None."""
         raise NotImplementedError
 
     def uniform(self, shape: tuple[Any, ...], limit: float, dtype: Any) -> Any:
         """Random numbers within ±``limit``."""
         return keras.random.uniform(shape, -limit, limit, dtype=dtype, seed=self.random)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -42,45 +47,57 @@ class _Augmentation(layers.Layer):
 class Rotate(_Augmentation):
     """Each cloud about the up axis z, by an angle uniform within ±``amount`` degrees."""
 
-    def augment(self, x: Any) -> Any:
+    def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
         angle = self.uniform((ops.shape(x)[0], 1), math.radians(self.amount), x.dtype)
         cos, sin = ops.cos(angle), ops.sin(angle)
-        east, north = x[..., 0], x[..., 1]
-        return ops.stack([cos * east - sin * north, sin * east + cos * north, x[..., 2]], -1)
+        return _turned(x, cos, sin), None if normals is None else _turned(normals, cos, sin)
+
+
+def _turned(x: Any, cos: Any, sin: Any) -> Any:
+    east, north = x[..., 0], x[..., 1]
+    return ops.stack([cos * east - sin * north, sin * east + cos * north, x[..., 2]], -1)
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class Scale(_Augmentation):
     """Each axis of each cloud times a factor, log-uniform between 1 / (1 + ``amount``) and 1 + ``amount``."""
 
-    def augment(self, x: Any) -> Any:
-        return x * ops.exp(self.uniform((ops.shape(x)[0], 1, 3), math.log1p(self.amount), x.dtype))
+    def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
+        factor = ops.exp(self.uniform((ops.shape(x)[0], 1, 3), math.log1p(self.amount), x.dtype))
+        return x * factor, None if normals is None else _unit(normals / factor)
+
+
+def _unit(normals: Any) -> Any:
+    """Of length 1; what has no direction stays so."""
+    squares = ops.sum(normals * normals, -1, keepdims=True)
+    return normals * ops.rsqrt(ops.where(squares > 0, squares, 1.0))
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class Jitter(_Augmentation):
     """Uniform noise within ±``amount`` on every coordinate of every point."""
 
-    def augment(self, x: Any) -> Any:
-        return x + self.uniform(ops.shape(x), self.amount, x.dtype)
+    def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
+        return x + self.uniform(ops.shape(x), self.amount, x.dtype), normals
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class Shift(_Augmentation):
     """Each cloud moved along each axis by a length uniform within ±``amount``."""
 
-    def augment(self, x: Any) -> Any:
-        return x + self.uniform((ops.shape(x)[0], 1, 3), self.amount, x.dtype)
+    def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
+        return x + self.uniform((ops.shape(x)[0], 1, 3), self.amount, x.dtype), normals
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class Mirror(_Augmentation):
     """Each cloud mirrored in x and, by another throw, in y, with the chance ``amount`` each."""
 
-    def augment(self, x: Any) -> Any:
+    def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
         thrown = keras.random.uniform((ops.shape(x)[0], 1, 2), dtype=x.dtype, seed=self.random)
         signs = ops.where(thrown < self.amount, -1.0, 1.0)
-        return x * ops.cast(ops.concatenate([signs, ops.ones_like(signs[..., :1])], -1), x.dtype)
+        signs = ops.cast(ops.concatenate([signs, ops.ones_like(signs[..., :1])], -1), x.dtype)
+        return x * signs, None if normals is None else normals * signs
 
 
 @keras.saving.register_keras_serializable("pointkit")
@@ -91,8 +108,10 @@ class Drop(_Augmentation):
     order. So the number of points stays, as compilers need it, and no point counts for many in a mean.
     """
 
-    def augment(self, x: Any) -> Any:
+    def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
         n = ops.shape(x)[1]
         kept = 1 - keras.random.uniform((ops.shape(x)[0], 1), 0, self.amount, dtype="float32", seed=self.random)
         number = ops.maximum(ops.cast(ops.ceil(kept * n), "int32"), 1)
-        return ops.take_along_axis(x, (ops.arange(n, dtype="int32")[None] % number)[..., None], 1)
+        places = (ops.arange(n, dtype="int32")[None] % number)[..., None]
+        taken = ops.take_along_axis(x, places, 1)
+        return taken, None if normals is None else ops.take_along_axis(normals, places, 1)
