@@ -13,6 +13,7 @@ LAYERS = {
     "PointwiseBlock": (nn.PointwiseBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
     "PooledBlock": (nn.PooledBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
     "SplitBlock": (nn.SplitBlock, {"units": 5, "transformed": 1}, [(2, 7, 3), (2, 7, 4), (2, 4, 4), (2, 6)]),
+    "OwnParts": (nn.OwnParts, {"parts": [2, 3]}, [(2, 7, 5), (2,)]),
     "Jitter": (nn.Jitter, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Scale": (nn.Scale, {"amount": 0.5, "seed": 7}, [(2, 7, 3)]),
     "Rotate": (nn.Rotate, {"amount": 20.0, "seed": 7}, [(2, 7, 3)]),

@@ -38,7 +38,7 @@ class Task:
     @property
     def part_ids(self) -> dict[str, range]:
         """Category -> the ids of its parts, which run on over the categories."""
-        return dict(zip(self.parts, ranges(list(map(len, self.parts.values()))), strict=True))
+        return dict(zip(self.parts, ranges([len(names) for names in self.parts.values()]), strict=True))
 
     @property
     def network(self) -> dict[str, Any]:
@@ -46,10 +46,11 @@ class Task:
 
         A network of one category is not told which it is.
         """
+        lengths = [len(names) for names in self.parts.values()]
         return {
-            "num_classes": sum(map(len, self.parts.values())) if self.parts else len(self.classes),
+            "num_classes": sum(lengths) if self.parts else len(self.classes),
             "per_point": bool(self.parts),
-            "num_categories": len(self.parts) if len(self.parts) > 1 else 0,
+            "parts": lengths if len(lengths) > 1 else [],
             "num_features": len(self.features),
         }
 

@@ -24,14 +24,14 @@ def test_parts_give_the_logits_of_the_whole(kind, size, n, rows):
 
 def test_parts_of_a_network_for_several_categories():
     rng = np.random.default_rng(0)
-    model = models.segmenter("pointnet", 4, seed=0, num_categories=2)
+    model = models.segmenter("pointnet", 4, seed=0, parts=[1, 3])
     for weight in model.weights:
         weight.assign(weight + 0.05 * rng.random(weight.shape))
     points, category = rng.standard_normal((2, 70, 3)).astype("float32"), np.array([1, 0], "int32")
     whole = keras.ops.convert_to_numpy(model.predict_on_batch({"points": points, "category": category}))
     in_parts = models.InParts(model, rows=50)
     answer = in_parts(points, category=category)
-    np.testing.assert_allclose(answer, whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
+    np.testing.assert_allclose(answer, whole, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="beside points the model takes"):
         in_parts(points)
 

@@ -114,7 +114,7 @@ def test_features_widen_the_first_layers_alone(kind):
 
 @pytest.mark.parametrize("kind", BUILD)
 def test_features_in_the_exact_form_and_layer_by_layer(kind, tmp_path):
-    arguments = {"num_features": 2, **({"num_categories": 3} if kind == "segmenter" else {})}
+    arguments = {"num_features": 2, **({"parts": [1, 1, 2]} if kind == "segmenter" else {})}
     exact, plain = (BUILD[kind]("pointnet", 4, seed=0, exact=exact, **arguments) for exact in (True, False))
     rng = np.random.default_rng(0)
     weights = [w + 0.003 * rng.standard_normal(w.shape) for w in exact.get_weights()]
@@ -145,10 +145,13 @@ def test_the_input_tnet_turns_points_and_lets_features_through():
     assert not matrix[:, 3:, :3].any()
 
 
+PARTS = [1, 3, 2]  # of each category
+
+
 @pytest.fixture(scope="module")
 def of_three():
     """A segmenter of three categories with six parts in all, its weights moved as by a training."""
-    model = models.segmenter("pointnet", 6, seed=0, num_categories=3)
+    model = models.segmenter("pointnet", 6, seed=0, parts=PARTS)
     rng = np.random.default_rng(0)
     model.set_weights([w + 0.003 * rng.standard_normal(w.shape) for w in model.get_weights()])
     return model
@@ -165,13 +168,25 @@ def test_the_category_decides_and_each_cloud_has_its_own(of_three):
     x = np.repeat(clouds(1, 30), 3, 0)
     y = answers(of_three, {"points": x, "category": np.arange(3)})
     assert y.shape == (3, 30, 6)
-    assert min(np.abs(y[i] - y[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 1e-3
+    assert {tuple(np.flatnonzero(row > -1e8)) for row in y.reshape(-1, 6)} == {(0,), (1, 2, 3), (4, 5)}
     back = {"points": x, "category": np.arange(3)[::-1].copy()}
     np.testing.assert_allclose(answers(of_three, back), y[::-1], atol=1e-4)
 
 
+def test_a_network_of_several_categories_wants_as_many_classes_as_parts():
+    with pytest.raises(ValueError, match="num_classes must be the sum of parts, 6, got 5"):
+        models.segmenter("pointnet", 5, parts=PARTS)
+
+
+def test_the_one_hot_category_reaches_the_head(of_three):
+    named = {tensor.name: tensor for tensor in of_three.inputs}
+    inside = keras.Model(named, of_three.get_layer("logits").output)
+    y = answers(inside, {"points": np.repeat(clouds(1, 30), 3, 0), "category": np.arange(3)})
+    assert min(np.abs(y[i] - y[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 1e-3
+
+
 def test_the_category_in_the_exact_form_and_layer_by_layer(of_three):
-    plain = models.segmenter("pointnet", 6, num_categories=3, exact=False, blank=True)
+    plain = models.segmenter("pointnet", 6, parts=PARTS, exact=False, blank=True)
     plain.set_weights(of_three.get_weights())
     given = {"points": clouds(4, 50), "category": np.array([0, 2, 1, 2])}
     one, other = (answers(model, given) for model in (of_three, plain))

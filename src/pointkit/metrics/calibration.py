@@ -82,12 +82,17 @@ def softmax(logits: ArrayLike) -> Float64:
 def cross_entropy(logits: ArrayLike, truth: ArrayLike, label_smoothing: float = 0.0) -> float:
     """The mean over shapes of -log p(true class), in nats, from logits (S, K) and true ids (S,).
 
-    With ``label_smoothing`` that share of each label's certainty goes to all classes alike, as in training with it.
+    With ``label_smoothing`` that share of each label's certainty goes to all classes alike, as in training with it, but
+    for classes with a logit below -1e8, which are out of the question.
     """
     scores, ids = _scores_and_truth("logits", logits, truth)
     logs = log_softmax(scores)
     loss = -logs[np.arange(len(ids)), ids].mean()
-    return float((1 - label_smoothing) * loss - label_smoothing * logs.mean() if label_smoothing else loss)
+    if not label_smoothing:
+        return float(loss)
+    possible = scores > -1e8
+    alike = -(np.where(possible, logs, 0).sum(1) / possible.sum(1)).mean()
+    return float((1 - label_smoothing) * loss + label_smoothing * alike)
 
 
 def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins: int = 15) -> Calibration:

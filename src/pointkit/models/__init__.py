@@ -7,7 +7,7 @@ line in ``BACKBONES``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from pointkit.models import pointnet
 from pointkit.models.heads import Features, classification_head, segmentation_head, with_category
 from pointkit.models.parts import InParts
+from pointkit.nn import OwnParts
 
 
 @dataclass(frozen=True)
@@ -99,24 +100,30 @@ def segmenter(
     seed: int | None = None,
     blank: bool = False,
     num_features: int = 0,
-    num_categories: int = 0,
+    parts: Sequence[int] = (),
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, N, num_classes), for any N.
 
-    With ``num_categories`` one network serves shapes of several kinds: it takes ``{"points": ..., "category": ids (B,)
-    int32}``, and the head sees the category as one-hot beside the pooled features (Qi et al., CVPR 2017, supplement C);
-    ``num_classes`` are then the parts of all categories. The other arguments are those of ``classifier``.
+    With ``parts``, the number of parts of each of several categories, one network serves them all: it takes
+    ``{"points": ..., "category": ids (B,) int32}``, the head sees the category as one-hot beside the pooled features
+    (Qi et al., CVPR 2017, supplement C), and the logits of other categories' parts are far below all others
+    (``nn.OwnParts``); ``num_classes`` must be the sum of the parts. The other arguments are those of ``classifier``.
+    Raises ValueError too where it is not.
     """
+    if parts and sum(parts) != num_classes:
+        raise ValueError(f"num_classes must be the sum of parts, {sum(parts)}, got {num_classes}")
     family, w = _checked(name, "segmentation", widths, num_classes)
     seeds = iter(()) if blank else seed_stream(seed)
     features = family.features(
         w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds, num_features=num_features
     )
-    if num_categories:
-        features = with_category(features, num_categories)
+    if parts:
+        features = with_category(features, len(parts))
     logits = segmentation_head(
         features, num_classes, units=w.head, dropout=dropout, momentum=momentum, exact=exact, seeds=seeds
     )
+    if parts:
+        logits = OwnParts(parts, name="own_parts", dtype=logits.dtype)([logits, features.inputs["category"]])
     return keras.Model(_inputs(features), logits, name=f"{name}_segmenter")
 
 
@@ -125,7 +132,7 @@ def build(
     num_classes: int,
     *,
     per_point: bool = False,
-    num_categories: int = 0,
+    parts: Sequence[int] = (),
     num_features: int = 0,
     blank: bool = False,
 ) -> keras.Model:
@@ -133,7 +140,7 @@ def build(
 
     A classifier, or, ``per_point``, a segmenter.
     """
-    make = functools.partial(segmenter, num_categories=num_categories) if per_point else classifier
+    make = functools.partial(segmenter, parts=parts) if per_point else classifier
     return make(
         settings["model"],
         num_classes,

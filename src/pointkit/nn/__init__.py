@@ -1,6 +1,7 @@
 """Layers for points, on JAX, PyTorch and TensorFlow alike. Channels last: (B, N, C)."""
 
 from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift
+from pointkit.nn.category import OwnParts
 from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
 from pointkit.nn.losses import SmoothedCrossentropy
 from pointkit.nn.pointwise import Pointwise
@@ -10,6 +11,7 @@ __all__ = [
     "Drop",
     "Jitter",
     "Mirror",
+    "OwnParts",
     "Pointwise",
     "PointwiseBlock",
     "PooledBlock",
