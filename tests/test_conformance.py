@@ -17,6 +17,7 @@ LAYERS = {
     "Jitter": (nn.Jitter, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Scale": (nn.Scale, {"amount": 0.5, "seed": 7}, [(2, 7, 3)]),
     "Rotate": (nn.Rotate, {"amount": 20.0, "seed": 7}, [(2, 7, 3)]),
+    "Tilt": (nn.Tilt, {"amount": 20.0, "seed": 7}, [(2, 7, 3)]),
     "Mirror": (nn.Mirror, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Shift": (nn.Shift, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Drop": (nn.Drop, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),

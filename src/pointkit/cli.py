@@ -273,6 +273,8 @@ def evaluate(
     store: Path | None = None,
     split: Literal["test", "val", "train"] = "test",
     draws: Whole = 0,
+    votes: Whole = 0,
+    protocol: Literal["reference-b"] | None = None,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
@@ -293,6 +295,10 @@ def evaluate(
         Which shapes to measure on.
     draws
         Repeat on so many fresh draws of each shape's points.
+    votes
+        Of parts: also the mean of so many answers, the shapes turned, stretched and drawn anew.
+    protocol
+        Of parts: also what reference system B would count.
     backend
         What Keras runs on.
     as_json
@@ -304,9 +310,11 @@ def evaluate(
 
     if not runs:
         raise PointkitError("evaluate needs a run; train one with: pointkit train STORE -o RUN")
-    if draws < 0:
-        raise PointkitError(f"--draws must be at least 0, got {draws}")
-    result = evaluate_groups(runs, against, store_path=store, split=split, draws=draws)
+    for name, value in (("draws", draws), ("votes", votes)):
+        if value < 0:
+            raise PointkitError(f"--{name} must be at least 0, got {value}")
+    how = {"draws": draws, "votes": votes, "protocol": protocol or ""}
+    result = evaluate_groups(runs, against, store_path=store, split=split, **how)
     console.evaluated(result, as_json)
 
 

@@ -64,6 +64,7 @@ class Settings:
     jitter: float = _setting(0.005, "uniform noise on every coordinate, within plus and minus this")
     scale: float = _setting(0.0, "stretch each axis by up to this share, both ways")
     rotate: float = _setting(0.0, "turn about the up axis by up to this many degrees, both ways")
+    tilt: float = _setting(0.0, "turn about both level axes by up to this many degrees, both ways")
     shift: float = _setting(0.0, "move each shape along each axis by up to this, both ways")
     mirror: float = _setting(0.0, "chance that a shape is mirrored in x, and in y", below=1)
     drop: float = _setting(0.0, "leave out up to this share of each shape's points", below=1)
@@ -71,8 +72,15 @@ class Settings:
     average: float = _setting(
         0.0, "average the weights over the last steps, with this decay a step; 0 takes the last step's", below=1
     )
+    select: str = _setting(
+        "loss",
+        "the epoch whose weights are kept: of the lowest validation loss, or of parts, the highest validation mIoU",
+        choices=("loss", "miou"),
+    )
     class_weight: str = _setting(
-        "none", "weight of a class, or part, in the loss: all shapes alike, or all classes alike", choices=("none", "balanced")
+        "none",
+        "weight of a class, or part, in the loss: all shapes alike, or all classes alike",
+        choices=("none", "balanced"),
     )
     seed: int = _setting(0, "of initial weights, order, augmentation and dropout", below=2**31)
 

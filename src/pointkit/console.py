@@ -234,6 +234,7 @@ def trained(outcome: Outcome) -> None:
     best = outcome.history[outcome.best_epoch - 1] if outcome.best_epoch else None
     kept = (
         f"kept epoch {outcome.best_epoch}, val_loss {best['val_loss']:.3f}"
+        + (f", val_mIoU {percent(best['val_miou'])}" if "val_miou" in best else "")
         if best
         else "no epoch has a finite val_loss"
     )
@@ -247,6 +248,46 @@ def trained(outcome: Outcome) -> None:
 
 def report_table(report: Mapping[str, Any]) -> None:
     """The table of one run."""
+    if report["task"] == "parts":
+        _parts_table(report)
+    else:
+        _classes_table(report)
+    for line in report["warnings"]:
+        note(f"warning: {line}")
+
+
+def _parts_table(report: Mapping[str, Any]) -> None:
+    table = Table("category", "mIoU", "shapes", "IoU of each part")
+    for row in report["categories"]:
+        ious = ", ".join(f"{part['name']} {percent(part['iou'])}" for part in row["parts"])
+        table.add_row(escape(row["name"]), percent(row["miou"]), str(row["shapes"]), escape(ious))
+    out.print(table)
+    say(
+        f"{_miou(report)}: {report['num_shapes']} {report['split']} shapes on {report['points']['drawn']}, "
+        f"weights of epoch {report['run']['best_epoch']} by {report['run']['selected_by']}"
+    )
+    if "draws" in report:
+        d = report["draws"]
+        means = (f"{name} {spread(d[key + '_mean'], d[key + '_sd'])} %" for key, name in MIOU.items())
+        say(f"{d['k']} fresh draws of the points: {', '.join(means)}")
+    if "votes" in report:
+        say(f"with {report['votes']['k']} votes: {_miou(report['votes'])}")
+    if "protocol" in report:
+        p = report["protocol"]
+        say(
+            f"by {p['name']}'s terms: point accuracy {percent(p['point_accuracy'])} % of {p['shapes']} shapes, "
+            f"{p['left_out']} left out"
+        )
+
+
+MIOU = {"instance_miou": "instance mIoU", "class_miou": "class mIoU", "point_accuracy": "point accuracy"}
+
+
+def _miou(figures: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {percent(figures[key])} %" for key, name in MIOU.items())
+
+
+def _classes_table(report: Mapping[str, Any]) -> None:
     table = Table("class", "precision", "recall", "F1", "shapes")
     for row in report["classes"]:
         cells = [percent(row[key]) for key in ("precision", "recall", "f1")]
@@ -265,8 +306,6 @@ def report_table(report: Mapping[str, Any]) -> None:
         say(f"{d['k']} fresh draws of the points: OA {oa} %, mAcc {macc} %")
         if d["note"]:
             note(f"warning: {d['note']}")
-    for line in report["warnings"]:
-        note(f"warning: {line}")
 
 
 def spread(mean: float, sd: float | None) -> str:
@@ -286,22 +325,24 @@ def evaluated(result: Mapping[str, Any], as_json: bool) -> None:
         say(f"page: {result['page']}")
         next_step(f"pointkit predict {reports[0]['run']['path']} FILE...")
         return
-    table = Table("run", "OA %", "mAcc %", "ECE %", "loss")
+    columns = MIOU if reports[0]["task"] == "parts" else {"oa": "OA", "macc": "mAcc", "ece": "ECE", "loss": "loss"}
+    table = Table("run", *(name if key == "loss" else f"{name} %" for key, name in columns.items()))
     for name, group in groups.items():
         for report in group:
-            cells = [percent(report[key]) for key in ("oa", "macc", "ece")]
-            table.add_row(escape(report["run"]["path"]), *cells, f"{report['loss']:.3f}")
+            cells = [f"{report[key]:.3f}" if key == "loss" else percent(report[key]) for key in columns]
+            table.add_row(escape(report["run"]["path"]), *cells)
         figures = result["summary"]["groups"][name]
-        cells = [spread(*figures[key]) if figures[key] else "n/a" for key in ("oa", "macc", "ece")]
-        loss = f"{figures['loss'][0]:.3f}" if figures["loss"] else "n/a"
-        table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *cells, loss, style="bold")
+        cells = ["n/a" if not figures[key] else spread(*figures[key]) for key in columns if key != "loss"]
+        if "loss" in columns:
+            cells.append(f"{figures['loss'][0]:.3f}" if figures["loss"] else "n/a")
+        table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *cells, style="bold")
         table.add_section()
     out.print(table)
-    first = next(iter(groups))
+    first, (lead, title) = next(iter(groups)), next(iter(columns.items()))
     for name, figures in result["summary"]["differences"].items():
-        mean, error = figures["oa"]
+        mean, error = figures[lead]
         within = f" ± {percent(error, 2)} (standard error)" if error is not None else ""
-        say(f"{name} less {first}: OA {100 * mean:+.2f}{within} points, on the same test inputs")
+        say(f"{name} less {first}: {title} {100 * mean:+.2f}{within} points, on the same test inputs")
     for line in result["summary"]["warnings"]:
         note(f"warning: {line}")
     say(f"page: {result['page']}")

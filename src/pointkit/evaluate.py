@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from pointkit import config, metrics, plots, preprocess, report, run_folder, store
+from pointkit import config, evaluate_parts, metrics, plots, preprocess, report, run_folder, store
 from pointkit.cloud import Array, Float32
 from pointkit.errors import RunError, StoreError
+from pointkit.evaluate_parts import Measured
 from pointkit.loader import Batches
 from pointkit.predict import Predictor
 from pointkit.store import Store
@@ -47,45 +48,71 @@ def split_logits(predictor: Predictor, opened: Store, split: str, draw: int = 0)
 
 
 def evaluate(
-    path: pathlib.Path, *, store_path: pathlib.Path | None = None, split: str = "test", draws: int = 0
+    path: pathlib.Path,
+    *,
+    store_path: pathlib.Path | None = None,
+    split: str = "test",
+    draws: int = 0,
+    votes: int = 0,
+    protocol: str = "",
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
     Those of another split than the test shapes go into a folder of the split's name there. ``draws`` > 0 repeats the
-    measurement on so many fresh draws of the points. Returns the report. Raises RunError and StoreError.
+    measurement on so many fresh draws of the points. Of parts, ``votes`` > 0 adds the mean of so many turned, scaled
+    and freshly drawn answers, and ``protocol`` "reference-b" that system's own figure. Returns the report. Raises
+    RunError and StoreError.
     """
     predictor = Predictor(path)
     opened = open_store(predictor, store_path)
-    chosen = opened.select(split)
-    if not len(chosen):
+    if not len(opened.select(split)):
         raise RunError(f"{opened.path}: has no shapes in the split {split!r} to evaluate {path} on")
-    truth = opened.labels[chosen]
-    answers = split_logits(predictor, opened, split)
-    figures = metrics.classification_report(answers, truth, predictor.classes)
-    probabilities = metrics.softmax(answers)
+    if not predictor.task.parts and (votes or protocol):
+        raise RunError(f"{path}: {'votes are' if votes else 'reference-b is'} for parts, this run tells classes apart")
+    measured = (
+        evaluate_parts.measure(predictor, opened, split, draws=draws, votes=votes, protocol=protocol)
+        if predictor.task.parts
+        else _classes(predictor, opened, split, draws)
+    )
     whole = {
-        "task": "classification",
+        "task": predictor.task.name,
         "split": split,
-        **{key: figures[key] for key in ("num_shapes", "oa", "oa_interval", "macc", "ece", "loss")},
-        **figures,
-        "points": {"num_points": predictor.num_points, "drawn": "the first stored points of each shape, drawn once"},
+        **measured.figures,
         "run": _run_facts(predictor),
-        "command": shlex.join(_command(path, store_path, split, draws)),
+        "command": shlex.join(_command(path, store_path, split, draws=draws, votes=votes, protocol=protocol)),
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
     }
-    if draws:
-        whole["draws"] = _draws(predictor, opened, split, draws)
-    pictures = _pictures(predictor, opened, chosen, truth, probabilities, whole)
     place = _place(path, split)
-    _write(place, "predictions.csv", _predictions(predictor, opened, chosen, truth, probabilities))
+    _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
-    for stale in place.glob("mistake_*.png"):  # an earlier report may have shown more
-        stale.unlink()
+    for pattern in ("mistake_*.png", "category_*.png"):  # an earlier report may have shown more
+        for stale in place.glob(pattern):
+            stale.unlink()
+    pictures = measured.pictures | {
+        "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
+        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
+    }
     for name, data in pictures.items():
         run_folder.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))
     return whole
+
+
+def _classes(predictor: Predictor, opened: Store, split: str, draws: int) -> Measured:
+    """What is to be said of a classifier."""
+    chosen = opened.select(split)
+    truth = opened.labels[chosen]
+    answers = split_logits(predictor, opened, split)
+    figures = metrics.classification_report(answers, truth, predictor.classes)
+    probabilities = metrics.softmax(answers)
+    first = {key: figures[key] for key in ("num_shapes", "oa", "oa_interval", "macc", "ece", "loss")}
+    drawn = {"num_points": predictor.num_points, "drawn": "the first stored points of each shape, drawn once"}
+    whole = {**first, **figures, "points": drawn}
+    if draws:
+        whole["draws"] = _draws(predictor, opened, split, draws)
+    pictures = _pictures(predictor, opened, chosen, truth, probabilities, whole)
+    return Measured(whole, _predictions(predictor, opened, chosen, truth, probabilities), pictures)
 
 
 def _place(path: pathlib.Path, split: str) -> pathlib.Path:
@@ -99,10 +126,11 @@ def _write(path: pathlib.Path, name: str, text: str) -> None:
     run_folder.replace(path / name, text.encode())
 
 
-def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, draws: int) -> list[str]:
+def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, **given: object) -> list[str]:
     """What to type for the same report."""
     command = ["pointkit", "evaluate", str(path), *(["--store", str(store_path)] if store_path else [])]
-    return command + (["--split", split] if split != "test" else []) + (["--draws", str(draws)] if draws else [])
+    command += ["--split", split] if split != "test" else []
+    return command + [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
 
 
 def _run_facts(predictor: Predictor) -> dict[str, Any]:
@@ -118,7 +146,7 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
         "parameters": facts["parameters"],
         "trained_epochs": predictor.progress.epoch,
         "best_epoch": predictor.progress.best_epoch,
-        "selected_by": "validation loss",
+        "selected_by": {"loss": "validation loss", "miou": "validation mIoU"}[settings["select"]],
         "backend": facts["backend"],
         "versions": facts.get("versions", {}),
         "command": shlex.join(command + flags),
@@ -177,8 +205,6 @@ def _pictures(
     )
     pictures = {
         "grid": plots.png(grid),
-        "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
-        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
         "confusion": plots.png(plots.confusion_matrix(whole["confusion"], predictor.classes)),
         "calibration": plots.png(plots.calibration_diagram(whole["calibration"])),
     }
@@ -206,16 +232,17 @@ def evaluate_groups(
     *,
     store_path: pathlib.Path | None = None,
     split: str = "test",
-    draws: int = 0,
+    **how: Any,
 ) -> dict[str, Any]:
     """Measure several runs, in groups: figures of each, mean and standard deviation of each group, and differences.
 
     A folder of seeds is a group of its own; single runs in ``paths`` form one, those in ``against`` another. Each run
     gets its own report. Over several runs there is a page besides: report.json and report.html of a folder of seeds, or
-    comparison.json and comparison.html in the first run. Raises RunError where the test inputs differ.
+    comparison.json and comparison.html in the first run. ``how`` is handed to ``evaluate``. Raises RunError where the
+    tasks or test inputs differ.
     """
     groups = {
-        name: [evaluate(run, store_path=store_path, split=split, draws=draws) for run in runs]
+        name: [evaluate(run, store_path=store_path, split=split, **how) for run in runs]
         for name, runs in _grouped(paths, against).items()
     }
     reports = [report for group in groups.values() for report in group]
@@ -225,8 +252,10 @@ def evaluate_groups(
         return {"groups": groups, "page": str(_place(run_folder.find_runs(paths[0])[0], split) / "report.html")}
     summary = report.summarise_groups(groups)
     first = next(iter(summary["groups"].values()))
-    top = {"num_shapes": reports[0]["num_shapes"]} | {key: first[key] and first[key][0] for key in report.GROUP_FIGURES}
-    result = {"task": "classification", "split": split, **top, "summary": summary, "groups": groups}
+    task = reports[0]["task"]
+    top = {"num_shapes": reports[0]["num_shapes"]}
+    top |= {key: first[key] and first[key][0] for key in report.FIGURES[task]}
+    result = {"task": task, "split": split, **top, "summary": summary, "groups": groups}
     name = "comparison" if (paths[0] / "run.json").is_file() else "report"
     _write(place, f"{name}.json", json.dumps(result, indent=1) + "\n")
     _write(place, f"{name}.html", report.render_groups(groups))
@@ -237,6 +266,7 @@ def _same_inputs(reports: Sequence[dict[str, Any]]) -> None:
     first = reports[0]
     for other in reports[1:]:
         for what, a, b in (
+            ("task", first["task"], other["task"]),
             ("store", first["store"]["checksum"], other["store"]["checksum"]),
             ("number of points", first["points"]["num_points"], other["points"]["num_points"]),
         ):

@@ -91,7 +91,9 @@ class Batches(keras.utils.PyDataset):
         weights: list[Float32] = []
         for category, ids in enumerate(self.store.part_ids.values()):
             chosen = [i for i in self.indices if self.store.labels[i] == category]
-            labels = np.concatenate([self.store.point_labels[self.store.span(i)] for i in chosen] or [np.empty(0, "i4")])
+            labels = np.concatenate(
+                [self.store.point_labels[self.store.span(i)] for i in chosen] or [np.empty(0, "i4")]
+            )
             weights.append(class_weights(labels[labels >= 0] - ids.start, len(ids), mode))
         return np.concatenate(weights)
 
@@ -122,7 +124,8 @@ class Batches(keras.utils.PyDataset):
         places = np.stack([self.places(shape, rng) for shape in chosen])
         points = preprocess.normalise(self.store.points[places])[0]
         real = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size) < len(self.indices)
-        features = self.store.features[places][..., self.features] if self.features else None
+        kept = self.store.features
+        features = kept[places][..., self.features] if kept is not None and self.features else None
         classes = self.store.labels[chosen]
         if self.store.point_labels is None:
             return inputs(points, features), classes, (self.weights[classes] * real).astype(np.float32)
@@ -148,4 +151,5 @@ class Batches(keras.utils.PyDataset):
         index = preprocess.window(total, self.num_points, start)
         if self.draw and rng is None:
             index = np.random.default_rng([self.draw, shape]).permutation(total)[index]
-        return span.start + index
+        places: NDArray[np.int64] = span.start + index
+        return places

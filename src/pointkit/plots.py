@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
@@ -31,6 +31,9 @@ from pointkit.cloud import Mesh
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, BLACK = "#56B4E9", "#CC79A7", "#F0E442", "#000000"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
+# Parts beyond eight: Tol's, each far from the others in lightness or hue. Unlabelled points are light grey.
+PARTS = (*PALETTE[:7], "#882255", "#117733", "#332288", "#999933", "#661100", BLACK)
+UNLABELLED = "#c9ced4"
 INK, GREY, RULE = "#1f2933", "#6b7785", "#d5dbe1"
 
 _DEPTH = LinearSegmentedColormap.from_list("depth", ["#c3d9ea", "#5b9dcb", BLUE, "#003a5c"])  # far to near
@@ -122,15 +125,113 @@ def cloud_grid(clouds: Sequence[ArrayLike], titles: Sequence[str], wrong: Sequen
     return figure
 
 
+def part_colors(labels: ArrayLike) -> NDArray[np.float64]:
+    """RGB (N, 3), 0 to 1, of parts (N,) counted from 0; light grey for -1. Beyond thirteen, colours repeat."""
+    ids = np.asarray(labels)
+    table = np.array([to_rgb(color) for color in (*PARTS, UNLABELLED)])
+    return table[np.where(ids < 0, len(PARTS), ids % len(PARTS))]
+
+
+def labelled_clouds(
+    clouds: Sequence[ArrayLike],
+    labels: Sequence[ArrayLike],
+    titles: Sequence[str],
+    names: Sequence[str],
+    columns: int = 4,
+) -> Figure:
+    """Clouds (N, 3) in rows of ``columns``, coloured by their parts (N,), each with its title; the parts' legend below.
+
+    Raises ValueError where the first three are not equally many, or none.
+    """
+    if not len(clouds) == len(labels) == len(titles) or not len(clouds):
+        raise ValueError(
+            f"clouds, labels and titles must be equally many, got {len(clouds)}, {len(labels)} and {len(titles)}"
+        )
+    columns = min(columns, len(clouds))
+    side, head = 2.4, 0.3  # inches
+    entries = _legend(labels, names)
+    lines = _wrapped([_width(name, 9.5) + 0.4 for name, _ in entries], columns * side - 0.2)
+    rows = math.ceil(len(clouds) / columns)
+    foot = 0.22 * len(lines) + 0.14
+    width, height = columns * side, rows * (side + head) + foot
+    figure = Figure(figsize=(width, height))
+    for i, (points, ids, title) in enumerate(zip(clouds, labels, titles, strict=True)):
+        row, column = divmod(i, columns)
+        x, y = column * side, height - (row + 1) * (side + head)
+        axes = _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height)))
+        _draw_cloud(axes, points, part_colors(ids), inches=side)
+        text = _fit(title, side - 0.2, 10)
+        figure.text(
+            (x + side / 2) / width,
+            (y + side + 0.1) / height,
+            text,
+            ha="center",
+            fontsize=10,
+            color=INK,
+            parse_math=False,
+        )
+    for number, line in enumerate(lines):
+        x, y = 0.15, foot - 0.22 * (number + 1)
+        for entry in line:
+            name, color = entries[entry]
+            figure.text(x / width, y / height, "●", color=color, fontsize=11)
+            text = _fit(name, columns * side - 0.6, 9.5)
+            figure.text((x + 0.17) / width, y / height, text, color=INK, fontsize=9.5, parse_math=False)
+            x += _width(name, 9.5) + 0.4
+    return figure
+
+
+def _legend(labels: Sequence[ArrayLike], names: Sequence[str]) -> list[tuple[str, Any]]:
+    """Name and colour of each part, and of what has none where there is such a point."""
+    entries = [(name, part_colors([i])[0]) for i, name in enumerate(names)]
+    if any((np.asarray(ids) < 0).any() for ids in labels):
+        entries.append(("unlabelled", part_colors([-1])[0]))
+    return entries
+
+
+def _wrapped(widths: Sequence[float], room: float) -> list[list[int]]:
+    """What goes into each line of so much ``room``: numbers of the ``widths``, in order, at least one a line."""
+    lines: list[list[int]] = []
+    left = 0.0
+    for i, width in enumerate(widths):
+        if not lines or width > left:
+            lines.append([])
+            left = room
+        lines[-1].append(i)
+        left -= width
+    return lines
+
+
+def parts_pairs(
+    clouds: Sequence[ArrayLike],
+    truths: Sequence[ArrayLike],
+    answers: Sequence[ArrayLike],
+    titles: Sequence[str],
+    names: Sequence[str],
+) -> Figure:
+    """Each cloud (N, 3) twice, its true parts (N,) beside those answered; what has no true part is grey in both."""
+    shown = [np.where(np.asarray(t) < 0, -1, a) for t, a in zip(truths, answers, strict=True)]
+    return labelled_clouds(
+        [points for points in clouds for _ in range(2)],
+        [ids for pair in zip(truths, shown, strict=True) for ids in pair],
+        [text for title in titles for text in ("truth", title)],
+        names,
+        columns=2 * len(clouds),
+    )
+
+
 def curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) -> Figure:
     """Loss and accuracy of training and validation by epoch, with a mark at the epoch whose weights were chosen.
 
     Rows have ``epoch`` and any of ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``; what is missing is left out.
+    mIoU is drawn too where there is ``val_miou``.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = {"loss": "loss", "accuracy": "accuracy"}
+    panels |= {"miou": "mIoU"} if any("val_miou" in row for row in history) else {}
+    figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
     epochs = _column(history, "epoch")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        _plain(axes, xlabel="epoch", ylabel=name)
+    for axes, (name, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        _plain(axes, xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for key, label, color, marker, style in (
             (name, "train", BLUE, "o", "-"),

@@ -7,22 +7,39 @@ time.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from pointkit import formats, metrics, models, preprocess, run_folder
 from pointkit.cloud import Float32, Float64, Shape
 from pointkit.datasets.folder import is_about
 from pointkit.errors import FormatError, PointkitError, RunError
+from pointkit.loader import Inputs, inputs
+from pointkit.task import Task
 
 # Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and
 # among others.
 BATCH = 16
+
+
+class Drawn(NamedTuple):
+    """A cloud to be answered point by point.
+
+    ``points`` (T, 3) in random order, ``features`` (T, C) those of ``Task.features`` or None, ``category`` its id.
+    """
+
+    points: Float32
+    features: Float32 | None
+    category: int
 
 
 @dataclass(frozen=True)
@@ -67,12 +84,13 @@ class Predictor:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
         self.facts = run_folder.read_facts(self.path)
-        self.classes: tuple[str, ...] = tuple(self.facts["classes"])
+        self.task = Task.of(self.facts)
+        self.classes = self.task.classes
         checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
         if checkpoint is None or not checkpoint.arrays:
             raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
         self.progress = checkpoint.progress
-        self.model = models.build(self.facts["settings"], len(self.classes), blank=True)
+        self.model = models.build(self.facts["settings"], **self.task.network, blank=True)
         for variable in self.model.weights:
             array = checkpoint.arrays.get(f"best/{variable.path}")
             if array is None or array.shape != tuple(variable.shape):
@@ -84,14 +102,55 @@ class Predictor:
         """Points of each shape that the network takes."""
         return int(self.facts["input"]["num_points"])
 
-    def logits(self, points: Float32) -> Float32:
-        """Logits (B, classes) float32 of normalised clouds (B, N, 3)."""
+    def logits(self, given: Inputs) -> Float32:
+        """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3), or a dict of them and more."""
+        whole = given if isinstance(given, dict) else {"points": given}
         answers = []
-        for start in range(0, len(points), BATCH):
-            part = points[start : start + BATCH]
-            padded = np.concatenate([part, np.repeat(part[-1:], BATCH - len(part), 0)])
-            answers.append(np.asarray(keras.ops.convert_to_numpy(self.model.predict_on_batch(padded)))[: len(part)])
+        for start in range(0, len(whole["points"]), BATCH):
+            part = {name: array[start : start + BATCH] for name, array in whole.items()}
+            size = len(part["points"])
+            padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
+            answer = self.model.predict_on_batch(inputs(**padded))
+            answers.append(np.asarray(keras.ops.convert_to_numpy(answer))[:size])
         return np.concatenate(answers)
+
+    def part_probabilities(self, clouds: Iterable[Drawn]) -> Iterator[Float64]:
+        """For each cloud, the probability of each part of its category at each of its points, (T, parts) float64.
+
+        The points are gone through in windows of as many as in training, several clouds at a time: a cloud may be of
+        any size, and costs no compilation and little memory of its own.
+        """
+        spans = list(self.task.part_ids.values())
+        open_: deque[tuple[Drawn, Float64]] = deque()  # clouds begun, with their answers
+
+        def windows() -> Iterator[tuple[Drawn, Float64, NDArray[np.int64]]]:
+            for cloud in clouds:
+                answer = np.empty((len(cloud.points), len(spans[cloud.category])))
+                open_.append((cloud, answer))
+                for places in preprocess.windows(len(cloud.points), self.num_points):
+                    yield cloud, answer, places
+
+        stream = windows()
+        while batch := list(itertools.islice(stream, BATCH)):
+            logits = self.logits(self._inputs([(cloud, places) for cloud, _, places in batch]))
+            for (cloud, answer, places), rows in zip(batch, logits, strict=True):
+                span = spans[cloud.category]
+                answer[places] = metrics.softmax(rows[:, span.start : span.stop])
+            unfinished = batch[-1][0]  # its further windows may be in the next batch
+            while open_ and open_[0][0] is not unfinished:
+                yield open_.popleft()[1]
+        while open_:
+            yield open_.popleft()[1]
+
+    def _inputs(self, windows: Sequence[tuple[Drawn, NDArray[np.int64]]]) -> Inputs:
+        points = preprocess.normalise(np.stack([cloud.points[places] for cloud, places in windows]))[0]
+        features = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
+        category = np.array([cloud.category for cloud, _ in windows], np.int32)
+        return inputs(
+            points,
+            np.stack(features) if self.task.features else None,
+            category if len(self.task.parts) > 1 else None,
+        )
 
     def shape(self, shape: Shape) -> Prediction:
         """The answer for one shape."""

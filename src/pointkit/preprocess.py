@@ -87,6 +87,15 @@ def window(total: int, count: int, start: int = 0) -> NDArray[np.int64]:
     return (start + np.arange(count)) % total
 
 
+def windows(total: int, count: int) -> NDArray[np.int64]:
+    """Windows (W, count) that hold each of ``total`` points once; the last goes round the end where they do not divide.
+
+    So every point of a cloud in random order is answered among a fresh uniform subset of it, like those in training.
+    """
+    starts = range(0, total, count)
+    return np.stack([window(total, count, start) for start in starts])
+
+
 def normalise(points: ArrayLike) -> tuple[Float32, Float64, Float64]:
     """Points (..., N, 3) centred on their mean, in the unit sphere; with the centers (..., 3) and scales (...).
 

@@ -18,7 +18,10 @@ import jinja2
 
 from pointkit.metrics import mean_sd
 
-GROUP_FIGURES = ("oa", "macc", "ece", "loss")
+FIGURES = {  # of each task, what several runs are compared by
+    "classification": ("oa", "macc", "ece", "loss"),
+    "parts": ("instance_miou", "class_miou", "point_accuracy"),
+}
 
 
 def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
@@ -45,20 +48,19 @@ def render_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def summarise_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """What several runs say together, ready for JSON.
 
-    ``groups``: name -> {runs, and for each of oa, macc, ece, loss: (mean, sample sd or None), or None};
+    ``groups``: name -> {runs, and for each of the task's FIGURES: (mean, sample sd or None), or None};
     ``differences``: each later group less the first, with the standard error of that difference (None for single
     runs); ``warnings``: what keeps the runs from being compared. Raises ValueError where a group is empty.
     """
     if not groups or not all(groups.values()):
         raise ValueError("groups must each hold at least one report")
+    keys = FIGURES[next(iter(groups.values()))[0].get("task", "classification")]
     figures = {
-        name: {"runs": len(reports), **{key: _mean_sd(reports, key) for key in GROUP_FIGURES}}
+        name: {"runs": len(reports), **{key: _mean_sd(reports, key) for key in keys}}
         for name, reports in groups.items()
     }
     first, *others = figures
-    differences = {
-        name: {key: _difference(figures[first], figures[name], key) for key in GROUP_FIGURES} for name in others
-    }
+    differences = {name: {key: _difference(figures[first], figures[name], key) for key in keys} for name in others}
     return {"groups": figures, "differences": differences, "warnings": _comparison_warnings(groups)}
 
 

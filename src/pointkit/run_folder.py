@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import math
 import os
 import pathlib
 import stat
@@ -92,19 +93,25 @@ class Progress:
         """Loss and accuracy of the epoch so far, and the rate."""
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
 
-    def finish_epoch(self, judged: Mapping[str, float]) -> bool:
-        """Add the epoch's row to the history; whether its validation loss is the lowest so far.
+    def finish_epoch(self, judged: Mapping[str, float], select: str = "loss") -> bool:
+        """Add the epoch's row to the history; whether it is the best so far.
 
-        ``judged`` are the row's figures of validation, ``val_loss`` among them.
+        ``judged`` are the row's figures of validation, ``val_loss`` among them. The best has the lowest loss, or, for
+        ``select`` "miou", the highest mIoU; the loss must be finite.
         """
         self.epoch += 1
         means = self.means()
         rate = means.pop("learning_rate")
         seconds = round(self.seconds, 1)
+        before = self.history[self.best_epoch - 1] if self.best_epoch else None
         self.history.append({"epoch": self.epoch, **means, **judged, "learning_rate": rate, "seconds": seconds})
         self.batch = 0
         self.loss = self.accuracy = self.weight = self.seconds = 0.0
-        best = judged["val_loss"] < self.best_val_loss
+        if select == "miou":
+            best = before is None or judged["val_miou"] > before["val_miou"]
+        else:
+            best = before is None or judged["val_loss"] < before["val_loss"]
+        best = best and math.isfinite(judged["val_loss"])
         if best:
             self.best_epoch, self.best_val_loss = self.epoch, judged["val_loss"]
         return best
@@ -335,7 +342,9 @@ def _progress(text: str) -> Progress:
             raise ValueError(f"{name} must be of type {type(default).__name__}")
     rows = progress.history
     if len(rows) != progress.epoch or not all(
-        isinstance(row, dict) and tuple(row) in (HISTORY, HISTORY_OF_PARTS) and all(isinstance(v, (float, int)) for v in row.values())
+        isinstance(row, dict)
+        and tuple(row) in (HISTORY, HISTORY_OF_PARTS)
+        and all(isinstance(v, (float, int)) for v in row.values())
         for row in rows
     ):
         raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(HISTORY)}")

@@ -32,7 +32,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """"classification" or "parts"."""
+        """ "classification" or "parts"."""
         return "parts" if self.parts else "classification"
 
     @property

@@ -1,4 +1,4 @@
-"""Store -> run: train a network, keep the weights of the lowest validation loss, survive whatever happens on the way.
+"""Store -> run: train a network, keep the weights of the best epoch by validation, survive whatever happens on the way.
 
 The state after every step is a function of the store and the settings alone, and a checkpoint holds all of it: a
 training that is stopped or killed anywhere and started again ends with the same weights, bit for bit, as one that was
@@ -23,7 +23,7 @@ import numpy as np
 import pointkit
 from pointkit import config, metrics, models, nn, run_folder
 from pointkit import store as stores
-from pointkit.cloud import Array, Float32
+from pointkit.cloud import Array
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.loader import Batch, Batches
@@ -77,7 +77,9 @@ def check_trainable(store: Store) -> None:
     """
     if store.task.network["num_classes"] < 2:
         word, names = ("parts", *store.parts.values()) if store.parts else ("classes", store.classes)
-        raise StoreError(f"{store.path}: there must be at least two {word} to tell apart, found {', '.join(names)} alone")
+        raise StoreError(
+            f"{store.path}: there must be at least two {word} to tell apart, found {', '.join(names)} alone"
+        )
     for split in ("train", "val"):
         if not len(store.select(split)):
             raise StoreError(f"{store.path}: training needs shapes in the split {split!r}, found none")
@@ -96,6 +98,8 @@ def learned(store: Store, settings: Settings) -> Task:
     check_trainable(store)
     if store.parts and settings.drop:
         raise PointkitError(f"drop must be 0 for parts, as points would lose their labels, got {settings.drop}")
+    if not store.parts and settings.select == "miou":
+        raise PointkitError(f"select must be loss for classes, which have no mIoU, got {settings.select!r}")
     columns = config.FEATURES.get(settings.features, ())
     store.columns(columns)
     return dataclasses.replace(store.task, features=columns)
@@ -106,7 +110,9 @@ def augmented(model: keras.Model, settings: Settings) -> keras.Model:
 
     Of the features of a point, normals come first and turn with it.
     """
-    given = {tensor.name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs}
+    given = {
+        tensor.name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs
+    }
     normals = settings.features == "normals"
     x: Any = [given["points"], given["features"]] if normals else given["points"]
     wanted: dict[Any, float] = {
@@ -116,6 +122,7 @@ def augmented(model: keras.Model, settings: Settings) -> keras.Model:
         nn.Shift: settings.shift,
         nn.Mirror: settings.mirror,
         nn.Drop: settings.drop,
+        nn.Tilt: settings.tilt,
     }
     for number, (layer, amount) in enumerate(wanted.items()):
         if amount:
@@ -332,15 +339,15 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
         return Outcome(path, progress.history, progress.best_epoch, already=True)
     stores.verify(store)
     learner = Learner(settings, task)
-    facts = begun | {"settings": dataclasses.asdict(settings)} if begun else _facts(store, task, settings, learner.model)
+    facts = (
+        begun | {"settings": dataclasses.asdict(settings)} if begun else _facts(store, task, settings, learner.model)
+    )
     shared: dict[str, Any] = {
         "num_points": settings.num_points,
         "batch_size": settings.batch_size,
         "features": task.features,
     }
-    batches = Batches(
-        store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared
-    )
+    batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared)
     validation = Batches(store, "val", **shared)
     steps = batches.num_batches
     if checkpoint:
@@ -384,7 +391,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     judged = learner.validate(validation, settings.label_smoothing, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
-                best = progress.finish_epoch(judged)
+                best = progress.finish_epoch(judged, settings.select)
                 if best:
                     learner.keep_best()
                 keeper.commit()

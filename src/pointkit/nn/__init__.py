@@ -1,6 +1,6 @@
 """Layers for points, on JAX, PyTorch and TensorFlow alike. Channels last: (B, N, C)."""
 
-from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift
+from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift, Tilt
 from pointkit.nn.category import OwnParts
 from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
 from pointkit.nn.losses import SmoothedCrossentropy
@@ -20,6 +20,7 @@ __all__ = [
     "Shift",
     "SmoothedCrossentropy",
     "SplitBlock",
+    "Tilt",
     "TransformMatrix",
     "orthogonality",
     "tnet",

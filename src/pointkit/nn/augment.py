@@ -47,15 +47,27 @@ class _Augmentation(layers.Layer):
 class Rotate(_Augmentation):
     """Each cloud about the up axis z, by an angle uniform within ±``amount`` degrees."""
 
+    axes: tuple[int, ...] = (2,)
+
     def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
-        angle = self.uniform((ops.shape(x)[0], 1), math.radians(self.amount), x.dtype)
-        cos, sin = ops.cos(angle), ops.sin(angle)
-        return _turned(x, cos, sin), None if normals is None else _turned(normals, cos, sin)
+        for axis in self.axes:
+            angle = self.uniform((ops.shape(x)[0], 1), math.radians(self.amount), x.dtype)
+            x, normals = _turned(x, angle, axis), None if normals is None else _turned(normals, angle, axis)
+        return x, normals
 
 
-def _turned(x: Any, cos: Any, sin: Any) -> Any:
-    east, north = x[..., 0], x[..., 1]
-    return ops.stack([cos * east - sin * north, sin * east + cos * north, x[..., 2]], -1)
+@keras.saving.register_keras_serializable("pointkit")
+class Tilt(Rotate):
+    """Each cloud about x and then about y, by angles uniform within ±``amount`` degrees."""
+
+    axes = (0, 1)
+
+
+def _turned(x: Any, angle: Any, axis: int) -> Any:
+    cos, sin = ops.cos(angle), ops.sin(angle)
+    one, two = x[..., (axis + 1) % 3], x[..., (axis + 2) % 3]
+    turned = {axis: x[..., axis], (axis + 1) % 3: cos * one - sin * two, (axis + 2) % 3: sin * one + cos * two}
+    return ops.stack([turned[i] for i in range(3)], -1)
 
 
 @keras.saving.register_keras_serializable("pointkit")
