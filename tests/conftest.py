@@ -40,3 +40,24 @@ def tiny_run(tiny_store, tmp_path_factory):
     path = tmp_path_factory.mktemp("tiny") / "run"
     train(tiny_store, path, Settings(num_points=64, batch_size=8, epochs=2))
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_parts(tmp_path_factory):
+    """A store of 26 shapes of two categories with two and three parts, normals, some points without a label."""
+    return shapes.write_tiny_parts(tmp_path_factory.mktemp("parts") / "store")
+
+
+@pytest.fixture(scope="session")
+def tiny_parts_run(tiny_parts, tmp_path_factory):
+    """The folder of a finished training of 30 epochs on ``tiny_parts``, with a small network. Copy it to change it."""
+    from pointkit import models
+    from pointkit.config import Settings
+    from pointkit.train import train
+
+    path = tmp_path_factory.mktemp("parts") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "build", shapes.small_network)
+        settings = Settings(num_points=64, batch_size=8, epochs=30, learning_rate=0.02, dropout=0.0, select="miou")
+        train(tiny_parts, path, settings)
+    return path

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pointkit import store
+from pointkit.cloud import Sample
 
 CLASSES = ("box", "sphere", "stick")
 POINTS = 96
@@ -49,18 +50,55 @@ def write_tiny(path, seed=0, points=POINTS, shapes=None, **facts):
     return store.write(path, tiny_shapes(seed, points) if shapes is None else shapes, CLASSES, whole)
 
 
-def small_network(settings, num_classes, **_):
+PARTS = {"box": ("low", "high"), "stick": ("foot", "middle", "head")}
+
+
+def tiny_labelled(seed=0, points=POINTS, codes=None):
+    """Rows and samples of boxes and sticks whose parts lie one above the other, of different numbers of points.
+
+    One point in ten has no label; ``codes``: category -> the label of each part, by default the store's ids.
+    """
+    rng = np.random.default_rng(seed)
+    first = {"box": 0, "stick": 2}
+    for split, count in COUNTS.items():
+        for name, parts in PARTS.items():
+            for i in range(count):
+                ident = f"{name}/{split}/{name}_{i:04d}"
+                cloud = MAKERS[name](rng, points + 7 * i)
+                z = cloud[:, 2]
+                part = np.minimum(((z - z.min()) / np.ptp(z) * len(parts)).astype(int), len(parts) - 1)
+                labels = (np.array(codes[name])[part] if codes else first[name] + part).astype(np.int32)
+                labels[rng.random(len(labels)) < 0.1] = -1
+                normals = cloud / np.linalg.norm(cloud, axis=1, keepdims=True)
+                row = store.ShapeRow(ident, f"{ident}.xyz", split, name, 0, 0)
+                yield row, Sample(cloud, labels, normals.astype(np.float32))
+
+
+def write_tiny_parts(path, shapes=None, **facts):
+    """That set as a store of parts: 16 shapes to train on, 4 to validate, 6 to test."""
+    whole = {"task": "parts", "num_points_drawn": POINTS, "seed": 0, "parts": PARTS, "features": ["nx", "ny", "nz"]}
+    return store.write(path, shapes or tiny_labelled(), tuple(PARTS), whole | facts)
+
+
+def small_network(settings, num_classes, per_point=False, parts=(), num_features=0, blank=False):
     """What ``models.build`` gives, in small: quick to compile, with batch norm, dropout and seeds of its own."""
     import keras
     from keras import layers
 
     from pointkit.models import seed_stream
-    from pointkit.nn import PooledBlock
+    from pointkit.nn import OwnParts, PointwiseBlock, PooledBlock
     from pointkit.nn.pointwise import glorot
 
     seeds = seed_stream(settings["seed"])
-    points = keras.Input((None, 3), name="points")
-    x = PooledBlock(16, settings["momentum"], kernel_initializer=glorot(seeds), name="pointwise")(points)
+    given = {"points": keras.Input((None, 3), name="points")}
+    if num_features:
+        given["features"] = keras.Input((None, num_features), name="features")
+    x = layers.Concatenate()(list(given.values())) if num_features else given["points"]
+    block = PointwiseBlock if per_point else PooledBlock
+    x = block(16, settings["momentum"], kernel_initializer=glorot(seeds), name="pointwise")(x)
     x = layers.Dropout(settings["dropout"], seed=next(seeds), name="dropout")(x)
     x = layers.Dense(num_classes, kernel_initializer=glorot(seeds), name="logits")(x)
-    return keras.Model(points, x, name="small")
+    if parts:
+        given["category"] = keras.Input((), dtype="int32", name="category")
+        x = OwnParts(parts, name="own_parts")([x, given["category"]])
+    return keras.Model(given if len(given) > 1 else given["points"], x, name="small")

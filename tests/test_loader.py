@@ -24,8 +24,7 @@ def everything(loader):
 
 def windows(opened, shape):
     """All that training may see of a shape (T, N, 3): a window from each of its points on, normalised."""
-    own = opened.cloud(shape)
-    return preprocess.normalise(own[np.stack([preprocess.window(len(own), POINTS, i) for i in range(len(own))])])[0]
+    return windows_of(opened.cloud(shape))
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +206,74 @@ def test_a_store_that_is_removed_in_use_stays_readable(tmp_path):
     before = loader[1]
     shutil.rmtree(tmp_path / "store")
     assert same(before, loader[1])
+
+
+def test_a_batch_of_parts_has_category_and_features_and_a_label_a_point(tiny_parts):
+    given, labels, weights = batches(tiny_parts, training=True, features=("nz", "nx"))[0]
+    assert {name: (array.shape, array.dtype) for name, array in given.items()} == {
+        "points": ((8, POINTS, 3), np.float32),
+        "features": ((8, POINTS, 2), np.float32),
+        "category": ((8,), np.int32),
+    }
+    assert (labels.shape, labels.dtype) == ((8, POINTS), np.int32)
+    assert (weights.shape, weights.dtype) == ((8, POINTS), np.float32)
+
+
+def test_labels_and_features_are_those_of_the_points(tiny_parts):
+    loader = batches(tiny_parts, training=True, features=("nx", "ny", "nz"), seed=5)
+    for b in range(loader.num_batches):
+        given, labels, weights = loader[b]
+        for row, shape in enumerate(loader.shapes(b)):
+            span = tiny_parts.span(shape)
+            own = tiny_parts.cloud(shape)
+            known = {cloud.tobytes(): i for i, cloud in enumerate(windows_of(own))}
+            places = preprocess.window(len(own), POINTS, known[given["points"][row].tobytes()])
+            truth = tiny_parts.point_labels[span][places]
+            assert given["category"][row] == tiny_parts.labels[shape]
+            np.testing.assert_array_equal(given["features"][row], tiny_parts.features[span][places])
+            np.testing.assert_array_equal(weights[row], truth >= 0)
+            np.testing.assert_array_equal(labels[row], np.maximum(truth, 0))
+
+
+def windows_of(own):
+    return preprocess.normalise(own[np.stack([preprocess.window(len(own), POINTS, i) for i in range(len(own))])])[0]
+
+
+def test_points_of_parts_are_fresh_each_epoch(tiny_parts):
+    loader = batches(tiny_parts, training=True)
+    one = loader[0][0]["points"]
+    loader.epoch = 1
+    assert not np.array_equal(loader[0][0]["points"], one)
+
+
+def test_what_fills_up_a_batch_of_parts_has_no_weight(tiny_parts):
+    loader = Batches(tiny_parts, "val", num_points=POINTS, batch_size=8)
+    weights = loader[0][2]
+    assert weights[:4].any(1).all()
+    assert not weights[4:].any()
+
+
+def test_balanced_parts_weigh_alike_within_their_category(tiny_parts):
+    loader = batches(tiny_parts, class_weight="balanced")
+    labels = np.concatenate([tiny_parts.point_labels[tiny_parts.span(i)] for i in tiny_parts.select("train")])
+    counts = np.bincount(labels[labels >= 0], minlength=5)
+    total = counts * loader.weights
+    np.testing.assert_allclose(total[:2], counts[:2].sum() / 2, rtol=1e-5)
+    np.testing.assert_allclose(total[2:], counts[2:].sum() / 3, rtol=1e-5)
+
+
+def test_one_category_is_not_told(tmp_path):
+    sticks = [(row, sample) for row, sample in shapes.tiny_labelled() if row.class_name == "stick"]
+    sticks = [
+        (row, sample._replace(labels=np.where(sample.labels < 0, -1, sample.labels - 2))) for row, sample in sticks
+    ]
+    whole = {"task": "parts", "num_points_drawn": 96, "seed": 0, "parts": {"stick": shapes.PARTS["stick"]}}
+    opened = store.write(tmp_path / "store", sticks, ("stick",), whole | {"features": ["nx", "ny", "nz"]})
+    assert isinstance(batches(opened)[0][0], np.ndarray)
+
+
+def test_a_feature_that_the_store_lacks_is_named(tiny_store, tiny_parts):
+    with pytest.raises(StoreError, match="its points have no nx; features kept are none"):
+        batches(tiny_store, features=("nx",))
+    with pytest.raises(StoreError, match="its points have no red; features kept are nx, ny, nz"):
+        batches(tiny_parts, features=("nx", "red"))

@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
-from pointkit import metrics, models, run_folder, store, train
+from pointkit import metrics, models, nn, preprocess, run_folder, store, train
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.loader import Batches
@@ -835,3 +836,112 @@ def test_memory_stays_constant(tiny_store, tmp_path, small):
 
     train.train(tiny_store, tmp_path / "run", dataclasses.replace(PLAIN, batch_size=32, epochs=400), Meter())
     assert np.mean(used[300:]) <= 1.05 * np.mean(used[100:200])
+
+
+PARTS = Settings(num_points=64, batch_size=8, epochs=2, learning_rate=0.01, rotate=10, scale=0.2, jitter=0.01)
+
+
+def test_a_training_on_parts_learns_them(tiny_parts, tiny_parts_run):
+    facts = run_folder.read_facts(tiny_parts_run)
+    assert facts["task"] == "parts"
+    assert facts["parts"] == {name: list(parts) for name, parts in shapes.PARTS.items()}
+    history = run_folder.load_checkpoint(tiny_parts_run)[0].progress.history
+    assert history[-1]["val_miou"] > 0.8
+    assert history[-1]["val_miou"] > history[0]["val_miou"] + 0.1
+    assert (tiny_parts_run / "history.csv").read_text().splitlines()[0] == ",".join(run_folder.HISTORY_OF_PARTS)
+
+
+def test_validation_of_parts_is_that_of_the_metrics(tiny_parts, tiny_parts_run):
+    """Another way to the same figures: all points of the split at once, shape by shape."""
+    progress = run_folder.load_checkpoint(tiny_parts_run)[0].progress
+    model = shapes.small_network(
+        run_folder.read_facts(tiny_parts_run)["settings"], **tiny_parts.task.network | {"num_features": 0}
+    )
+    arrays = run_folder.load_checkpoint(tiny_parts_run)[0].arrays
+    for variable in model.weights:
+        variable.assign(arrays[f"best/{variable.path}"])
+    scores, losses, points = [], 0.0, 0
+    for index in tiny_parts.select("val"):
+        span = tiny_parts.span(index)
+        x = preprocess.normalise(tiny_parts.points[span][:64])[0][None]
+        truth = tiny_parts.point_labels[span][:64].astype(int)
+        logits = np.asarray(model.predict_on_batch({"points": x, "category": tiny_parts.labels[index : index + 1]}))[0]
+        name = tiny_parts.classes[tiny_parts.labels[index]]
+        ids = tiny_parts.part_ids[name]
+        answer = logits[:, ids.start : ids.stop].argmax(1)
+        scores.append(metrics.score_shape(name, np.where(truth < 0, -1, truth - ids.start), answer, len(ids)))
+        known = truth >= 0
+        losses += metrics.cross_entropy(logits[known], truth[known]) * known.sum()
+        points += known.sum()
+    row = progress.history[progress.best_epoch - 1]
+    assert row["val_miou"] == pytest.approx(np.mean([score.iou for score in scores]))
+    assert row["val_loss"] == pytest.approx(losses / points, rel=1e-5)
+    assert row["val_miou"] == max(r["val_miou"] for r in progress.history)
+
+
+def test_a_training_on_parts_in_two_calls_ends_as_one(tiny_parts, tmp_path, small):
+    settings = dataclasses.replace(PARTS, epochs=3, features="normals", average=0.9)
+    train.train(tiny_parts, tmp_path / "whole", settings)
+    first = dataclasses.replace(settings, epochs=1)
+    train.train(tiny_parts, tmp_path / "halves", first)
+    train.train(tiny_parts, tmp_path / "halves", settings)
+    assert digest(tmp_path / "halves") == digest(tmp_path / "whole")
+
+
+def test_normals_turn_with_their_points(small):
+    task = Task.of({"classes": ["box", "stick"], "parts": shapes.PARTS, "features": ["nx", "ny", "nz"]})
+    settings = dataclasses.replace(PARTS, features="normals", jitter=0, scale=0, rotate=180, dropout=0)
+    learner = train.Learner(settings, task)
+    assert isinstance(learner.trainer.layers[3], nn.Rotate)
+    spy = keras.Model(learner.trainer.inputs, learner.trainer.layers[3].output)
+    points = np.random.default_rng(0).normal(size=(3, 20, 3)).astype("float32")
+    normals = points / np.linalg.norm(points, axis=-1, keepdims=True)
+    given = {"points": points, "features": normals, "category": np.zeros(3, "int32")}
+    moved, turned = (np.asarray(a) for a in spy({t.name: given[t.name] for t in spy.inputs}, training=True))
+    assert np.abs(moved - points).max() > 0.1
+    np.testing.assert_allclose(turned, moved / np.linalg.norm(moved, axis=-1, keepdims=True), atol=1e-5)
+
+
+def test_halving_counts_the_epochs_that_are_run():
+    settings = Settings(schedule="halving", learning_rate=0.008, halve_every=5, epochs=60)
+    steps = 93
+    rates = [
+        train.learning_rate(settings, epoch * steps + step, 60 * steps)
+        for epoch in range(12)
+        for step in (0, steps - 1)
+    ]
+    wanted = [0.008 * 0.5 ** (epoch // 5) for epoch in range(12) for _ in range(2)]
+    assert rates == pytest.approx(wanted)
+
+
+def test_settings_that_parts_do_not_have(tiny_parts):
+    dropping = dataclasses.replace(PARTS, drop=0.2)
+    refused(lambda: train.learned(tiny_parts, dropping), "drop must be 0 for parts", kind=PointkitError)
+    seeing = dataclasses.replace(PARTS, features="normals")
+    assert train.learned(tiny_parts, seeing).features == ("nx", "ny", "nz")
+
+
+def test_settings_that_classes_do_not_have(tiny_store):
+    refused(lambda: train.learned(tiny_store, dataclasses.replace(PLAIN, select="miou")), "no mIoU", kind=PointkitError)
+    refused(
+        lambda: train.learned(tiny_store, dataclasses.replace(PLAIN, features="normals")),
+        "no nx, ny, nz",
+        kind=StoreError,
+    )
+
+
+def test_a_category_of_one_part_alone_cannot_be_learned(tmp_path):
+    boxes = [
+        (row, s._replace(labels=np.minimum(s.labels, 0)))
+        for row, s in shapes.tiny_labelled()
+        if row.class_name == "box"
+    ]
+    whole = {
+        "task": "parts",
+        "num_points_drawn": 96,
+        "seed": 0,
+        "parts": {"box": ["all"]},
+        "features": ["nx", "ny", "nz"],
+    }
+    opened = store.write(tmp_path / "store", boxes, ("box",), whole)
+    refused(lambda: train.check_trainable(opened), "at least two parts to tell apart, found all alone", kind=StoreError)

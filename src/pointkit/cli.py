@@ -319,8 +319,19 @@ def evaluate(
 
 
 @app.command
-def predict(run: Path, /, *files: Path, backend: Backend = None, as_json: Json = False) -> int:
-    """Name the class of files the run has never seen: class, probability, runner-up. Folders are searched.
+def predict(
+    run: Path,
+    /,
+    *files: Path,
+    category: str | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    backend: Backend = None,
+    as_json: Json = False,
+) -> int:
+    """Answer files the run has never seen. Folders are searched.
+
+    A run of classes gives class, probability and runner-up. A run of parts writes a labelled file beside each: all its
+    points, in their order, with the fields label and probability.
 
     Parameters
     ----------
@@ -328,6 +339,10 @@ def predict(run: Path, /, *files: Path, backend: Backend = None, as_json: Json =
         What 'pointkit train' wrote.
     files
         Files and folders. What begins with - comes after --.
+    category
+        Of parts: what the files show; else a folder of that name says it, or the run's only category.
+    output
+        Of parts: the folder to write labelled files into.
     backend
         What Keras runs on.
     as_json
@@ -340,8 +355,21 @@ def predict(run: Path, /, *files: Path, backend: Backend = None, as_json: Json =
     if not files:
         raise PointkitError("predict needs a file or folder, got none")
     found, problems = find_files(files)
-    predictor = Predictor(run) if found or not problems else None
-    return console.predicted(predictor, found, problems, as_json)
+    if not found:
+        return console.unanswered(problems)
+    predictor = Predictor(run)
+    if not predictor.task.parts:
+        if category is not None or output is not None:
+            given = "--category" if category is not None else "--output"
+            raise PointkitError(f"{given} is for parts, {run} tells classes apart")
+        return console.predicted(predictor, found, problems, as_json)
+    from pointkit import run_folder
+    from pointkit.label import label_files
+
+    answers = label_files(predictor, found, category=category, output=output)
+    if output is not None:
+        run_folder.make(output)
+    return console.labelled(predictor, answers, problems, as_json)
 
 
 @app.command

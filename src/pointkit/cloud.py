@@ -34,12 +34,14 @@ def _set(instance: object, **values: object) -> None:
 class Placement:
     """Where a shape stood: file coordinate = point * scale + center + origin, in float64.
 
-    ``origin`` (3,) is what the reader subtracted; ``center`` (3,) and ``scale`` are what normalisation did.
+    ``origin`` (3,) is what the reader subtracted; ``center`` (3,) and ``scale`` are what normalisation did. ``exact``
+    (N, 3) float64 are the file's coordinates where the points have lost some of their digits; None where they have not.
     """
 
     origin: Float64 = field(default_factory=lambda: np.zeros(3))
     center: Float64 = field(default_factory=lambda: np.zeros(3))
     scale: float = 1.0
+    exact: Float64 | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("origin", "center"):
@@ -55,6 +57,14 @@ class Placement:
         """Points (..., 3) in the file's own coordinates, float64."""
         return np.asarray(points, np.float64) * self.scale + (self.center + self.origin)
 
+    def coordinates(self, points: Float32) -> Array:
+        """Points (N, 3) of a shape as its file had them: float32 where nothing was moved or rounded, else float64."""
+        moved = self.scale != 1 or self.origin.any() or self.center.any()
+        # Other points than those read, a selection of them say, may have been given the placement.
+        if self.exact is not None and np.array_equal((self.exact - self.origin).astype(np.float32), points):
+            return self.exact
+        return self.restore(points) if moved else points
+
 
 def place(coordinates: Array) -> tuple[Float32, Placement]:
     """Coordinates (N, 3) of a file as float32 points and the origin that had to be subtracted for it.
@@ -68,10 +78,12 @@ def place(coordinates: Array) -> tuple[Float32, Placement]:
     low, high = columns.min(1), columns.max(1)
     middle, extent = (low + high) / 2, float((high - low).max())
     rounded = coordinates.astype(np.float32, order="C")
-    if np.abs(middle).max() <= extent or np.array_equal(rounded, coordinates):
+    if np.array_equal(rounded, coordinates):
         return rounded, Placement()
-    origin = np.round(middle)
-    return (coordinates - origin).astype(np.float32, order="C"), Placement(origin=origin)
+    origin = np.zeros(3) if np.abs(middle).max() <= extent else np.round(middle)
+    points = (coordinates - origin).astype(np.float32, order="C")
+    same = np.array_equal(points.astype(np.float64) + origin, coordinates)
+    return points, Placement(origin=origin, exact=None if same else _frozen(coordinates))
 
 
 def _points(name: str, value: ArrayLike) -> Float32:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -351,21 +351,11 @@ def evaluated(result: Mapping[str, Any], as_json: bool) -> None:
 # --- predict -------------------------------------------------------------------------------------------------------
 
 
-def predicted(predictor: Predictor | None, files: Sequence[Path], problems: Sequence[Exception], as_json: bool) -> int:
+def predicted(predictor: Predictor, files: Sequence[Path], problems: Sequence[Exception], as_json: bool) -> int:
     """A line a file; problems on standard error as they come. The exit code: 2 where any file failed."""
-    failed = list(problems)
-    for problem in problems:
-        note(f"pointkit: {_line(problem)}")
-    if predictor is None:
-        return 2
-    for line in predictor.notes:
-        note(f"warning: {line}")
-    width = max((len(str(file)) for file in files), default=0)
-    for file, answer in predictor.files(files):
-        if isinstance(answer, Exception):
-            failed.append(answer)
-            note(f"pointkit: {_line(answer)}")
-            continue
+    width = max(len(str(file)) for file in files)
+
+    def shown(file: Path, answer: Any) -> None:
         if as_json:
             print_json(
                 {
@@ -376,13 +366,67 @@ def predicted(predictor: Predictor | None, files: Sequence[Path], problems: Sequ
                     "warnings": list(answer.warnings),
                 }
             )
+        else:
+            say(f"{file!s:<{width}}  {answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}")
+
+    return _answers(predictor, predictor.files(files), problems, as_json, shown)
+
+
+def labelled(
+    predictor: Predictor, answers: Iterable[tuple[Path, Any]], problems: Sequence[Exception], as_json: bool
+) -> int:
+    """A line a labelled file: where it is, and how much of it each part is. The exit code: 2 where any file failed."""
+
+    def shown(file: Path, answer: Any) -> None:
+        total = sum(answer.counts.values())
+        if as_json:
+            print_json(
+                {
+                    "file": str(file),
+                    "output": str(answer.path),
+                    "category": answer.category,
+                    "parts": answer.counts,
+                    "probability": round(answer.probability, 6),
+                    "warnings": list(answer.warnings),
+                }
+            )
+        else:
+            shares = ", ".join(f"{name} {percent(count / total)} %" for name, count in answer.counts.items() if count)
+            say(f"{answer.path}: {answer.category}: {shares}; mean probability {percent(answer.probability)} %")
+
+    return _answers(predictor, answers, problems, as_json, shown)
+
+
+def _answers(
+    predictor: Predictor,
+    answers: Iterable[tuple[Path, Any]],
+    problems: Sequence[Exception],
+    as_json: bool,
+    shown: Callable[[Path, Any], None],
+) -> int:
+    unanswered(problems)
+    for line in predictor.notes:
+        note(f"warning: {line}")
+    failed, total = len(problems), len(problems)
+    for file, answer in answers:
+        total += 1
+        if isinstance(answer, Exception):
+            failed += 1
+            note(f"pointkit: {_line(answer)}")
             continue
-        say(f"{file!s:<{width}}  {answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}")
-        for line in answer.warnings:
+        shown(file, answer)
+        for line in answer.warnings if not as_json else ():
             note(f"warning: {file}: {line}")
-    if failed and files:
-        note(f"{len(failed)} of {len(files) + len(problems)} could not be answered")
+    if failed:
+        note(f"{failed} of {total} could not be answered")
     return 2 if failed else 0
+
+
+def unanswered(problems: Sequence[Exception]) -> int:
+    """What is wrong with files, a line each. The exit code."""
+    for problem in problems:
+        note(f"pointkit: {_line(problem)}")
+    return 2
 
 
 def _line(error: Exception) -> str:

@@ -26,6 +26,7 @@ from pointkit.errors import FormatError, PointkitError, RunError
 from pointkit.loader import Inputs, inputs
 from pointkit.task import Task
 
+MARK = ".labelled"  # before the suffix of a file that we wrote; folders are searched for others
 # Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and
 # among others.
 BATCH = 16
@@ -62,6 +63,7 @@ def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[
             found.append(path)
             continue
         readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
+        readable = (p for p in readable if not p.stem.endswith(MARK))
         inside = sorted(p for p in readable if p.is_file())
         if not inside:
             problems.append(

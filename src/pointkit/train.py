@@ -468,7 +468,7 @@ def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> 
         "task": task.name,
         "classes": list(task.classes),
         **({"parts": task.parts} if task.parts else {}),
-        **{key: store.manifest[key] for key in ("codes", "colors") if key in store.manifest},
+        **{key: store.manifest[key] for key in ("codes", "colors", "layout") if key in store.manifest},
         **({"features": list(task.features)} if task.features else {}),
         "settings": dataclasses.asdict(settings),
         "input": {

@@ -2,12 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from pointkit.nn import Drop, Jitter, Mirror, Rotate, Scale, Shift
+from pointkit.nn import Drop, Jitter, Mirror, Rotate, Scale, Shift, Tilt
 
 LAYERS = [
     (Jitter, {"amount": 0.1}),
     (Scale, {"amount": 0.5}),
     (Rotate, {"amount": 30.0}),
+    (Tilt, {"amount": 30.0}),
     (Mirror, {"amount": 0.5}),
     (Shift, {"amount": 0.2}),
     (Drop, {"amount": 0.5}),
@@ -99,3 +100,59 @@ def test_drop_leaves_out_a_share_and_repeats_the_others_evenly():
     assert min(left) >= 16
     assert min(left) < 22
     assert max(left) > 58
+
+
+def ellipsoids(batch=3, n=400):
+    """Points of ellipsoids that stand straight, and their unit normals, worked out from the points alone."""
+    axes = np.array([1.0, 0.7, 0.4])
+    x = np.random.default_rng(1).standard_normal((batch, n, 3))
+    x = x / np.linalg.norm(x, axis=-1, keepdims=True) * axes
+    return x.astype("float32"), normals_of(x, axes).astype("float32")
+
+
+def normals_of(x, axes):
+    slope = x / np.square(axes)
+    return slope / np.linalg.norm(slope, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(("kind", "arguments"), LAYERS)
+def test_points_move_alike_with_and_without_normals(kind, arguments):
+    x, normals = ellipsoids()
+    moved, _ = kind(**arguments, seed=3)([x, normals], training=True)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(moved), run(kind(**arguments, seed=3), x))
+
+
+@pytest.mark.parametrize("kind", [Rotate, Tilt, Mirror])
+def test_normals_keep_their_angles_to_the_points(kind):
+    x, normals = ellipsoids()
+    amount = 0.5 if kind is Mirror else 40.0
+    moved, turned = (np.array(a) for a in kind(amount, seed=3)([x, normals], training=True))
+    assert np.abs(turned - normals).max() > 0.1
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose((moved * turned).sum(-1), (x * normals).sum(-1), atol=1e-5)
+    np.testing.assert_allclose(moved @ np.swapaxes(turned, 1, 2), x @ np.swapaxes(normals, 1, 2), atol=1e-5)
+
+
+def test_stretched_shapes_have_the_normals_of_the_stretched_surface():
+    x, normals = ellipsoids()
+    moved, turned = (np.array(a) for a in Scale(0.5, seed=0)([x, normals], training=True))
+    factor = (moved / x)[:, :1].astype(np.float64)
+    np.testing.assert_allclose(turned, normals_of(moved, factor * [1.0, 0.7, 0.4]), atol=1e-4)
+
+
+def test_dropped_points_take_their_normals_with_them():
+    x, normals = ellipsoids()
+    kept, theirs = (np.array(a) for a in Drop(0.5, seed=0)([x, normals], training=True))
+    of = {point.tobytes(): normal for point, normal in zip(x.reshape(-1, 3), normals.reshape(-1, 3), strict=True)}
+    wanted = [of[point.tobytes()] for point in kept.reshape(-1, 3)]
+    np.testing.assert_array_equal(theirs.reshape(-1, 3), wanted)
+
+
+def test_tilt_leaves_lengths_and_tips_the_up_axis():
+    up = np.zeros((50, 1, 3), "float32")
+    up[..., 2] = 1
+    tipped = run(Tilt(20.0, seed=0), up)
+    np.testing.assert_allclose(np.linalg.norm(tipped, axis=-1), 1, atol=1e-5)
+    angle = np.degrees(np.arccos(np.clip(tipped[..., 2], -1, 1)))
+    assert angle.max() <= 20 * 2**0.5
+    assert angle.max() > 15

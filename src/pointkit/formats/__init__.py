@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pointkit.cloud import Shape
 from pointkit.errors import FormatError
@@ -29,7 +29,7 @@ READERS: dict[str, Callable[[Path], Shape]] = {
     ".xyz": text.read,
 }
 
-WRITERS: dict[str, Callable[[Path, Shape], None]] = {
+WRITERS: dict[str, Callable[..., None]] = {
     ".asc": text.write,
     ".npy": npy.write,
     ".obj": obj.write,
@@ -41,6 +41,8 @@ WRITERS: dict[str, Callable[[Path, Shape], None]] = {
     ".txt": text.write,
     ".xyz": text.write,
 }
+
+NOTING = (pcd.write, ply.write, text.write)
 
 SUFFIXES = tuple(READERS)
 
@@ -62,14 +64,18 @@ def read(path: Path) -> Shape:
         raise FormatError(f"{shown(path)}: {printable(str(error))}") from error
 
 
-def write(path: Path, shape: Shape) -> None:
+def write(path: Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """Write a shape in the coordinates that its file had, in the format that the suffix names.
 
-    The file appears whole under its name, or not at all. Raises FormatError where the format cannot hold the shape.
+    ``notes`` are lines for people, kept as comments where the format has them. The file appears whole under its name,
+    or not at all. Raises FormatError where the format cannot hold the shape.
     """
     writer = WRITERS[_suffix(path, WRITERS, "write")]
     try:
-        writer(path, shape)
+        if notes and writer in NOTING:
+            writer(path, shape, [" ".join(note.split()) for note in notes])
+        else:
+            writer(path, shape)
     except FormatError:
         raise
     except ValueError as error:

@@ -7,6 +7,7 @@ are left out. The compression is LZF, decoded here in plain Python.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ def read(path: files.Path) -> PointCloud:
     return PointCloud(points, fields, records.labels_of(fields), placement)
 
 
-def write(path: files.Path, shape: Shape) -> None:
+def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """Write a cloud as binary PCD; labels become the field ``label``."""
     if not isinstance(shape, PointCloud):
         raise ValueError("a .pcd file holds a cloud of points, got a mesh")
@@ -63,6 +64,7 @@ def write(path: files.Path, shape: Shape) -> None:
         rows[name] = array
     lines = [
         "# .PCD v0.7 - Point Cloud Data file format",
+        *(f"# {note}" for note in notes),
         "VERSION 0.7",
         "FIELDS " + " ".join(columns),
         "SIZE " + " ".join(str(array.dtype.itemsize) for array in columns.values()),
@@ -75,7 +77,7 @@ def write(path: files.Path, shape: Shape) -> None:
         "DATA binary",
     ]
     with files.replacing(path) as file:
-        file.write("".join(line + "\n" for line in lines).encode("ascii"))
+        file.write("".join(line + "\n" for line in lines).encode())
         file.write(rows.tobytes())
 
 

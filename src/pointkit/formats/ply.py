@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def read(path: files.Path) -> Shape:
     return PointCloud(points, fields, records.labels_of(fields), placement)
 
 
-def write(path: files.Path, shape: Shape) -> None:
+def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """Write a mesh with its face fields, or a cloud with its fields and labels, as little-endian bytes."""
     vertex: Columns = dict(zip("xyz", records.coordinates(shape).T, strict=True))
     elements = [("vertex", vertex)]
@@ -92,13 +93,13 @@ def write(path: files.Path, shape: Shape) -> None:
     else:
         vertex |= records.columns(shape)
     counts = (len(vertex["x"]), len(shape.faces) if isinstance(shape, Mesh) else 0)
-    lines, blocks = ["ply", "format binary_little_endian 1.0"], []
+    lines, blocks = ["ply", "format binary_little_endian 1.0", *(f"comment {note}" for note in notes)], []
     for (name, columns), count in zip(elements, counts, strict=False):
         rows, properties = _packed(columns, count)
         lines += [f"element {name} {count}", *properties]
         blocks.append(rows.tobytes())
     with files.replacing(path) as file:
-        file.write("".join(line + "\n" for line in [*lines, "end_header"]).encode("ascii"))
+        file.write("".join(line + "\n" for line in [*lines, "end_header"]).encode())
         for block in blocks:
             file.write(block)
 

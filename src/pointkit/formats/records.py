@@ -96,11 +96,8 @@ def labels_of(fields: dict[str, Array]) -> NDArray[np.int32] | None:
 
 
 def coordinates(shape: Mesh | PointCloud) -> Array:
-    """A shape's points or vertices as the file had them: float32 where nothing was moved, else float64."""
-    points = shape.vertices if isinstance(shape, Mesh) else shape.points
-    place_of = shape.placement
-    moved = place_of.scale != 1 or place_of.origin.any() or place_of.center.any()
-    return place_of.restore(points) if moved else points
+    """A shape's points or vertices as the file had them: float32 where nothing was moved or rounded, else float64."""
+    return shape.placement.coordinates(shape.vertices if isinstance(shape, Mesh) else shape.points)
 
 
 def text_coordinates(shape: Mesh | PointCloud) -> Array:

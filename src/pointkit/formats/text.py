@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -57,8 +58,11 @@ def parse(text: bytes) -> PointCloud:
     return PointCloud(points, fields, records.labels_of(fields), placement)
 
 
-def write(path: files.Path, shape: Shape) -> None:
-    """Write a cloud; a comment names the columns where there are fields, and a .pts file begins with the count."""
+def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
+    """Write a cloud; a comment names the columns where there are fields, and a .pts file begins with the count.
+
+    Further comments hold the ``notes``.
+    """
     if not isinstance(shape, PointCloud):
         raise ValueError("a text of points holds a cloud, got a mesh")
     fields = records.flat(records.columns(shape))
@@ -70,6 +74,7 @@ def write(path: files.Path, shape: Shape) -> None:
             file.write(f"{len(shape.points)}\n".encode())
         if fields:
             file.write(f"# {' '.join(['x', 'y', 'z', *fields])}\n".encode("ascii"))
+        file.write("".join(f"# {note}\n" for note in notes).encode())
         file.write(records.text_rows([*records.text_coordinates(shape).T, *fields.values()]))
 
 
