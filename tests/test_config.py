@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from pointkit import config
 from pointkit.config import Settings
 from pointkit.errors import PointkitError
+from pointkit.task import Task
+
+FOUR = Task(("a", "b", "c", "d"))
 
 
 def recipe(tmp_path, text):
@@ -80,7 +83,7 @@ def test_any_value_is_taken_or_refused_in_a_line_with_the_name(name, value):
 @pytest.mark.parametrize("name", config.recipes())
 def test_shipped_recipes_are_settings(name):
     values = config.read_recipe(name)
-    assert values["dataset"]
+    assert values["task"]
     settings = config.combine(values)
     assert {key: getattr(settings, key) for key in values} == values
 
@@ -137,7 +140,7 @@ def test_later_layers_win_and_none_counts_as_not_given():
 
 @pytest.mark.parametrize(("shapes", "epochs"), [(0, 200), (1, 200), (400, 200), (800, 100), (3991, 20), (10**6, 20)])
 def test_small_sets_get_more_passes(shapes, epochs):
-    values, reason = config.choose(shapes, 10)
+    values, reason = config.choose(Task(tuple("abcdefghij")), shapes)
     assert config.combine(values).epochs == epochs
     assert str(epochs) in reason
     assert f"{shapes} training shapes" in reason
@@ -150,11 +153,24 @@ def test_small_sets_get_more_passes(shapes, epochs):
 )
 def test_flags_give_the_settings_again(epochs, rotate, widths):
     settings = Settings(epochs=epochs, rotate=rotate, widths=widths)
-    written = config.flags(settings, 500, 4)
+    written = config.flags(settings, FOUR, 500)
     kinds = {
         setting.name: {"str": str, "int": int, "float": float}[setting.type] for setting in dataclasses.fields(Settings)
     }
     names = [flag.removeprefix("--").replace("-", "_") for flag in written[::2]]
     given_flags = {name: kinds[name](value) for name, value in zip(names, written[1::2], strict=True)}
-    assert config.combine(config.choose(500, 4)[0], given_flags) == settings
-    assert config.flags(config.combine(config.choose(500, 4)[0]), 500, 4) == []
+    assert config.combine(config.choose(FOUR, 500)[0], given_flags) == settings
+    assert config.flags(config.combine(config.choose(FOUR, 500)[0]), FOUR, 500) == []
+
+
+def test_parts_are_learned_as_in_the_recipe_with_what_the_store_has():
+    parts = {"cup": ("body", "handle")}
+    best = config.read_recipe("parts-best")
+    values, reason = config.choose(Task(("cup",), parts, ("nx", "ny", "nz")), 228)
+    assert {key: values[key] for key in best if key != "epochs"} == {k: v for k, v in best.items() if k != "epochs"}
+    assert 95 <= values["epochs"] <= 110
+    assert "with normals" in reason
+    values, reason = config.choose(Task(("cup",), parts), 20_000)
+    assert "features" not in values
+    assert (values["batch_size"], values["epochs"]) == (32, 20)
+    assert "normals" not in reason

@@ -18,7 +18,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from pointkit import __version__
-from pointkit.config import BACKENDS, Settings
+from pointkit.config import BACKENDS, MEANT_FOR, Settings
 from pointkit.errors import MachineError, PointkitError
 from pointkit.memory import keep_pages
 from pointkit.signals import Stopped
@@ -46,7 +46,7 @@ def _flags() -> Any:
     kinds = {"str": str, "int": Whole, "float": float}
     hints = {}
     for setting in dataclasses.fields(Settings):
-        if setting.name in ("dataset", "seed"):
+        if setting.name in (*MEANT_FOR, "seed"):
             continue
         choices = setting.metadata["choices"]
         kind = Literal[choices] if choices else kinds[str(setting.type)]
@@ -66,7 +66,7 @@ app = App(
   pointkit prepare my_folder/ -o data/mine      one folder a class: OFF, PLY, OBJ, STL, PCD, NPY, XYZ
   pointkit train data/mine -o runs/a            Ctrl-C is safe; the same command goes on
   pointkit evaluate runs/a                      table, report.json, report.html
-  pointkit predict runs/a chair.off scan.ply    class and probability of new files
+  pointkit predict runs/a chair.off scan.ply    class and probability of new files, or their points labelled
   pointkit demo                                 all of it, on built-in shapes""",
 )
 
@@ -219,7 +219,7 @@ def train(
     output
         The run to write.
     recipe
-        Settings by name (modelnet10-reference) or from a TOML file.
+        Settings by name (modelnet10-reference, shapenet-part-reference, parts-best) or from a TOML file.
     seed
         Of initial weights, order, augmentation and dropout.
     seeds
@@ -236,7 +236,7 @@ def train(
     if recipe:
         chosen, reason = config.read_recipe(recipe), f"recipe {recipe}"
     else:
-        chosen, reason = config.choose(len(opened.select("train")), len(opened.classes))
+        chosen, reason = config.choose(opened.task, len(opened.select("train")))
     runs = _seeded(output, seed, seeds)
     from pointkit import run_folder
     from pointkit import train as trainer

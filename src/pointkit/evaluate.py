@@ -7,6 +7,7 @@ Rules: the test points are fixed (the first N of each stored shape); nothing is 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import pathlib
@@ -136,7 +137,9 @@ def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, **
 def _run_facts(predictor: Predictor) -> dict[str, Any]:
     facts = predictor.facts
     settings, trained_on = facts["settings"], facts["store"]
-    flags = config.flags(config.Settings(**settings), trained_on["shapes"].get("train", 0), len(facts["classes"]))
+    settings_of = config.Settings(**settings)
+    store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
+    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
     return {
         "name": predictor.path.resolve().name,

@@ -19,7 +19,7 @@ from pointkit.errors import PointkitError
 
 EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
 PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
-PLACEHOLDER_CLASSES = 10  # for a recipe that names no data set
+PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no data set
 
 
 def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
@@ -131,11 +131,14 @@ def network(recipe: str) -> dict[str, Any]:
     """The layer table of a recipe's network, with the classes of the data set that it names."""
     from dataclasses import asdict
 
-    from pointkit import datasets, models
+    from pointkit import config, datasets, models
 
     settings: Settings = combine(read_recipe(recipe))
     classes = len(datasets.find(settings.dataset).classes) if settings.dataset else PLACEHOLDER_CLASSES
-    return models.describe(models.build(asdict(settings), classes, blank=True))
+    parts = settings.task == "parts"
+    features = len(config.FEATURES.get(settings.features, ()))
+    outputs = PLACEHOLDER_PARTS if parts else classes
+    return models.describe(models.build(asdict(settings), outputs, per_point=parts, num_features=features, blank=True))
 
 
 def _version(package: str) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import config, formats, preprocess
-from pointkit.cloud import Array, Float32, Float64, Mesh, Shape
+from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.predict import MARK, Drawn, Predictor
 

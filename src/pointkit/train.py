@@ -96,6 +96,8 @@ def check_trainable(store: Store) -> None:
 def learned(store: Store, settings: Settings) -> Task:
     """What a training with these settings learns from a store. Raises StoreError, PointkitError where it cannot."""
     check_trainable(store)
+    if settings.task not in ("", store.task.name):
+        raise PointkitError(f"{store.path}: the settings are for {settings.task}, the store is for {store.task.name}")
     if store.parts and settings.drop:
         raise PointkitError(f"drop must be 0 for parts, as points would lose their labels, got {settings.drop}")
     if not store.parts and settings.select == "miou":
@@ -455,13 +457,15 @@ def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[
         raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")
     new = {**dataclasses.asdict(settings), "backend": keras.backend.backend()}
     for key, old in {**facts["settings"], "backend": facts["backend"]}.items():
-        if old != new[key] and not (key == "epochs" and new[key] > old) and key != "dataset":
+        if old != new[key] and not (key == "epochs" and new[key] > old) and key not in config.MEANT_FOR:
             hint = "can only grow" if key == "epochs" else "cannot change"
             raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
 
 
 def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> dict[str, Any]:
-    fixed = {key: value for key, value in dataclasses.asdict(settings).items() if key not in ("dataset", "epochs")}
+    fixed = {
+        key: value for key, value in dataclasses.asdict(settings).items() if key not in (*config.MEANT_FOR, "epochs")
+    }
     backend = keras.backend.backend()
     return {
         "id": stores.digest(json.dumps([fixed, store.checksum, backend]).encode())[:16],
@@ -484,6 +488,7 @@ def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> 
             "path": str(store.path.resolve()),
             "checksum": store.checksum,
             "shapes": {split: len(store.select(split)) for split in SPLITS},
+            **({"features": list(store.task.features)} if store.task.features else {}),
         },
         "backend": backend,
         "versions": {"pointkit": pointkit.__version__, "keras": keras.__version__},
