@@ -215,11 +215,11 @@ def test_a_list_that_names_only_train_is_taken_as_it_is(tmp_path, capsys):
     assert any("no test shapes for Bag, Mug" in line for line in done.warnings)
 
 
-def test_parts_are_not_mistaken_for_classes_by_train(tmp_path, capsys):
-    prepare(flat(tmp_path / "set"), tmp_path / "store")
-    assert run(["train", str(tmp_path / "store"), "-o", str(tmp_path / "run")]) == 2
-    assert "--task classification" in capsys.readouterr().err
-    prepare(flat(tmp_path / "again"), tmp_path / "classes", task="classification")
+def test_the_same_set_can_be_prepared_for_classification(tmp_path):
+    prepare(flat(tmp_path / "set"), tmp_path / "classes", task="classification")
+    shapes = store.open(tmp_path / "classes")
+    assert shapes.task.name == "classification"
+    assert list(shapes.classes) == ["d01", "d02"]  # the folders' names
 
 
 @pytest.mark.parametrize(
