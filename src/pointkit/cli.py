@@ -121,7 +121,7 @@ def fetch(name: str, folder: Path, /, *, source: str | None = None) -> None:
     Parameters
     ----------
     name
-        The data set: modelnet10.
+        The data set: modelnet10 or shapenet-part.
     folder
         Where to put it.
     source

@@ -97,7 +97,8 @@ def download(
     url: str,
     path: pathlib.Path,
     *,
-    size: int,
+    size: int | None,
+    max_bytes: int = 1 << 40,
     sha256: str | None = None,
     magic: bytes = b"",
     progress: Progress | None = None,
@@ -107,7 +108,8 @@ def download(
 
     The body grows in ``path``.part. After a cut the same call goes on from there, where the server can say that its
     file is still the same (ETag or Last-Modified); else it starts over. ``size`` in bytes is exact and also the bound;
-    ``magic`` is how the file must begin. ``progress`` is called with (bytes done, ``size``).
+    where it is None, the length that the server announces is, up to ``max_bytes``. ``magic`` is how the file must
+    begin. ``progress`` is called with (bytes done, bytes in all).
 
     Raises NetworkError where the network or the server fails, or sends another file (which is then removed);
     MachineError where the disk does; PointkitError where ``url`` is no http(s) address or ``path`` cannot be written.
@@ -117,6 +119,8 @@ def download(
         raise PointkitError(f"{url}: an address must begin with http:// or https:// and name a host")
     part = _Part(path, url)
     with disk_errors(path):
+        if size is None:
+            size = _announced(url, part, max_bytes, patience)
         if part.length() > size:
             part.remove()
         free = shutil.disk_usage(path.parent).free
@@ -173,12 +177,34 @@ def _attempts(url: str, part: _Part, size: int, magic: bytes, progress: Progress
             _attempt(url, part, size, magic, progress, patience)
         except _Passing as trouble:
             failures = 1 if part.length() - before >= size / 100 else failures + 1
-            if failures >= patience.attempts:
-                raise NetworkError(f"{url}: {trouble}; gave up after {failures} attempts in a row") from None
-            wait = patience.backoff * 2 ** (failures - 1) if trouble.wait is None else trouble.wait
-            if wait > patience.longest_wait:
-                raise NetworkError(f"{url}: {trouble}; the server asks to come back in {wait:,.0f} seconds") from None
-            time.sleep(wait)
+            _bear(url, trouble, failures, patience)
+
+
+def _announced(url: str, part: _Part, max_bytes: int, patience: Patience) -> int:
+    """The length in bytes of the file at ``url``, as its server says; an ordinary request, left at its headers."""
+    failures = 0
+    while True:
+        try:
+            with _open(url, {"Accept-Encoding": "identity", "User-Agent": "pointkit"}, part, patience) as response:
+                length = response.length
+            break
+        except _Passing as trouble:
+            failures += 1
+            _bear(url, trouble, failures, patience)
+    if not length or length > max_bytes:
+        found = f"{length:,} bytes" if length is not None else "no length"
+        raise NetworkError(f"{url}: must announce a length of 1 to {max_bytes:,} bytes, announces {found}")
+    return int(length)
+
+
+def _bear(url: str, trouble: _Passing, failures: int, patience: Patience) -> None:
+    """Wait before the next attempt. Raises NetworkError where there have been enough, or the server asks too much."""
+    if failures >= patience.attempts:
+        raise NetworkError(f"{url}: {trouble}; gave up after {failures} attempts in a row") from None
+    wait = patience.backoff * 2 ** (failures - 1) if trouble.wait is None else trouble.wait
+    if wait > patience.longest_wait:
+        raise NetworkError(f"{url}: {trouble}; the server asks to come back in {wait:,.0f} seconds") from None
+    time.sleep(wait)
 
 
 def _is_http(url: str) -> bool:

@@ -16,7 +16,7 @@ import zipfile
 import pytest
 
 from pointkit.datasets import DATASETS, FetchResult, find
-from pointkit.datasets.modelnet import MODELNET10, ModelNet10
+from pointkit.datasets.modelnet import MODELNET10, ModelNet
 from pointkit.download import NetworkError, Patience, alone
 from pointkit.errors import FormatError, PointkitError
 from tests.server import cut, serving, stalling, status, whole
@@ -60,7 +60,7 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def mini(archive) -> ModelNet10:
+def mini(archive) -> ModelNet:
     """The facts of the miniature."""
     data = archive.read_bytes()
     return dataclasses.replace(
@@ -82,7 +82,7 @@ def names(folder: pathlib.Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def fetch(facts: ModelNet10, folder: pathlib.Path, source=None, **options) -> FetchResult:
+def fetch(facts: ModelNet, folder: pathlib.Path, source=None, **options) -> FetchResult:
     return facts.fetch(folder, source, patience=QUICK, **options)
 
 

@@ -22,7 +22,7 @@ class FetchResult:
     """What a fetch left.
 
     ``folder`` holds the set; ``sha256`` is that of the archive it came from, None where that is not known; ``counts``:
-    the number of files by split; ``notes``: what the user should be told, a line each.
+    the number of shapes by split, or labelled and not; ``notes``: what the user should be told, a line each.
     """
 
     folder: pathlib.Path
@@ -76,6 +76,7 @@ class _Registry(Mapping[str, Dataset]):
 DATASETS: Mapping[str, Dataset] = _Registry(
     {
         "modelnet10": "pointkit.datasets.modelnet:MODELNET10",
+        "shapenet-part": "pointkit.datasets.shapenet:SHAPENET_PART",
     }
 )
 
