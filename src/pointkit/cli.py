@@ -325,6 +325,7 @@ def predict(
     *files: Path,
     category: str | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    explain: Flag = False,
     backend: Backend = None,
     as_json: Json = False,
 ) -> int:
@@ -342,7 +343,9 @@ def predict(
     category
         Of parts: what the files show; else a folder of that name says it, or the run's only category.
     output
-        Of parts: the folder to write labelled files into.
+        The folder to write labelled and explained files into.
+    explain
+        Mark the points that decided: a field in a file beside, and a picture.
     backend
         What Keras runs on.
     as_json
@@ -358,17 +361,22 @@ def predict(
     if not found:
         return console.unanswered(problems)
     predictor = Predictor(run)
-    if not predictor.task.parts:
-        if category is not None or output is not None:
-            given = "--category" if category is not None else "--output"
-            raise PointkitError(f"{given} is for parts, {run} tells classes apart")
+    of_parts = bool(predictor.task.parts)
+    if not of_parts and category is not None:
+        raise PointkitError(f"--category is for parts, {run} tells classes apart")
+    if not of_parts and not explain:
+        if output is not None:
+            raise PointkitError(f"--output is for parts and --explain, {run} tells classes apart")
         return console.predicted(predictor, found, problems, as_json)
     from pointkit import run_folder
+    from pointkit.explain import explain_files
     from pointkit.label import label_files
 
-    answers = label_files(predictor, found, category=category, output=output)
     if output is not None:
         run_folder.make(output)
+    if not of_parts:
+        return console.explained(predictor, explain_files(predictor, found, output), problems, as_json)
+    answers = label_files(predictor, found, category=category, output=output, critical=explain)
     return console.labelled(predictor, answers, problems, as_json)
 
 

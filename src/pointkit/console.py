@@ -357,19 +357,55 @@ def predicted(predictor: Predictor, files: Sequence[Path], problems: Sequence[Ex
 
     def shown(file: Path, answer: Any) -> None:
         if as_json:
-            print_json(
-                {
-                    "file": str(file),
-                    "class": answer.class_name,
-                    "probability": round(answer.probability, 6),
-                    "runner_up": answer.runner_up,
-                    "warnings": list(answer.warnings),
-                }
-            )
+            print_json(_class_facts(file, answer))
         else:
-            say(f"{file!s:<{width}}  {answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}")
+            say(f"{file!s:<{width}}  {_class_line(answer)}")
 
     return _answers(predictor, predictor.files(files), problems, as_json, shown)
+
+
+def explained(
+    predictor: Predictor, answers: Iterable[tuple[Path, Any]], problems: Sequence[Exception], as_json: bool
+) -> int:
+    """Two lines a file: the answer, and how many points decided it. The exit code: 2 where any file failed."""
+
+    def shown(file: Path, answer: Any) -> None:
+        if as_json:
+            facts = {"output": str(answer.path), **_explanation_facts(answer.explanation)}
+            print_json({**_class_facts(file, answer.prediction), **facts})
+        else:
+            say(f"{file}  {_class_line(answer.prediction)}")
+            say(f"  {answer.path}: {_explanation_line(answer.explanation)}")
+
+    return _answers(predictor, answers, problems, as_json, shown)
+
+
+def _class_line(answer: Any) -> str:
+    return f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
+
+
+def _class_facts(file: Path, answer: Any) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "class": answer.class_name,
+        "probability": round(answer.probability, 6),
+        "runner_up": answer.runner_up,
+        "warnings": list(answer.warnings),
+    }
+
+
+def _explanation_line(explanation: Any) -> str:
+    total = sum(explanation.counts.values())
+    decided, turned = explanation.counts[2], explanation.counts[1]
+    return f"{decided:,} of {total:,} points decided, {turned:,} more turned the cloud; {explanation.picture}"
+
+
+def _explanation_facts(explanation: Any) -> dict[str, Any]:
+    names = {2: "decided", 1: "turned", 0: "others"}
+    return {
+        "picture": str(explanation.picture),
+        "critical": {names[mark]: count for mark, count in explanation.counts.items()},
+    }
 
 
 def labelled(
@@ -388,11 +424,14 @@ def labelled(
                     "parts": answer.counts,
                     "probability": round(answer.probability, 6),
                     "warnings": list(answer.warnings),
+                    **(_explanation_facts(answer.explanation) if answer.explanation else {}),
                 }
             )
         else:
             shares = ", ".join(f"{name} {percent(count / total)} %" for name, count in answer.counts.items() if count)
             say(f"{answer.path}: {answer.category}: {shares}; mean probability {percent(answer.probability)} %")
+            if answer.explanation:
+                say(f"  {_explanation_line(answer.explanation)}")
 
     return _answers(predictor, answers, problems, as_json, shown)
 

@@ -7,6 +7,7 @@ A cloud is written in its own format, a mesh as PLY with a label a face. The way
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import config, formats, preprocess
-from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
+from pointkit import config, explain, formats, preprocess
+from pointkit.cloud import Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
-from pointkit.predict import MARK, Drawn, Predictor
+from pointkit.predict import EXPLAINED, LABELLED, Drawn, Predictor
 
 GROUP_FILES, GROUP_POINTS = 64, 1_000_000  # read before the network is asked
 MOST_SAMPLES = 2**18  # points drawn from a mesh, at most
@@ -28,7 +29,7 @@ MOST_SAMPLES = 2**18  # points drawn from a mesh, at most
 class Labelled:
     """A file that was written: its ``path``, the ``category``, and how many points, or faces, each part has.
 
-    ``probability`` is the mean of the answers' own.
+    ``probability`` is the mean of the answers' own; ``explanation`` is there where it was asked for.
     """
 
     path: pathlib.Path
@@ -36,6 +37,7 @@ class Labelled:
     counts: Mapping[str, int]
     probability: float
     warnings: tuple[str, ...] = ()
+    explanation: explain.Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ def label_files(
     *,
     category: str | None = None,
     output: pathlib.Path | None = None,
+    critical: bool = False,
 ) -> Iterator[tuple[pathlib.Path, Labelled | Exception]]:
     """Label files, each written beside itself, or into the folder ``output``; in order, with why some could not be.
+
+    With ``critical``, the files also have the field of that name, and each a picture of it (``explain``).
 
     The category is ``category``, else the nearest folder above a file that is named as one, else the run's only one.
     Raises PointkitError for a category that the run does not know, and where two files would be written to one place.
@@ -66,7 +71,7 @@ def label_files(
         hint = config.suggest(category, predictor.classes)
         raise PointkitError(f"category must be one of {', '.join(predictor.classes)}, got {category!r}{hint}")
     files = list(paths)
-    targets = _targets(files, output)
+    targets = explain.places(files, output, LABELLED, to_ply=(".off", ".obj", ".stl"))
     waiting: list[tuple[pathlib.Path, _Read | Exception]] = []
     points = 0
     for path in files:
@@ -78,22 +83,9 @@ def label_files(
         else:
             waiting.append((path, read))
         if len(waiting) == GROUP_FILES or points >= GROUP_POINTS:
-            yield from _flush(predictor, waiting)
+            yield from _flush(predictor, waiting, critical)
             waiting, points = [], 0
-    yield from _flush(predictor, waiting)
-
-
-def _targets(files: Sequence[pathlib.Path], output: pathlib.Path | None) -> dict[pathlib.Path, pathlib.Path]:
-    targets: dict[pathlib.Path, pathlib.Path] = {}
-    taken: dict[pathlib.Path, pathlib.Path] = {}
-    for path in dict.fromkeys(files):
-        target = (path if output is None else output / path.name).with_name(f"{path.stem}{MARK}{path.suffix}")
-        if path.suffix.lower() in (".off", ".obj", ".stl"):
-            target = target.with_suffix(".ply")
-        if target in taken:
-            raise PointkitError(f"{target}: both {taken[target]} and {path} would be written here; label them in turn")
-        targets[path] = taken[target] = target
-    return targets
+    yield from _flush(predictor, waiting, critical)
 
 
 def _read(predictor: Predictor, path: pathlib.Path, target: pathlib.Path, category: str | None) -> _Read:
@@ -144,21 +136,23 @@ def _features(predictor: Predictor, drawn: preprocess.Drawn, path: pathlib.Path)
 
 
 def _flush(
-    predictor: Predictor, waiting: Sequence[tuple[pathlib.Path, _Read | Exception]]
+    predictor: Predictor, waiting: Sequence[tuple[pathlib.Path, _Read | Exception]], critical: bool
 ) -> Iterator[tuple[pathlib.Path, Labelled | Exception]]:
-    answers = predictor.part_probabilities(read.query for _, read in waiting if isinstance(read, _Read))
+    queries = [read.query for _, read in waiting if isinstance(read, _Read)]
+    answers = predictor.part_probabilities(queries)
+    marks = predictor.point_marks(queries) if critical else itertools.repeat(None)
     for path, read in waiting:
         if isinstance(read, Exception):
             yield path, read
             continue
-        probabilities = next(answers)
+        probabilities, mark = next(answers), next(marks)
         try:
-            yield path, _write(predictor, read, probabilities)
+            yield path, _write(predictor, read, probabilities, mark)
         except (OSError, PointkitError) as error:
             yield path, error
 
 
-def _write(predictor: Predictor, read: _Read, probabilities: Float64) -> Labelled:
+def _write(predictor: Predictor, read: _Read, probabilities: Float64, marks: NDArray[np.uint8] | None) -> Labelled:
     name = predictor.classes[read.query.category]
     names = predictor.task.parts[name]
     codes = np.array(predictor.facts.get("codes", {}).get(name, range(len(names))), np.int32)
@@ -171,18 +165,20 @@ def _write(predictor: Predictor, read: _Read, probabilities: Float64) -> Labelle
     sure = whole[np.arange(len(whole)), part].astype(np.float32)
     ours = {"label": codes[part], "probability": sure}
     notes = [f"label {code} is {part_name}" for code, part_name in zip(codes, names, strict=True)]
+    explanation = None
+    if marks is not None:
+        ours[explain.FIELD] = np.zeros(len(whole), np.uint8)
+        np.maximum.at(ours[explain.FIELD], read.drawn.index, marks)
+        notes += explain.NOTES
+        picture = read.target.with_name(f"{read.path.stem}{EXPLAINED}.png")
+        explanation = explain.draw(picture, read.query.points, marks)
     if isinstance(read.shape, Mesh):
-        shape: Shape = dataclasses.replace(read.shape, face_fields=_beside(read.shape.face_fields, ours))
+        shape: Shape = dataclasses.replace(read.shape, face_fields=explain.beside(read.shape.face_fields, ours))
     else:
-        shape = dataclasses.replace(read.shape, fields=_beside(read.shape.fields, ours), labels=None)
+        shape = dataclasses.replace(read.shape, fields=explain.beside(read.shape.fields, ours), labels=None)
     formats.write(read.target, shape, notes=notes)
     counts = dict(zip(names, np.bincount(part, minlength=len(names)).tolist(), strict=True))
-    return Labelled(read.target, name, counts, float(sure.mean()), read.warnings)
-
-
-def _beside(theirs: Mapping[str, Array], ours: Mapping[str, Array]) -> dict[str, Array]:
-    """Fields of the file and ours; one of the file's that is named as ours is kept with ``source_`` before its name."""
-    return {(f"source_{name}" if name in ours else name): array for name, array in theirs.items()} | dict(ours)
+    return Labelled(read.target, name, counts, float(sure.mean()), read.warnings, explanation)
 
 
 def _on_faces(mesh: Mesh, drawn: preprocess.Drawn, probabilities: Float64) -> Float64:

@@ -138,8 +138,11 @@ def labelled_clouds(
     titles: Sequence[str],
     names: Sequence[str],
     columns: int = 4,
+    rest: str = "unlabelled",
 ) -> Figure:
     """Clouds (N, 3) in rows of ``columns``, coloured by their parts (N,), each with its title; the parts' legend below.
+
+    ``rest`` is what the legend calls points of part -1.
 
     Raises ValueError where the first three are not equally many, or none.
     """
@@ -149,7 +152,7 @@ def labelled_clouds(
         )
     columns = min(columns, len(clouds))
     side, head = 2.4, 0.3  # inches
-    entries = _legend(labels, names)
+    entries = _legend(labels, names, rest)
     lines = _wrapped([_width(name, 9.5) + 0.4 for name, _ in entries], columns * side - 0.2)
     rows = math.ceil(len(clouds) / columns)
     foot = 0.22 * len(lines) + 0.14
@@ -181,11 +184,11 @@ def labelled_clouds(
     return figure
 
 
-def _legend(labels: Sequence[ArrayLike], names: Sequence[str]) -> list[tuple[str, Any]]:
+def _legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str) -> list[tuple[str, Any]]:
     """Name and colour of each part, and of what has none where there is such a point."""
     entries = [(name, part_colors([i])[0]) for i, name in enumerate(names)]
     if any((np.asarray(ids) < 0).any() for ids in labels):
-        entries.append(("unlabelled", part_colors([-1])[0]))
+        entries.append((rest, part_colors([-1])[0]))
     return entries
 
 
@@ -217,6 +220,24 @@ def parts_pairs(
         [text for title in titles for text in ("truth", title)],
         names,
         columns=2 * len(clouds),
+    )
+
+
+def critical_points(points: ArrayLike, marks: ArrayLike, counts: Mapping[int, int]) -> Figure:
+    """A cloud (N, 3), and beside it the points that decided, by their marks (N,) as of ``models.CriticalPoints``.
+
+    ``counts``: mark -> points of the whole cloud, for the legend.
+    """
+    ids = np.asarray(marks).astype(np.int64)
+    # The deciding ones are 0, those that turn are 1; grey for the others.
+    parts = np.select([ids == 2, ids == 1], [0, 1], -1)
+    shown, some = np.asarray(points), ids > 0
+    return labelled_clouds(
+        [shown, shown[some] if some.any() else shown],
+        [parts, parts[some] if some.any() else parts],
+        ["all points", "those that decided"],
+        [f"decided the answer ({counts[2]:,})", f"turned the cloud ({counts[1]:,})"],
+        rest=f"others ({counts[0]:,})",
     )
 
 

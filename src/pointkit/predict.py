@@ -7,26 +7,31 @@ time.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 import os
 import pathlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import formats, metrics, models, preprocess, run_folder
-from pointkit.cloud import Float32, Float64, Shape
+from pointkit.cloud import Array, Float32, Float64, Shape
 from pointkit.datasets.folder import is_about
 from pointkit.errors import FormatError, PointkitError, RunError
 from pointkit.loader import Inputs, inputs
 from pointkit.task import Task
 
-MARK = ".labelled"  # before the suffix of a file that we wrote; folders are searched for others
+LABELLED, EXPLAINED = (
+    ".labelled",
+    ".explained",
+)  # before the suffix of files that we wrote; no folder is searched for them
 # Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and
 # among others.
 BATCH = 16
@@ -41,6 +46,9 @@ class Drawn(NamedTuple):
     points: Float32
     features: Float32 | None
     category: int
+
+
+_Window = tuple[Drawn, NDArray[np.int64]]  # a cloud, and the places (N,) of some of its points
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[
             found.append(path)
             continue
         readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
-        readable = (p for p in readable if not p.stem.endswith(MARK))
+        readable = (p for p in readable if not p.stem.endswith((LABELLED, EXPLAINED)))
         inside = sorted(p for p in readable if p.is_file())
         if not inside:
             problems.append(
@@ -106,14 +114,32 @@ class Predictor:
 
     def logits(self, given: Inputs) -> Float32:
         """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3), or a dict of them and more."""
+        answer: Float32 = self._in_batches(self.model.predict_on_batch, given)
+        return answer
+
+    def marks(self, given: Inputs) -> NDArray[np.uint8]:
+        """What each point of normalised clouds did for the answer, (B, N): see ``models.CriticalPoints``.
+
+        Raises PointkitError where the network pools by no maximum.
+        """
+        answer: NDArray[np.uint8] = self._in_batches(self._critical, given)
+        return answer
+
+    @functools.cached_property
+    def _critical(self) -> models.CriticalPoints:
+        try:
+            return models.CriticalPoints(self.model)
+        except ValueError as error:
+            raise PointkitError(f"{self.path}: {error}") from None
+
+    def _in_batches(self, function: Callable[[Any], Any], given: Inputs) -> Any:
         whole = given if isinstance(given, dict) else {"points": given}
         answers = []
         for start in range(0, len(whole["points"]), BATCH):
             part = {name: array[start : start + BATCH] for name, array in whole.items()}
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
-            answer = self.model.predict_on_batch(inputs(**padded))
-            answers.append(np.asarray(keras.ops.convert_to_numpy(answer))[:size])
+            answers.append(np.asarray(keras.ops.convert_to_numpy(function(inputs(**padded))))[:size])
         return np.concatenate(answers)
 
     def part_probabilities(self, clouds: Iterable[Drawn]) -> Iterator[Float64]:
@@ -123,28 +149,46 @@ class Predictor:
         any size, and costs no compilation and little memory of its own.
         """
         spans = list(self.task.part_ids.values())
-        open_: deque[tuple[Drawn, Float64]] = deque()  # clouds begun, with their answers
 
-        def windows() -> Iterator[tuple[Drawn, Float64, NDArray[np.int64]]]:
+        def answers(windows: Sequence[_Window]) -> Iterator[Float64]:
+            for (cloud, _), rows in zip(windows, self.logits(self._inputs(windows)), strict=True):
+                span = spans[cloud.category]
+                yield metrics.softmax(rows[:, span.start : span.stop])
+
+        return self._windowed(clouds, answers, operator.setitem)
+
+    def point_marks(self, clouds: Iterable[Drawn]) -> Iterator[NDArray[np.uint8]]:
+        """For each cloud, what each of its points did for the answers of its window, (T,): see ``marks``."""
+        return self._windowed(clouds, lambda windows: self.marks(self._inputs(windows)), np.maximum.at)
+
+    def _windowed(
+        self,
+        clouds: Iterable[Drawn],
+        answers: Callable[[Sequence[_Window]], Iterable[Array]],
+        put: Callable[[Any, Any, Any], object],
+    ) -> Iterator[Any]:
+        """``answers`` to the windows of each cloud, ``put`` together to one array (T, ...) a cloud."""
+        open_: deque[tuple[Drawn, list[Array]]] = deque()  # clouds begun, with their array once it is there
+
+        def windows() -> Iterator[tuple[_Window, list[Array]]]:
             for cloud in clouds:
-                answer = np.empty((len(cloud.points), len(spans[cloud.category])))
-                open_.append((cloud, answer))
+                open_.append((cloud, []))
                 for places in preprocess.windows(len(cloud.points), self.num_points):
-                    yield cloud, answer, places
+                    yield (cloud, places), open_[-1][1]
 
         stream = windows()
         while batch := list(itertools.islice(stream, BATCH)):
-            logits = self.logits(self._inputs([(cloud, places) for cloud, _, places in batch]))
-            for (cloud, answer, places), rows in zip(batch, logits, strict=True):
-                span = spans[cloud.category]
-                answer[places] = metrics.softmax(rows[:, span.start : span.stop])
-            unfinished = batch[-1][0]  # its further windows may be in the next batch
+            for ((cloud, places), whole), rows in zip(batch, answers([window for window, _ in batch]), strict=True):
+                if not whole:
+                    whole.append(np.zeros((len(cloud.points), *rows.shape[1:]), rows.dtype))
+                put(whole[0], places, rows)
+            unfinished = batch[-1][0][0]  # its further windows may be in the next batch
             while open_ and open_[0][0] is not unfinished:
-                yield open_.popleft()[1]
+                yield open_.popleft()[1][0]
         while open_:
-            yield open_.popleft()[1]
+            yield open_.popleft()[1][0]
 
-    def _inputs(self, windows: Sequence[tuple[Drawn, NDArray[np.int64]]]) -> Inputs:
+    def _inputs(self, windows: Sequence[_Window]) -> Inputs:
         points = preprocess.normalise(np.stack([cloud.points[places] for cloud, places in windows]))[0]
         features = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
         category = np.array([cloud.category for cloud, _ in windows], np.int32)
@@ -188,8 +232,11 @@ class Predictor:
         for path, result in waiting:
             yield path, result if isinstance(result, Exception) else next(answers)
 
-    def _points(self, shape: Shape, path: pathlib.Path | None = None) -> tuple[Float32, tuple[str, ...]]:
-        """A shape as the network takes it, (N, 3), and what there is to warn of."""
+    def drawn(self, shape: Shape, path: pathlib.Path | None = None) -> tuple[preprocess.Drawn, tuple[str, ...]]:
+        """The points of a shape that a network of classes sees, and what there is to warn of.
+
+        Raises PointkitError, which names ``path``, where the shape has none.
+        """
         contract = self.facts["input"]
         try:
             drawn = preprocess.draw(shape, contract["drawn"], contract["seed"])
@@ -198,8 +245,13 @@ class Predictor:
         warnings = list(drawn.warnings)
         if 2 * len(drawn.points) < self.num_points:
             warnings.append(f"only {len(drawn.points)} points, the network was trained on {self.num_points}")
+        return drawn.first(self.num_points), tuple(warnings)
+
+    def _points(self, shape: Shape, path: pathlib.Path | None = None) -> tuple[Float32, tuple[str, ...]]:
+        """A shape as the network takes it, (N, 3), and what there is to warn of."""
+        drawn, warnings = self.drawn(shape, path)
         window = preprocess.window(len(drawn.points), self.num_points)
-        return preprocess.normalise(drawn.points[window])[0], tuple(warnings)
+        return preprocess.normalise(drawn.points[window])[0], warnings
 
     def _answers(self, clouds: list[Float32], warnings: list[tuple[str, ...]]) -> list[Prediction]:
         if not clouds:

@@ -34,6 +34,11 @@ class Drawn:
     warnings: tuple[str, ...] = ()
     normals: Float32 | None = None
 
+    def first(self, count: int) -> Drawn:
+        """The first ``count`` of these points, or all where they are fewer."""
+        normals = None if self.normals is None else self.normals[:count]
+        return Drawn(self.points[:count], self.index[:count], self.warnings, normals)
+
 
 def draw(shape: Shape, count: int, seed: int = 0, *, whole: bool = False) -> Drawn:
     """Up to ``count`` points of a shape in random order, decided by ``seed`` and the shape's content alone.

@@ -247,6 +247,20 @@ class PooledBlock(_Block):
             z = ops.where(ops.any(ops.cast(mask, "bool"), 1, keepdims=True), z, 0)
         return ops.cast(z, x.dtype)
 
+    def winners(self, inputs: Any) -> Any:
+        """The point whose value each channel passes on at inference, (B, units) int32; -1 where it is 0 at all points.
+
+        Of equal points, it is the first.
+        """
+        x, matrix, _ = _split(inputs, None)
+        if matrix is not None:
+            x = ops.matmul(x, matrix)
+        factor, addend = self.fold(None)
+        w = ops.cast(self.kernel * factor, x.dtype)
+        flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), w) + ops.cast(addend, x.dtype)
+        y = ops.reshape(flat, (*ops.shape(x)[:-1], self.units))
+        return ops.where(ops.max(y, 1) > 0, ops.cast(ops.argmax(y, 1), "int32"), -1)
+
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (_first(input_shape)[0], self.units)
 

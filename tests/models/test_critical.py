@@ -1,0 +1,62 @@
+import keras
+import numpy as np
+import pytest
+
+from pointkit import models
+from pointkit.models.critical import DECIDES, IDLE, TURNS
+from pointkit.nn import PooledBlock
+
+BUILD = {"classifier": models.classifier, "segmenter": models.segmenter}
+
+
+def trained(kind, **arguments):
+    """A network whose norms and T-Nets do something, some of them with a negative gamma."""
+    rng = np.random.default_rng(0)
+    model = BUILD[kind]("pointnet", 4, widths="half", seed=0, **arguments)
+    for weight in model.weights:
+        value = keras.ops.convert_to_numpy(weight) + 0.02 * rng.standard_normal(weight.shape).astype("float32")
+        weight.assign(np.where(rng.random(value.shape) < 0.3, -value, value) if weight.name == "gamma" else value)
+    return model
+
+
+def global_feature(model, inputs):
+    """What the network knows of whole clouds."""
+    *_, last = (layer for layer in model.layers if isinstance(layer, PooledBlock))
+    given = inputs if isinstance(inputs, dict) else {"points": inputs}
+    taken = [tensor for tensor in model.inputs if tensor.name in given]
+    sub = keras.Model(taken, last.output)
+    return keras.ops.convert_to_numpy(sub.predict_on_batch([given[tensor.name] for tensor in taken]))
+
+
+@pytest.mark.parametrize("kind", BUILD)
+@pytest.mark.parametrize("features", [0, 3])
+def test_the_critical_points_alone_give_the_same_global_feature(kind, features):
+    rng = np.random.default_rng(1)
+    model = trained(kind, num_features=features)
+    clouds = {"points": rng.standard_normal((3, 400, 3)).astype("float32")}
+    if features:
+        clouds["features"] = rng.standard_normal((3, 400, features)).astype("float32")
+    marks = models.CriticalPoints(model)(clouds)
+    assert marks.shape == (3, 400)
+    assert set(np.unique(marks)) == {IDLE, TURNS, DECIDES}
+    for i, mark in enumerate(marks):
+        whole = global_feature(model, {name: array[i : i + 1] for name, array in clouds.items()})
+        some = global_feature(model, {name: array[i : i + 1, mark != IDLE] for name, array in clouds.items()})
+        np.testing.assert_allclose(some, whole, rtol=1e-6, atol=1e-6 * np.abs(whole).max())
+        others = global_feature(model, {name: array[i : i + 1, mark != DECIDES] for name, array in clouds.items()})
+        assert np.abs(others - whole).max() > 1e-3
+
+
+def test_points_keep_their_marks_in_another_order_and_category():
+    rng = np.random.default_rng(2)
+    model = trained("segmenter", parts=[1, 3])
+    points, order = rng.standard_normal((1, 300, 3)).astype("float32"), rng.permutation(300)
+    critical = models.CriticalPoints(model)
+    marks = critical({"points": points, "category": np.array([0], "int32")})
+    np.testing.assert_array_equal(critical(points[:, order]), marks[:, order])
+
+
+def test_of_equal_points_the_first_has_won():
+    points = np.repeat(np.ones((1, 1, 3), "float32"), 5, axis=1)
+    marks = models.CriticalPoints(trained("classifier"))(points)
+    np.testing.assert_array_equal(marks, [[DECIDES, 0, 0, 0, 0]])
