@@ -6,6 +6,7 @@ import html.parser
 import io
 import os
 import pathlib
+import re
 import struct
 import sys
 import threading
@@ -24,7 +25,7 @@ from pointkit.errors import FormatError, MissingExtraError, PointkitError
 from tests import browser
 
 BLUE, ORANGE, GREEN = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00), (0x00, 0x9E, 0x73)
-GREY = (0xAA, 0xB0, 0xB7)
+GREY = (0xC9, 0xCE, 0xD4)
 
 
 def box(low, high):
@@ -236,7 +237,10 @@ def test_a_mesh_comes_with_points_of_its_surface_in_the_colours_of_their_parts(m
     assert scene.title == "boxes.ply: 24 vertices, 36 faces, 2,048 points drawn"
     assert scene.points.shape == (2048, 3)
     number = (scene.points[:, 1] // 99).astype(int)
-    np.testing.assert_array_equal(scene.colors, np.array([BLUE, ORANGE, GREEN], np.uint8)[number])
+    np.testing.assert_array_equal(scene.labels.points, number)
+    np.testing.assert_array_equal(scene.labels.faces, np.repeat([0, 1, 2], 12))
+    points = filled(scene).points["/points"]
+    np.testing.assert_array_equal(points.colors, np.array([BLUE, ORANGE, GREEN], np.uint8)[number])
     np.testing.assert_array_equal(scene.points, view.load(mesh_file).points)
 
 
@@ -299,7 +303,7 @@ def packed(red, green, blue):
     ],
 )
 def test_a_cloud_s_own_colours(fields, expected):
-    colors = view._own_colors(PointCloud(np.zeros((2, 3)), fields))
+    colors = view._stored_colors(PointCloud(np.zeros((2, 3)), fields))
     if expected is None:
         assert colors is None
     else:
@@ -307,16 +311,47 @@ def test_a_cloud_s_own_colours(fields, expected):
         assert colors.dtype == np.uint8
 
 
-def test_labels_colour_a_cloud_that_has_no_colours():
-    points = np.zeros((5, 3))
+COLORED = {"red": np.uint8([255] * 5), "green": np.uint8([0] * 5), "blue": np.uint8([0] * 5)}
+
+
+def loaded(path, fields, notes=()):
+    points = np.arange(15, dtype=np.float32).reshape(5, 3)
+    formats.write(path, PointCloud(points, fields), notes)
+    scene = view.load(path)
+    order = np.argsort(scene.points[:, 0])
+    numbers = None if scene.labels is None else scene.labels.points[order]
+    return scene, numbers, filled(scene).points["/points"].colors[order]
+
+
+def test_labels_come_before_a_clouds_own_colours_and_a_classification_after(tmp_path):
+    labels = np.int32([4, 7, 4, 9, -1])
     expected = np.array([BLUE, ORANGE, BLUE, GREEN, GREY])
-    labels = np.array([4, 7, 4, 9, -1])
-    np.testing.assert_array_equal(view._own_colors(PointCloud(points, {}, labels)), expected)
-    for name in ("label", "classification"):
-        np.testing.assert_array_equal(view._own_colors(PointCloud(points, {name: labels})), expected)
-    both = PointCloud(points, {"red": np.ones(5), "green": np.zeros(5), "blue": np.zeros(5)}, labels)
-    np.testing.assert_array_equal(view._own_colors(both), [(255, 0, 0)] * 5)
-    np.testing.assert_array_equal(view._own_colors(PointCloud(points[:1], {}, [-1])), [GREY])
+    for fields in ({"label": labels}, {"part": labels}, {"classification": labels}, {"label": labels, **COLORED}):
+        scene, numbers, colors = loaded(tmp_path / "one.ply", fields)
+        np.testing.assert_array_equal(numbers, [0, 1, 0, 2, -1])
+        np.testing.assert_array_equal(colors, expected)
+        field = next(iter(fields))
+        assert scene.labels.names == (f"{field} 4", f"{field} 7", f"{field} 9")
+    scene, numbers, colors = loaded(tmp_path / "one.ply", {"classification": labels, **COLORED})
+    assert numbers is None
+    np.testing.assert_array_equal(colors, [(255, 0, 0)] * 5)
+
+
+def test_labels_have_the_names_and_colours_of_the_files_comments(tmp_path):
+    notes = ["label 3 is wing", "label 5 is <tail>", "label 9 is body"]
+    for suffix in (".ply", ".pcd", ".xyz"):
+        scene, numbers, colors = loaded(tmp_path / f"one{suffix}", {"label": np.int32([9, 9, 3, 3, 9])}, notes)
+        assert scene.labels.names == ("wing", "<tail>", "body")
+        np.testing.assert_array_equal(numbers, [2, 2, 0, 0, 2])
+        np.testing.assert_array_equal(colors, [GREEN, GREEN, BLUE, BLUE, GREEN])
+    page = view._titled("<html><title>a</title><body></body>", scene)
+    assert re.findall(r"background:(#\w+)\"></span>([^<]*)<", page) == [
+        ("#0072b2", "wing"),
+        ("#e69f00", "&lt;tail&gt;"),
+        ("#009e73", "body"),
+    ]
+    scene, *_ = loaded(tmp_path / "one.ply", {"label": np.int32([9, 9, 3, 4, 9])}, notes)
+    assert scene.labels.names == ("label 3", "label 4", "label 9"), "names that do not fit are not believed"
 
 
 def test_height_colours_run_from_dark_to_light():
@@ -334,26 +369,31 @@ def test_height_colours_run_from_dark_to_light():
 @given(st.integers(1, 30), st.integers(0, 2**32 - 1))
 def test_pieces_hold_every_face_once_in_the_colour_of_its_part(num_parts, seed):
     rng = np.random.default_rng(seed)
-    parts = rng.integers(-1, num_parts, 40).astype(np.int32)
-    mesh = Mesh(rng.normal(size=(120, 3)), np.arange(120).reshape(40, 3), {"part": parts})
-    pieces = list(view._pieces(mesh))
+    parts = rng.integers(-1, num_parts, 40)
+    mesh = Mesh(rng.normal(size=(120, 3)), np.arange(120).reshape(40, 3))
+    labels = view.Labels(parts, tuple(f"part {i}" for i in range(num_parts)), parts)
+    pieces = list(view._pieces(mesh, labels))
     faces = np.concatenate([faces for _, faces, _ in pieces])
     np.testing.assert_array_equal(faces[np.argsort(faces[:, 0])], mesh.faces)
-    assert (
-        len({tuple(color) for *_, color in pieces}) == len(pieces) == min(len(np.unique(parts)), 9 - (-1 not in parts))
-    )
-    colors = view._label_colors(parts)
+    expected = view._colors(parts)
+    assert len({tuple(color) for *_, color in pieces}) == len(pieces) == len(np.unique(expected, axis=0))
     for name, faces, color in pieces:
-        assert name.startswith("part ")
-        assert (colors[faces[:, 0] // 3] == color).all()
+        assert name.startswith(("part ", "unlabelled"))
+        assert (expected[faces[:, 0] // 3] == color).all()
 
 
-def test_pieces_are_named_by_their_parts():
-    assert [name for name, *_ in view._pieces(three_boxes())] == ["part 0", "part 1", "part 2"]
-    assert [name for name, *_ in view._pieces(three_boxes("label", (3, 3, 8)))] == ["label 3", "label 8"]
-    assert [name for name, *_ in view._pieces(three_boxes(None))] == ["surface"]
-    many = Mesh(np.zeros((3, 3)), np.tile([0, 1, 2], (100, 1)), {"part": np.arange(100)})
-    assert next(view._pieces(many))[0] == "part 0, 8, 16, 24, 32, …"
+def test_pieces_are_named_by_their_parts(tmp_path):
+    def names(mesh):
+        formats.write(tmp_path / "one.ply", mesh)
+        scene = view.load(tmp_path / "one.ply")
+        return [name for name, *_ in view._pieces(scene.mesh, scene.labels)]
+
+    assert names(three_boxes()) == ["part 0", "part 1", "part 2"]
+    assert names(three_boxes("label", (3, 3, 8))) == ["label 3", "label 8"]
+    assert names(three_boxes(None)) == ["surface"]
+    triangle = np.eye(3, dtype=np.float32)
+    many = Mesh(triangle, np.tile(np.int32([[0, 1, 2]]), (100, 1)), {"part": np.arange(100, dtype=np.int32)})
+    assert names(many)[0] == "part 0, part 13, part 26, part 39, part 52, …"
 
 
 def test_strays_are_the_far_few():
@@ -398,7 +438,9 @@ def test_a_shape_fills_the_window_wherever_it_stood_and_however_large():
 
 def test_a_mesh_stands_left_of_its_points_and_both_are_upright():
     mesh = three_boxes()
-    recorder = filled(view.Scene("", mesh.vertices, None, mesh))
+    parts = mesh.face_fields["part"].astype(int)
+    labels = view.Labels(np.repeat([0, 1, 2], 8), ("part 0", "part 1", "part 2"), parts)
+    recorder = filled(view.Scene("", mesh.vertices, None, mesh, labels))
     assert list(recorder.meshes) == ["/mesh/part 0", "/mesh/part 1", "/mesh/part 2"]
     assert [m.color for m in recorder.meshes.values()] == [BLUE, ORANGE, GREEN]
     left = np.concatenate([m.vertices + m.position for m in recorder.meshes.values()])
@@ -479,6 +521,7 @@ def test_a_browser_shows_the_page_without_any_network(mesh_file, tmp_path):
         text = page.run("document.body.innerText")
         assert "/mesh" in text
         assert "boxes.ply: 24 vertices, 36 faces, 2,048 points drawn" in text
+        assert "part 0\npart 1\npart 2\n" in text
         page.click("[...document.querySelectorAll('[data-playback-scene-tree] .tabler-icon-eye')].at(-1)")
         page.until(lambda pixels: looks_like(BLUE)(pixels[:, :400]) and not looks_like(BLUE)(pixels[:, 400:]))
         assert page.run("document.title") == "boxes.ply: 24 vertices, 36 faces, 2,048 points drawn"

@@ -57,18 +57,32 @@ def cloud(points: ArrayLike, colors: ArrayLike | None = None) -> Figure:
     return figure
 
 
-def mesh_and_points(mesh: Mesh, points: ArrayLike, title: str = "") -> Figure:
-    """A shaded mesh, and beside it the points (N, 3) drawn from its surface, seen alike."""
+def mesh_and_points(
+    mesh: Mesh,
+    points: ArrayLike,
+    title: str = "",
+    parts: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None,
+) -> Figure:
+    """A shaded mesh, and beside it the points (N, 3) drawn from its surface, seen alike.
+
+    ``parts``: the part of each face (F,) and of each point (N,), counted from 0, and the parts' names for the legend.
+    """
     count = len(np.asarray(points))
-    figure = Figure(figsize=(8, 4.3))
+    entries = [] if parts is None else _legend(parts[:1], parts[2], "unlabelled")
+    lines = _lines(entries, 8)
+    foot = 0.22 * len(lines) + (0.14 if lines else 0)  # inches
+    height = 4.3 + foot
+    figure = Figure(figsize=(8, height))
     names = (f"{len(mesh.faces):,} faces", f"{count:,} points")
     for i, name in enumerate(names):
-        axes = _bare_axes(figure.add_axes((0.5 * i, 0.08, 0.5, 0.85)))
-        figure.text(0.25 + 0.5 * i, 0.025, name, ha="center", color=GREY, fontsize=10)
+        axes = _bare_axes(figure.add_axes((0.5 * i, (foot + 0.34) / height, 0.5, 3.66 / height)))
+        figure.text(0.25 + 0.5 * i, (foot + 0.11) / height, name, ha="center", color=GREY, fontsize=10)
         if i:
-            _draw_cloud(axes, points, None, inches=4)
+            _draw_cloud(axes, points, None if parts is None else part_colors(parts[1]), inches=4)
         else:
-            axes.imshow(raster.shade(mesh, 640, _SURFACE), extent=(-1, 1, -1, 1), interpolation="lanczos")
+            color = _SURFACE if parts is None else part_colors(parts[0])
+            axes.imshow(raster.shade(mesh, 640, color), extent=(-1, 1, -1, 1), interpolation="lanczos")
+    _draw_legend(figure, entries, lines, foot)
     _title(figure, title)
     return figure
 
@@ -139,10 +153,11 @@ def labelled_clouds(
     names: Sequence[str],
     columns: int = 4,
     rest: str = "unlabelled",
+    side: float = 2.4,
 ) -> Figure:
     """Clouds (N, 3) in rows of ``columns``, coloured by their parts (N,), each with its title; the parts' legend below.
 
-    ``rest`` is what the legend calls points of part -1.
+    ``rest`` is what the legend calls points of part -1; ``side`` is a cloud's, in inches.
 
     Raises ValueError where the first three are not equally many, or none.
     """
@@ -151,9 +166,9 @@ def labelled_clouds(
             f"clouds, labels and titles must be equally many, got {len(clouds)}, {len(labels)} and {len(titles)}"
         )
     columns = min(columns, len(clouds))
-    side, head = 2.4, 0.3  # inches
+    head = 0.3  # inches
     entries = _legend(labels, names, rest)
-    lines = _wrapped([_width(name, 9.5) + 0.4 for name, _ in entries], columns * side - 0.2)
+    lines = _lines(entries, columns * side)
     rows = math.ceil(len(clouds) / columns)
     foot = 0.22 * len(lines) + 0.14
     width, height = columns * side, rows * (side + head) + foot
@@ -173,14 +188,7 @@ def labelled_clouds(
             color=INK,
             parse_math=False,
         )
-    for number, line in enumerate(lines):
-        x, y = 0.15, foot - 0.22 * (number + 1)
-        for entry in line:
-            name, color = entries[entry]
-            figure.text(x / width, y / height, "●", color=color, fontsize=11)
-            text = _fit(name, columns * side - 0.6, 9.5)
-            figure.text((x + 0.17) / width, y / height, text, color=INK, fontsize=9.5, parse_math=False)
-            x += _width(name, 9.5) + 0.4
+    _draw_legend(figure, entries, lines, foot)
     return figure
 
 
@@ -190,6 +198,26 @@ def _legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str) -> lis
     if any((np.asarray(ids) < 0).any() for ids in labels):
         entries.append((rest, part_colors([-1])[0]))
     return entries
+
+
+def _lines(entries: Sequence[tuple[str, Any]], width: float) -> list[list[int]]:
+    """Which of a legend's entries stand in each line of a figure so many inches wide."""
+    return _wrapped([_width(name, 9.5) + 0.4 for name, _ in entries], width - 0.2)
+
+
+def _draw_legend(
+    figure: Figure, entries: Sequence[tuple[str, Any]], lines: Sequence[Sequence[int]], top: float
+) -> None:
+    """A dot and a name for each entry, the first line ``top`` inches above the figure's lower edge."""
+    width, height = figure.get_size_inches()
+    for number, line in enumerate(lines):
+        x, y = 0.15, top - 0.22 * (number + 1)
+        for entry in line:
+            name, color = entries[entry]
+            figure.text(x / width, y / height, "●", color=color, fontsize=11)
+            text = _fit(name, width - 0.6, 9.5)
+            figure.text((x + 0.17) / width, y / height, text, color=INK, fontsize=9.5, parse_math=False)
+            x += _width(name, 9.5) + 0.4
 
 
 def _wrapped(widths: Sequence[float], room: float) -> list[list[int]]:

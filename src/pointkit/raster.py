@@ -30,10 +30,10 @@ def project(points: ArrayLike, azimuth: float = AZIMUTH, elevation: float = ELEV
     return eye
 
 
-def shade(mesh: Mesh, size: int, color: tuple[float, float, float], smooth: int = 2) -> Float64:
+def shade(mesh: Mesh, size: int, color: ArrayLike, smooth: int = 2) -> Float64:
     """A picture (size, size, 4) of a mesh, RGBA 0 to 1, transparent where there is none.
 
-    ``color`` is the surface's own; ``smooth`` pixels a side are averaged into one.
+    ``color``, RGB (3,) or one a face (F, 3), is the surface's own; ``smooth`` pixels a side are averaged into one.
     """
     if not len(mesh.faces):
         return np.zeros((size, size, 4))
@@ -48,7 +48,8 @@ def shade(mesh: Mesh, size: int, color: tuple[float, float, float], smooth: int 
     direction = np.where(seen[..., None], normal[face], 0)
     light = 0.5 + 0.5 * np.clip(direction @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
     light = np.where(_edges(nearest, direction, seen), 0.45 * light, light)
-    pixels = np.concatenate([light[..., None] * np.array(color), np.ones((wide, wide, 1))], 2) * seen[..., None]
+    own = np.broadcast_to(color, (len(mesh.faces), 3))[face]
+    pixels = np.concatenate([light[..., None] * own, np.ones((wide, wide, 1))], 2) * seen[..., None]
     picture: Float64 = pixels.reshape(size, smooth, size, smooth, 4).mean((1, 3))
     alpha = picture[..., 3:]
     picture[..., :3] = np.divide(picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 0)

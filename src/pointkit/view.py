@@ -7,13 +7,14 @@ large; a viewer that fetches the file needs a server that stays up.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import html
 import io
 import os
 import pathlib
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +32,18 @@ FOV = 0.6  # radians from the lower to the upper edge: little perspective
 ASPECT = 1.5  # width to height of the narrowest window that shows everything
 MARGIN = 1.15  # air around the shape
 GAP = 0.12  # between a mesh and its points; the mesh's longest side is 1
-SURFACE, DRAWN, UNLABELLED = "#bdd6f0", "#1f6fa3", "#aab0b7"
-PART_FIELDS, LABEL_FIELDS = ("part", "label"), ("label", "classification")
+SURFACE, DRAWN = "#bdd6f0", "#1f6fa3"
+LABEL_FIELDS = ("label", "part")  # come before a file's own colours
+HEAD = 1 << 16  # bytes at a file's beginning in which its comments are looked for
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The number of each point's label (N,), -1 for none, and of each face's (F,); the ``names`` by number."""
+
+    points: NDArray[np.int64]
+    names: tuple[str, ...]
+    faces: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +51,23 @@ class Scene:
     """What is shown of a file.
 
     ``title``: the file and what it holds; ``points`` (N, 3) float32: of the cloud, or drawn from ``mesh``; ``colors``
-    (N, 3) uint8: theirs, or None where the file has neither colours nor labels.
+    (N, 3) uint8: the cloud's own; ``labels``: of the cloud or mesh. None for what the file does not have.
     """
 
     title: str
     points: Float32
     colors: NDArray[np.uint8] | None = None
     mesh: Mesh | None = None
+    labels: Labels | None = None
 
 
 def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pathlib.Path:
     """Draw the mesh or cloud in a file into ``output``, a .png or .html, and return that path.
 
-    A mesh is shown beside points drawn from its surface; on the page, its faces are coloured by the field ``part`` or
-    ``label``. A cloud is coloured by its own colours, else its labels, else its height; of more than ``MOST`` points a
-    random part is shown, which the title says. Nothing is printed.
+    A mesh is shown beside points drawn from its surface; both are coloured by the field ``label`` or ``part`` of its
+    faces. A cloud is coloured by its labels, else its own colours, else its classification, else its height; of more
+    than ``MOST`` points a random part is shown, which the title says. Labels have a legend, with the names that the
+    file's comments give them. Nothing is printed.
 
     Raises PointkitError where ``output`` has another suffix, is the file itself, or exists and ``force`` is not given;
     MissingExtraError where a page is asked for and viser is missing; FormatError or OSError from reading the file.
@@ -89,24 +102,37 @@ def load(path: pathlib.Path) -> Scene:
     except ValueError as error:
         raise PointkitError(f"{files.shown(path)}: {error}") from None
     name = files.shown(path.name)
+    labels = _labels(path, shape)
     if surface is not None:
         size = f"{len(surface.vertices):,} vertices, {len(surface.faces):,} faces"
-        field = _first(surface.face_fields, PART_FIELDS)
-        colors = _label_colors(surface.face_fields[field])[drawn.index] if field else None
-        return Scene(f"{name}: {size}, {SAMPLED:,} points drawn", drawn.points, colors, surface)
+        if labels is not None:
+            labels = dataclasses.replace(labels, points=labels.points[drawn.index], faces=labels.points)
+        return Scene(f"{name}: {size}, {SAMPLED:,} points drawn", drawn.points, None, surface, labels)
     total = len(shape.vertices if isinstance(shape, Mesh) else shape.points)
     some = f"{len(drawn.points):,} of " if len(drawn.points) < total else ""
-    colors = _own_colors(shape)
-    return Scene(f"{name}: {some}{total:,} points", drawn.points, None if colors is None else colors[drawn.index])
+    colors = _stored_colors(shape) if isinstance(shape, PointCloud) and labels is None else None
+    if colors is not None:
+        colors = colors[drawn.index]
+    elif labels is None:
+        labels = _labels(path, shape, ("classification",))
+    if labels is not None:
+        labels = dataclasses.replace(labels, points=labels.points[drawn.index])
+    return Scene(f"{name}: {some}{total:,} points", drawn.points, colors, None, labels)
 
 
 def picture(scene: Scene) -> bytes:
     """A scene as PNG: a mesh beside its points, or a cloud without its strays."""
     from pointkit import plots
 
+    labels = scene.labels
     if scene.mesh is not None:
-        return plots.png(plots.mesh_and_points(scene.mesh, scene.points, scene.title), dpi=160)
+        parts = None if labels is None or labels.faces is None else (labels.faces, labels.points, labels.names)
+        return plots.png(plots.mesh_and_points(scene.mesh, scene.points, scene.title, parts), dpi=160)
     kept = _without_strays(scene.points)
+    if labels is not None:
+        title = [scene.title[:90]]
+        figure = plots.labelled_clouds([scene.points[kept]], [labels.points[kept]], title, labels.names, side=3.6)
+        return plots.png(figure, dpi=240)
     colors = _height_colors(scene.points) if scene.colors is None else scene.colors
     figure = plots.cloud(scene.points[kept], colors[kept] / 255)
     figure.text(0.02, 0.015, scene.title[:90], fontsize=5, color=plots.GREY, parse_math=False)
@@ -124,7 +150,7 @@ def page(scene: Scene) -> bytes:
             text = server.scene.as_html()
         finally:
             server.stop()
-    return _titled(text, scene.title).encode()
+    return _titled(text, scene).encode()
 
 
 def _viser() -> Any:
@@ -135,13 +161,21 @@ def _viser() -> Any:
     return viser
 
 
-def _titled(text: str, title: str) -> str:
-    """A page with its title, in the browser's bar and in the lower left corner."""
-    safe = html.escape(title)
+def _titled(text: str, scene: Scene) -> str:
+    """A page with its title, in the browser's bar and in the lower left corner, above it the labels' legend."""
+    safe = html.escape(scene.title)
     text = re.sub("<title>.*?</title>", lambda _: f"<title>{safe}</title>", text, count=1)
     head, _, tail = text.rpartition("</body>")
-    style = "position:fixed;left:16px;bottom:12px;font:14px system-ui,sans-serif;color:#6b7785;pointer-events:none"
-    return f'{head}<div style="{style}">{safe}</div></body>{tail}'
+    dot = "display:inline-block;width:11px;height:11px;border-radius:6px;margin-right:7px;background:"
+    legend = "".join(
+        f'<div><span style="{dot}#{bytes(color).hex()}"></span>{html.escape(name)}</div>'
+        for name, color in _legend(scene.labels)
+    )
+    style = (
+        "position:fixed;left:16px;bottom:12px;font:14px/1.5 system-ui,sans-serif;color:#6b7785;pointer-events:none;"
+        "max-height:90vh;overflow:hidden"
+    )
+    return f'{head}<div style="{style}">{legend}{safe}</div></body>{tail}'
 
 
 def _fill(server: Any, scene: Scene) -> None:
@@ -156,12 +190,16 @@ def _fill(server: Any, scene: Scene) -> None:
     if mesh is not None:
         step = directions[0] * (np.ptp(body @ directions[0]) + GAP) / 2
         body = np.concatenate([body - step, body + step])
-        for name, faces, color in _pieces(mesh):
+        for name, faces, color in _pieces(mesh, scene.labels):
             used, index = np.unique(faces, return_inverse=True)
             vertices = (mesh.vertices[used] - (low + high) / 2) / scale
             look = {"color": color, "flat_shading": True, "side": "double", "position": -step}
             server.scene.add_mesh_simple(f"/mesh/{name}", vertices, index.reshape(-1, 3), **look)
-    colors = _rgb(DRAWN) if mesh is not None and scene.colors is None else scene.colors
+    colors: Any = scene.colors
+    if scene.labels is not None:
+        colors = _colors(scene.labels.points)
+    elif mesh is not None:
+        colors = _rgb(DRAWN)
     server.scene.add_point_cloud(
         "/points",
         points.clip(-1000, 1000),  # viser keeps them as float16
@@ -205,29 +243,58 @@ def _camera(eye: Float64) -> tuple[Float64, float]:
     return np.append(target.clip((across - room).max(0), (across + room).min(0)), 0.0), distance
 
 
-def _pieces(mesh: Mesh) -> Iterator[tuple[str, NDArray[np.int32], Array]]:
-    """A mesh's faces by part, with a name and a colour (3,); parts that share a colour of the palette are one piece."""
-    field = _first(mesh.face_fields, PART_FIELDS)
-    if field is None:
+def _pieces(mesh: Mesh, labels: Labels | None) -> Iterator[tuple[str, NDArray[np.int32], Array]]:
+    """A mesh's faces by label, with a name and a colour (3,); labels that share a colour are one piece."""
+    if labels is None or labels.faces is None:
         yield "surface", mesh.faces, _rgb(SURFACE)
         return
-    parts, owner = np.unique(mesh.face_fields[field], return_inverse=True)
-    colors = _palette(parts)
+    present, owner = np.unique(labels.faces, return_inverse=True)
+    colors = _colors(present)
     for color in dict.fromkeys(map(tuple, colors)):
         same = (colors == color).all(1)
-        names = [str(part) for part in parts[same]]
-        name = f"{field} {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+        names = [labels.names[number] if number >= 0 else "unlabelled" for number in present[same]]
+        name = f"{', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
         yield name.replace("/", "|"), mesh.faces[same[owner]], np.array(color, np.uint8)
 
 
-def _own_colors(shape: Shape) -> NDArray[np.uint8] | None:
-    """Colours (N, 3) from a cloud's own fields, else its labels; None where it has neither."""
-    if isinstance(shape, Mesh):
+def _labels(path: pathlib.Path, shape: Shape, fields: tuple[str, ...] = LABEL_FIELDS) -> Labels | None:
+    """The labels of a cloud's points, or a mesh's faces (as ``points``), with their names; None where it has none."""
+    own = shape.fields if isinstance(shape, PointCloud) else shape.face_fields
+    field = next((name for name in fields if name in own and own[name].ndim == 1), None)
+    column = own[field] if field else None
+    if isinstance(shape, PointCloud) and shape.labels is not None and fields == LABEL_FIELDS:
+        field, column = "label", shape.labels
+    if column is None:
         return None
-    colors = _stored_colors(shape)
-    field = _first(shape.fields, LABEL_FIELDS)
-    labels = shape.fields[field] if shape.labels is None and field else shape.labels
-    return _label_colors(labels) if colors is None and labels is not None else colors
+    present, owner = np.unique(column, return_inverse=True)
+    known = _named_labels(path)
+    if not set(present.tolist()) <= {-1, *known}:
+        known = {value: f"{field} {value:g}" for value in present.tolist() if value != -1}
+    number = {-1: -1} | {value: i for i, value in enumerate(known)}
+    return Labels(np.array([number[value] for value in present.tolist()])[owner], tuple(known.values()))
+
+
+def _named_labels(path: pathlib.Path) -> dict[float, str]:
+    """Label -> name, from the comments at the head of a file that ``predict`` wrote: "label 2 is wing"."""
+    with path.open("rb") as file:
+        lines = re.findall(rb"label (-?\d{1,9}) is ([^\r\n]{1,200})", file.read(HEAD))
+    return {int(code): files.printable(name.decode(errors="replace")) for code, name in lines}
+
+
+def _legend(labels: Labels | None) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Name and colour (3,) of each label, and of what has none where there is such a point."""
+    if labels is None:
+        return []
+    bare = [-1] if (labels.points < 0).any() else []
+    numbers = np.array([*range(len(labels.names)), *bare], np.int64)
+    return list(zip([*labels.names, *("unlabelled" for _ in bare)], _colors(numbers), strict=True))
+
+
+def _colors(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Colours (N, 3) of labels by their numbers (N,), as in all pictures."""
+    from pointkit import plots
+
+    return (plots.part_colors(numbers) * 255).round().astype(np.uint8)
 
 
 def _stored_colors(cloud: PointCloud) -> NDArray[np.uint8] | None:
@@ -250,22 +317,6 @@ def _stored_colors(cloud: PointCloud) -> NDArray[np.uint8] | None:
     return (channels.clip(0, full) * (255 / full)).round().astype(np.uint8)
 
 
-def _label_colors(labels: Array) -> NDArray[np.uint8]:
-    """A colour (N, 3) for each label (N,)."""
-    values, owner = np.unique(labels, return_inverse=True)
-    return _palette(values)[owner]
-
-
-def _palette(values: Array) -> NDArray[np.uint8]:
-    """Colours (K, 3) for a shape's different labels (K,), ascending: the palette's, round and round; -1 is grey."""
-    from pointkit.plots import PALETTE
-
-    colors = [_rgb(PALETTE[i % len(PALETTE)]) for i in range(len(values))]
-    if values[0] == -1:
-        colors = [_rgb(UNLABELLED), *colors[:-1]]
-    return np.stack(colors)
-
-
 def _height_colors(points: Float32 | Float64) -> NDArray[np.uint8]:
     """Colours (N, 3), the higher the lighter; the lowest and highest hundredth do not stretch the scale."""
     import matplotlib
@@ -274,10 +325,6 @@ def _height_colors(points: Float32 | Float64) -> NDArray[np.uint8]:
     share = ((points[:, 2] - low) / ((high - low) or 1.0)).clip(0, 1)
     colors: NDArray[np.uint8] = matplotlib.colormaps["viridis"](share * 0.92, bytes=True)[:, :3]  # its end is too pale
     return colors
-
-
-def _first(fields: Mapping[str, Array], names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in fields and fields[name].ndim == 1), None)
 
 
 def _rgb(color: str) -> NDArray[np.uint8]:
