@@ -141,6 +141,7 @@ def prepare(
     *,
     output: Output,
     task: Literal["classification", "parts"] | None = None,
+    classes: str | None = None,
     num_points: Whole | None = None,
     seed: Whole = 0,
     workers: Whole | None = None,
@@ -162,6 +163,8 @@ def prepare(
     task
         What the set is for: the class of each shape, or the part of each point (labelled clouds, meshes with labelled
         faces); by default parts for a published set of them, else classification.
+    classes
+        Only these, like chair,lamp; by default all.
     num_points
         Points drawn from each mesh's surface, by default 2048; the most kept of a cloud, by default 2048 for
         classification, all for parts.
@@ -184,6 +187,7 @@ def prepare(
             folder,
             output,
             task=task,
+            classes=classes.split(",") if classes is not None else (),
             num_points=num_points,
             seed=seed,
             workers=workers,

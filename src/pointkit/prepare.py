@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +51,7 @@ def prepare(
     output: str | os.PathLike[str],
     *,
     task: str | None = None,
+    classes: Collection[str] = (),
     num_points: int | None = None,
     seed: int = 0,
     workers: int | None = None,
@@ -63,9 +64,10 @@ def prepare(
     """Prepare the folder ``source`` as the store ``output``: of classes, one folder each, or of labelled parts.
 
     ``task`` is "classification" or "parts"; by default it is parts where the folder is a published set of them
-    (``shapenet_part``), else classification. ``num_points`` are drawn of each shape (a cloud with fewer gives all it
-    has); by default 2,048 of a mesh, and of a cloud as many for classes, all it has for parts. ``workers`` processes
-    read, by default one a core; ``executor`` is used in their place where given, and its workers must see both folders.
+    (``shapenet_part``), else classification. ``classes`` are those to take, by default all. ``num_points`` are drawn of
+    each shape (a cloud with fewer gives all it has); by default 2,048 of a mesh, and of a cloud as many for classes,
+    all it has for parts. ``workers`` processes read, by default one a core; ``executor`` is used in their place where
+    given, and its workers must see both folders.
     ``groups`` is a CSV file with the columns file and group: shapes of one group stay on one side of a split made here.
     ``progress`` is called with the files done, the files in all, and class -> (done, in all).
 
@@ -80,6 +82,8 @@ def prepare(
             raise PointkitError(f"{name} must be at least {least}, got {value}")
     _check_place(output)
     found = find(source, task)
+    if classes:
+        found = found.only(classes)
     given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
     rule = chunks.Rule(num_points or NUM_POINTS, seed, num_points is None and bool(found.layout), found.layout)
     settings = _settings(found, given, rule)
@@ -273,8 +277,10 @@ def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule) -> dict
 
 
 def _known(found: Found) -> dict[str, str]:
-    """Licence and citation of a published set, recognised by its folder's name and its classes."""
+    """Licence and citation of a published set, recognised by its folder's name and its classes, or its directories."""
     known = DATASETS.get(found.root.resolve().name.lower())
-    if known is None or sorted(known.classes) != list(found.classes):
+    if {file.file.split("/")[0] for file in found.files} <= shapenet_part.BENCHMARK.keys():
+        known = DATASETS["shapenet-part"]
+    elif known is None or sorted(known.classes) != list(found.classes):
         return {}
     return {"licence": known.licence, "citation": known.citation}

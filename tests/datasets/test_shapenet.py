@@ -11,6 +11,7 @@ import zipfile
 
 import pytest
 
+from pointkit import store
 from pointkit.cli import run
 from pointkit.datasets import DATASETS
 from pointkit.datasets.shapenet import SHAPENET_PART
@@ -109,6 +110,7 @@ def test_what_was_fetched_can_be_prepared(tmp_path, capsys):
     assert run(["fetch", "shapenet-part", str(tmp_path / "data"), "--source", str(tmp_path / "set.zip")]) == 0
     assert f"next: pointkit prepare {tmp_path / 'data' / 'ShapeNetPart'}" in capsys.readouterr().err
     assert run(["prepare", str(tmp_path / "data" / "ShapeNetPart"), "-o", str(tmp_path / "store")]) == 0
+    assert store.open(tmp_path / "store").manifest["licence"] == SHAPENET_PART.licence
 
 
 @pytest.mark.parametrize("layout", [annotation, normal])

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -348,3 +349,33 @@ def test_the_real_samples_can_be_prepared(tmp_path, capsys):
     assert sum(len(names) for names in done.store.parts.values()) == 50
     assert (done.store.point_labels >= 0).all()
     assert run(["train", str(tmp_path / "store"), "-o", str(tmp_path / "run")]) == 2
+
+
+@pytest.mark.parametrize("layout", ["annotation", "flat", "normal"])
+def test_some_categories_have_the_same_points_and_parts_as_among_all(tmp_path, layout):
+    root = MAKERS[layout](tmp_path / "set")
+    prepare(root, tmp_path / "all")
+    prepare(root, tmp_path / "some", classes=["Mug"])
+    whole, some = store.open(tmp_path / "all"), store.open(tmp_path / "some")
+    assert list(some.classes) == ["Mug"]
+    assert list(some.parts) == ["Mug"]
+    mugs = [i for i, row in enumerate(whole.rows) if row.class_name == "Mug"]
+    assert [whole.rows[i].ident for i in mugs] == [row.ident for row in some.rows]
+    for j, i in enumerate(mugs):
+        np.testing.assert_array_equal(some.cloud(j), whole.cloud(i))
+    first = whole.part_ids["Mug"].start
+    for j, i in enumerate(mugs):
+        np.testing.assert_array_equal(some.point_labels[some.span(j)], whole.point_labels[whole.span(i)] - first)
+
+
+def test_numbers_run_on_over_categories_whose_folders_are_missing(tmp_path):
+    root = listed(tmp_path / "set", "normal")
+    shutil.rmtree(root / DIRECTORIES["Bag"])
+    prepare(root, tmp_path / "store")
+    assert list(store.open(tmp_path / "store").parts) == ["Mug"]
+
+
+def test_a_category_that_is_not_there_is_named(tmp_path, capsys):
+    root = listed(tmp_path / "set", "flat")
+    assert run(["prepare", str(root), "-o", str(tmp_path / "store"), "--classes", "Mug,Bg"]) == 2
+    assert "classes must be some of Bag, Mug, got 'Bg' (did you mean 'Bag'?)" in capsys.readouterr().err

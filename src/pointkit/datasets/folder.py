@@ -15,8 +15,9 @@ import os
 import pathlib
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pointkit.config import suggest
 from pointkit.errors import PointkitError
 from pointkit.formats.files import shown
 
@@ -51,8 +52,9 @@ class Found:
     """A folder's files in the order of their paths, below ``root``; ``prefix`` leads there from the folder asked for.
 
     ``classes`` are sorted; ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
-    a category; ``layout`` says how its labels are stored, and ``parts`` (category -> names) is empty where only the
-    labels themselves tell; ``colors`` are the set's own; ``unlabelled``: files of shapes without any label, not read.
+    a category; ``layout`` says how its labels are stored, and ``parts`` (category -> names, also of categories without
+    shapes) is empty where only the labels themselves tell; ``colors`` are the set's own; ``unlabelled``: files of
+    shapes without any label, not read.
     """
 
     root: pathlib.Path
@@ -65,6 +67,18 @@ class Found:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     colors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
+
+    def only(self, classes: Collection[str]) -> Found:
+        """The shapes of some of the classes. Raises PointkitError for one that is not among them."""
+        for name in classes:
+            if name not in self.classes:
+                known = ", ".join(self.classes)
+                hint = suggest(name, self.classes)
+                raise PointkitError(f"{self.root}: classes must be some of {known}, got {name!r}{hint}")
+        files = tuple(file for file in self.files if file.class_name in classes)
+        folders = {file.file.split("/")[0] for file in files}
+        unlabelled = tuple(name for name in self.unlabelled if name.split("/")[0] in folders)
+        return replace(self, files=files, classes=tuple(sorted(set(classes))), unlabelled=unlabelled)
 
     @property
     def has_splits(self) -> bool:

@@ -175,8 +175,7 @@ def _whole(
 ) -> Found:
     classes = tuple(sorted({shape.class_name for shape in shapes}))
     shapes.sort(key=lambda shape: shape.file)
-    kept = {name: parts[name] for name in classes if name in parts}
-    return Found(root, "", tuple(shapes), classes, {}, tuple(said), layout, kept, colors, unlabelled)
+    return Found(root, "", tuple(shapes), classes, {}, tuple(said), layout, parts, colors, unlabelled)
 
 
 def _found(
@@ -390,7 +389,10 @@ def part_names(
     names: dict[str, tuple[str, ...]] = {}
     codes: dict[str, list[int]] = {}
     first = 0
-    for category in sorted(found.classes):
+    for category in sorted({*found.classes, *found.parts}):
+        if category not in found.classes:  # its numbers are taken all the same
+            first += len(found.parts[category])
+            continue
         used = sorted(code for code in seen[category] if code != -1)
         own = found.parts.get(category)
         start = {"flat": 1, "normal": first}.get(found.layout, 0)
