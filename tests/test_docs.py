@@ -4,6 +4,9 @@ import pathlib
 import re
 import shlex
 import shutil
+import struct
+import subprocess
+import sys
 import tomllib
 
 import cyclopts
@@ -298,3 +301,15 @@ def test_no_figure_is_missing():
     assert [
         (name(page), re.findall(r"FIGURE:\w*", page.read_text())) for page in PAGES if "FIGURE:" in page.read_text()
     ] == []
+
+
+def test_the_drawings_of_pointnet_are_made_by_their_script(tmp_path):
+    subprocess.run([sys.executable, str(ROOT / "docs/figures/pointnet.py"), str(tmp_path)], check=True)
+    for name in ("network", "maximum", "tnet"):
+        drawn, kept = (folder / f"pointnet_{name}.png" for folder in (tmp_path, ROOT / "docs/figures"))
+        assert image_size(drawn) == image_size(kept)
+
+
+def image_size(path):
+    """Width and height, from a PNG's header."""
+    return struct.unpack(">II", path.read_bytes()[16:24])

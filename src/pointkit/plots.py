@@ -53,7 +53,7 @@ def png(figure: Figure, dpi: int = 120) -> bytes:
 def cloud(points: ArrayLike, colors: ArrayLike | None = None) -> Figure:
     """One cloud (N, 3). ``colors``: (N, 3) RGB 0 to 1, or one number a point (N,); without them, nearer is darker."""
     figure = Figure(figsize=(3.2, 3.2))
-    _draw_cloud(_bare_axes(figure.add_axes((0, 0, 1, 1))), points, colors, inches=3.2)
+    draw_cloud(_bare_axes(figure.add_axes((0, 0, 1, 1))), points, colors, inches=3.2)
     return figure
 
 
@@ -78,7 +78,7 @@ def mesh_and_points(
         axes = _bare_axes(figure.add_axes((0.5 * i, (foot + 0.34) / height, 0.5, 3.66 / height)))
         figure.text(0.25 + 0.5 * i, (foot + 0.11) / height, name, ha="center", color=GREY, fontsize=10)
         if i:
-            _draw_cloud(axes, points, None if parts is None else part_colors(parts[1]), inches=4)
+            draw_cloud(axes, points, None if parts is None else part_colors(parts[1]), inches=4)
         else:
             color = _SURFACE if parts is None else part_colors(parts[0])
             axes.imshow(raster.shade(mesh, 640, color), extent=(-1, 1, -1, 1), interpolation="lanczos")
@@ -116,7 +116,7 @@ def cloud_grid(clouds: Sequence[ArrayLike], titles: Sequence[str], wrong: Sequen
             transform=figure.transFigure,
         )
         figure.add_artist(frame)
-        _draw_cloud(
+        draw_cloud(
             _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height))), points, None, inches=side
         )
         name, *more = title.split("\n")
@@ -177,7 +177,7 @@ def labelled_clouds(
         row, column = divmod(i, columns)
         x, y = column * side, height - (row + 1) * (side + head)
         axes = _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height)))
-        _draw_cloud(axes, points, part_colors(ids), inches=side)
+        draw_cloud(axes, points, part_colors(ids), inches=side)
         text = _fit(title, side - 0.2, 10)
         figure.text(
             (x + side / 2) / width,
@@ -366,7 +366,7 @@ def calibration_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _draw_cloud(axes: Axes, points: ArrayLike, colors: ArrayLike | None, inches: float) -> None:
+def draw_cloud(axes: Axes, points: ArrayLike, colors: ArrayLike | None, inches: float) -> None:
     """Points (N, 3) into bare axes of ``inches`` a side, the far ones first; nearer ones are larger."""
     eye = raster.project(points)
     if eye.ndim != 2 or not len(eye):
