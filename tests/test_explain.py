@@ -52,9 +52,9 @@ def test_the_marked_points_alone_give_the_same_answer(predictor, tmp_path):
     deciding = points[marks[seen] > 0]
     assert 0 < len(deciding) < len(points)
     np.testing.assert_allclose(predictor.logits(deciding[None]), predictor.logits(points[None]), rtol=1e-5, atol=1e-5)
-    counts = answer.explanation.counts
-    assert sum(counts.values()) == len(seen)
-    assert (counts[2], counts[1]) == ((marks == 2).sum(), (marks == 1).sum())
+    said = answer.explanation
+    assert (said.decided, said.turned) == ((marks == 2).sum(), (marks == 1).sum())
+    assert said.decided + said.turned + said.others == len(seen)
     assert answer.path == tmp_path / "one.explained.pcd"
     assert answer.explanation.picture.read_bytes()[:4] == b"\x89PNG"
     assert answer.prediction.class_name == predictor.file(path).class_name
@@ -72,8 +72,9 @@ def test_a_meshs_drawn_points_are_marked(predictor, tmp_path):
 def test_a_small_cloud_is_marked_where_its_points_are_first_seen(predictor, tmp_path):
     formats.write(tmp_path / "one.xyz", cloud(10))
     answer = explained(predictor, tmp_path / "one.xyz")
-    assert sum(answer.explanation.counts.values()) == 10
-    assert answer.explanation.counts[2] > 0
+    said = answer.explanation
+    assert said.decided + said.turned + said.others == 10
+    assert said.decided > 0
     assert "only 10 points" in answer.warnings[0]
 
 

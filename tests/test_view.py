@@ -354,6 +354,16 @@ def test_labels_have_the_names_and_colours_of_the_files_comments(tmp_path):
     assert scene.labels.names == ("label 3", "label 4", "label 9"), "names that do not fit are not believed"
 
 
+def test_labels_that_are_no_numbers_and_a_mesh_without_faces(tmp_path):
+    scene, numbers, _ = loaded(tmp_path / "one.ply", {"label": np.float32([np.nan, 2, 2, np.nan, -1])})
+    assert scene.labels.names == ("label 2", "label nan")
+    np.testing.assert_array_equal(numbers, [1, 0, 0, 1, -1])
+    bare = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
+    bare += "element face 0\nproperty list uchar int vertex_indices\nproperty uchar label\nend_header\n0 0 0\n"
+    (tmp_path / "bare.ply").write_text(bare)
+    assert view.load(tmp_path / "bare.ply").labels is None
+
+
 def test_height_colours_run_from_dark_to_light():
     points = np.zeros((101, 3), np.float32)
     points[:, 2] = np.arange(101)

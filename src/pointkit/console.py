@@ -395,17 +395,14 @@ def _class_facts(file: Path, answer: Any) -> dict[str, Any]:
 
 
 def _explanation_line(explanation: Any) -> str:
-    total = sum(explanation.counts.values())
-    decided, turned = explanation.counts[2], explanation.counts[1]
+    decided, turned, total = explanation.decided, explanation.turned, explanation.others
+    total += decided + turned
     return f"{decided:,} of {total:,} points decided, {turned:,} more turned the cloud; {explanation.picture}"
 
 
 def _explanation_facts(explanation: Any) -> dict[str, Any]:
-    names = {2: "decided", 1: "turned", 0: "others"}
-    return {
-        "picture": str(explanation.picture),
-        "critical": {names[mark]: count for mark, count in explanation.counts.items()},
-    }
+    counts = {name: getattr(explanation, name) for name in ("decided", "turned", "others")}
+    return {"picture": str(explanation.picture), "critical": counts}
 
 
 def labelled(

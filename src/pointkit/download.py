@@ -42,6 +42,7 @@ from pointkit.store import disk_errors, file_digest, sync
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 CHUNK = 1 << 16
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": "pointkit"}
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _announced(url: str, part: _Part, max_bytes: int, patience: Patience) -> int
     failures = 0
     while True:
         try:
-            with _open(url, {"Accept-Encoding": "identity", "User-Agent": "pointkit"}, part, patience) as response:
+            with _open(url, dict(HEADERS), part, patience) as response:
                 length = response.length
             break
         except _Passing as trouble:
@@ -254,7 +255,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 def _attempt(url: str, part: _Part, size: int, magic: bytes, progress: Progress, patience: Patience) -> None:
     """One request, and its body written behind what is there. Raises _Passing where it ends early."""
-    headers = {"Accept-Encoding": "identity", "User-Agent": "pointkit"}
+    headers = dict(HEADERS)
     asked = 0
     if validator := part.validator():
         asked = part.length()

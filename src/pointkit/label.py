@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import config, explain, formats, preprocess
+from pointkit import beside, config, explain, formats, preprocess
 from pointkit.cloud import Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
-from pointkit.predict import EXPLAINED, LABELLED, Drawn, Predictor
+from pointkit.predict import Drawn, Predictor
 
 GROUP_FILES, GROUP_POINTS = 64, 1_000_000  # read before the network is asked
 MOST_SAMPLES = 2**18  # points drawn from a mesh, at most
@@ -71,7 +71,7 @@ def label_files(
         hint = config.suggest(category, predictor.classes)
         raise PointkitError(f"category must be one of {', '.join(predictor.classes)}, got {category!r}{hint}")
     files = list(paths)
-    targets = explain.places(files, output, LABELLED, to_ply=(".off", ".obj", ".stl"))
+    targets = beside.places(files, output, beside.LABELLED)
     waiting: list[tuple[pathlib.Path, _Read | Exception]] = []
     points = 0
     for path in files:
@@ -170,12 +170,12 @@ def _write(predictor: Predictor, read: _Read, probabilities: Float64, marks: NDA
         ours[explain.FIELD] = np.zeros(len(whole), np.uint8)
         np.maximum.at(ours[explain.FIELD], read.drawn.index, marks)
         notes += explain.NOTES
-        picture = read.target.with_name(f"{read.path.stem}{EXPLAINED}.png")
+        picture = read.target.with_name(f"{read.path.stem}{beside.EXPLAINED}.png")
         explanation = explain.draw(picture, read.query.points, marks)
     if isinstance(read.shape, Mesh):
-        shape: Shape = dataclasses.replace(read.shape, face_fields=explain.beside(read.shape.face_fields, ours))
+        shape: Shape = dataclasses.replace(read.shape, face_fields=beside.fields(read.shape.face_fields, ours))
     else:
-        shape = dataclasses.replace(read.shape, fields=explain.beside(read.shape.fields, ours), labels=None)
+        shape = dataclasses.replace(read.shape, fields=beside.fields(read.shape.fields, ours), labels=None)
     formats.write(read.target, shape, notes=notes)
     counts = dict(zip(names, np.bincount(part, minlength=len(names)).tolist(), strict=True))
     return Labelled(read.target, name, counts, float(sure.mean()), read.warnings, explanation)

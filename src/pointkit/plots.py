@@ -68,7 +68,7 @@ def mesh_and_points(
     ``parts``: the part of each face (F,) and of each point (N,), counted from 0, and the parts' names for the legend.
     """
     count = len(np.asarray(points))
-    entries = [] if parts is None else _legend(parts[:1], parts[2], "unlabelled")
+    entries = [] if parts is None else legend(parts[:1], parts[2])
     lines = _lines(entries, 8)
     foot = 0.22 * len(lines) + (0.14 if lines else 0)  # inches
     height = 4.3 + foot
@@ -167,7 +167,7 @@ def labelled_clouds(
         )
     columns = min(columns, len(clouds))
     head = 0.3  # inches
-    entries = _legend(labels, names, rest)
+    entries = legend(labels, names, rest)
     lines = _lines(entries, columns * side)
     rows = math.ceil(len(clouds) / columns)
     foot = 0.22 * len(lines) + 0.14
@@ -192,7 +192,7 @@ def labelled_clouds(
     return figure
 
 
-def _legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str) -> list[tuple[str, Any]]:
+def legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str = "unlabelled") -> list[tuple[str, Any]]:
     """Name and colour of each part, and of what has none where there is such a point."""
     entries = [(name, part_colors([i])[0]) for i, name in enumerate(names)]
     if any((np.asarray(ids) < 0).any() for ids in labels):
@@ -248,24 +248,6 @@ def parts_pairs(
         [text for title in titles for text in ("truth", title)],
         names,
         columns=2 * len(clouds),
-    )
-
-
-def critical_points(points: ArrayLike, marks: ArrayLike, counts: Mapping[int, int]) -> Figure:
-    """A cloud (N, 3), and beside it the points that decided, by their marks (N,) as of ``models.CriticalPoints``.
-
-    ``counts``: mark -> points of the whole cloud, for the legend.
-    """
-    ids = np.asarray(marks).astype(np.int64)
-    # The deciding ones are 0, those that turn are 1; grey for the others.
-    parts = np.select([ids == 2, ids == 1], [0, 1], -1)
-    shown, some = np.asarray(points), ids > 0
-    return labelled_clouds(
-        [shown, shown[some] if some.any() else shown],
-        [parts, parts[some] if some.any() else parts],
-        ["all points", "those that decided"],
-        [f"decided the answer ({counts[2]:,})", f"turned the cloud ({counts[1]:,})"],
-        rest=f"others ({counts[0]:,})",
     )
 
 

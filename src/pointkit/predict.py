@@ -21,17 +21,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import formats, metrics, models, preprocess, run_folder
+from pointkit import beside, formats, metrics, models, preprocess, run_folder
 from pointkit.cloud import Array, Float32, Float64, Shape
 from pointkit.datasets.folder import is_about
 from pointkit.errors import FormatError, PointkitError, RunError
 from pointkit.loader import Inputs, inputs
 from pointkit.task import Task
 
-LABELLED, EXPLAINED = (
-    ".labelled",
-    ".explained",
-)  # before the suffix of files that we wrote; no folder is searched for them
 # Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and
 # among others.
 BATCH = 16
@@ -71,7 +67,7 @@ def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[
             found.append(path)
             continue
         readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
-        readable = (p for p in readable if not p.stem.endswith((LABELLED, EXPLAINED)))
+        readable = (p for p in readable if not p.stem.endswith((beside.LABELLED, beside.EXPLAINED)))
         inside = sorted(p for p in readable if p.is_file())
         if not inside:
             problems.append(
@@ -250,8 +246,12 @@ class Predictor:
     def _points(self, shape: Shape, path: pathlib.Path | None = None) -> tuple[Float32, tuple[str, ...]]:
         """A shape as the network takes it, (N, 3), and what there is to warn of."""
         drawn, warnings = self.drawn(shape, path)
-        window = preprocess.window(len(drawn.points), self.num_points)
-        return preprocess.normalise(drawn.points[window])[0], warnings
+        return self.seen(drawn)[0], warnings
+
+    def seen(self, drawn: preprocess.Drawn) -> tuple[Float32, NDArray[np.int64]]:
+        """Drawn points as the network takes them, (N, 3), and which of them they are, (N,)."""
+        places = preprocess.window(len(drawn.points), self.num_points)
+        return preprocess.normalise(drawn.points[places])[0], places
 
     def _answers(self, clouds: list[Float32], warnings: list[tuple[str, ...]]) -> list[Prediction]:
         if not clouds:

@@ -7,7 +7,6 @@ large; a viewer that fetches the file needs a server that stays up.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import html
 import io
 import os
@@ -102,11 +101,9 @@ def load(path: pathlib.Path) -> Scene:
     except ValueError as error:
         raise PointkitError(f"{files.shown(path)}: {error}") from None
     name = files.shown(path.name)
-    labels = _labels(path, shape)
+    labels = _labels(path, shape, drawn.index)
     if surface is not None:
         size = f"{len(surface.vertices):,} vertices, {len(surface.faces):,} faces"
-        if labels is not None:
-            labels = dataclasses.replace(labels, points=labels.points[drawn.index], faces=labels.points)
         return Scene(f"{name}: {size}, {SAMPLED:,} points drawn", drawn.points, None, surface, labels)
     total = len(shape.vertices if isinstance(shape, Mesh) else shape.points)
     some = f"{len(drawn.points):,} of " if len(drawn.points) < total else ""
@@ -114,9 +111,7 @@ def load(path: pathlib.Path) -> Scene:
     if colors is not None:
         colors = colors[drawn.index]
     elif labels is None:
-        labels = _labels(path, shape, ("classification",))
-    if labels is not None:
-        labels = dataclasses.replace(labels, points=labels.points[drawn.index])
+        labels = _labels(path, shape, drawn.index, ("classification",))
     return Scene(f"{name}: {some}{total:,} points", drawn.points, colors, None, labels)
 
 
@@ -163,13 +158,17 @@ def _viser() -> Any:
 
 def _titled(text: str, scene: Scene) -> str:
     """A page with its title, in the browser's bar and in the lower left corner, above it the labels' legend."""
+    from matplotlib.colors import to_hex
+
+    from pointkit import plots
+
     safe = html.escape(scene.title)
     text = re.sub("<title>.*?</title>", lambda _: f"<title>{safe}</title>", text, count=1)
     head, _, tail = text.rpartition("</body>")
+    entries = plots.legend([scene.labels.points], scene.labels.names) if scene.labels else []
     dot = "display:inline-block;width:11px;height:11px;border-radius:6px;margin-right:7px;background:"
     legend = "".join(
-        f'<div><span style="{dot}#{bytes(color).hex()}"></span>{html.escape(name)}</div>'
-        for name, color in _legend(scene.labels)
+        f'<div><span style="{dot}{to_hex(color)}"></span>{html.escape(name)}</div>' for name, color in entries
     )
     style = (
         "position:fixed;left:16px;bottom:12px;font:14px/1.5 system-ui,sans-serif;color:#6b7785;pointer-events:none;"
@@ -257,21 +256,26 @@ def _pieces(mesh: Mesh, labels: Labels | None) -> Iterator[tuple[str, NDArray[np
         yield name.replace("/", "|"), mesh.faces[same[owner]], np.array(color, np.uint8)
 
 
-def _labels(path: pathlib.Path, shape: Shape, fields: tuple[str, ...] = LABEL_FIELDS) -> Labels | None:
-    """The labels of a cloud's points, or a mesh's faces (as ``points``), with their names; None where it has none."""
-    own = shape.fields if isinstance(shape, PointCloud) else shape.face_fields
-    field = next((name for name in fields if name in own and own[name].ndim == 1), None)
-    column = own[field] if field else None
-    if isinstance(shape, PointCloud) and shape.labels is not None and fields == LABEL_FIELDS:
-        field, column = "label", shape.labels
-    if column is None:
+def _labels(
+    path: pathlib.Path, shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = LABEL_FIELDS
+) -> Labels | None:
+    """The labels of a cloud's points, or a mesh's faces, of which ``index`` are shown; None where it has none."""
+    if isinstance(shape, Mesh) and not len(shape.faces):
         return None
-    present, owner = np.unique(column, return_inverse=True)
-    known = _named_labels(path)
-    if not set(present.tolist()) <= {-1, *known}:
-        known = {value: f"{field} {value:g}" for value in present.tolist() if value != -1}
-    number = {-1: -1} | {value: i for i, value in enumerate(known)}
-    return Labels(np.array([number[value] for value in present.tolist()])[owner], tuple(known.values()))
+    own = dict(shape.face_fields if isinstance(shape, Mesh) else shape.fields)
+    if isinstance(shape, PointCloud) and shape.labels is not None:
+        own["label"] = shape.labels
+    field = next((name for name in fields if name in own and own[name].ndim == 1), None)
+    if field is None:
+        return None
+    present, owner = np.unique(own[field], return_inverse=True)
+    values = present.tolist()
+    names = _named_labels(path)
+    if not set(values) <= {-1, *names}:
+        names = {value: f"{field} {value:g}" for value in values if value != -1}
+    number = {-1: -1} | {value: i for i, value in enumerate(names)}
+    numbers = np.array([number[value] for value in values])[owner]
+    return Labels(numbers[index], tuple(names.values()), numbers if isinstance(shape, Mesh) else None)
 
 
 def _named_labels(path: pathlib.Path) -> dict[float, str]:
@@ -279,15 +283,6 @@ def _named_labels(path: pathlib.Path) -> dict[float, str]:
     with path.open("rb") as file:
         lines = re.findall(rb"label (-?\d{1,9}) is ([^\r\n]{1,200})", file.read(HEAD))
     return {int(code): files.printable(name.decode(errors="replace")) for code, name in lines}
-
-
-def _legend(labels: Labels | None) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Name and colour (3,) of each label, and of what has none where there is such a point."""
-    if labels is None:
-        return []
-    bare = [-1] if (labels.points < 0).any() else []
-    numbers = np.array([*range(len(labels.names)), *bare], np.int64)
-    return list(zip([*labels.names, *("unlabelled" for _ in bare)], _colors(numbers), strict=True))
 
 
 def _colors(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pointkit.datasets import shapenet_part
 from pointkit.datasets.archive import ArchiveSet
+from pointkit.datasets.folder import Found
 from pointkit.errors import FormatError, PointkitError
 from pointkit.store import SPLITS
 
@@ -30,16 +31,7 @@ class PartAnnotations(ArchiveSet):
     def files(self, root: pathlib.Path) -> Iterator[pathlib.Path]:
         """What the layout's readers read: its lists, and the points and labels of each shape."""
         layout = shapenet_part.layout_of(root)
-        if layout is None:
-            return
-        lists = [shapenet_part.SPLIT_LIST.format(split) for split in SPLITS]
-        for name in (shapenet_part.METADATA, shapenet_part.DIRECTORIES, shapenet_part.PARTS, *lists):
-            if (root / name).is_file():
-                yield root / name
-        found = shapenet_part.find(*layout)
-        for shape in found.files:
-            yield from (root / name for name in (shape.file, *shape.labels) if name)
-        yield from (root / name for name in found.unlabelled)
+        return iter(()) if layout is None else _paths(shapenet_part.find(*layout))
 
     def census(self, root: pathlib.Path, origin: str) -> tuple[dict[str, int], int]:
         """The number of labelled and unlabelled shapes, and the bytes of all files."""
@@ -54,8 +46,18 @@ class PartAnnotations(ArchiveSet):
         here = {pathlib.PurePosixPath(shape.file).parts[0] for shape in found.files}
         if missing := [name for name in self.classes if name not in here]:
             raise FormatError(f"{origin}: not the whole of {self.title}: no labelled shape in {', '.join(missing)}")
-        total = sum(path.stat().st_size for path in self.files(root))
+        total = sum(path.stat().st_size for path in _paths(found))
         return {"labelled": len(found.files), "unlabelled": len(found.unlabelled)}, total
+
+
+def _paths(found: Found) -> Iterator[pathlib.Path]:
+    lists = [shapenet_part.SPLIT_LIST.format(split) for split in SPLITS]
+    for name in (shapenet_part.METADATA, shapenet_part.DIRECTORIES, shapenet_part.PARTS, *lists):
+        if (found.root / name).is_file():
+            yield found.root / name
+    for shape in found.files:
+        yield from (found.root / name for name in (shape.file, *shape.labels) if name)
+    yield from (found.root / name for name in found.unlabelled)
 
 
 SHAPENET_PART = PartAnnotations(

@@ -1,8 +1,8 @@
 """Which points decide: the critical set of a network that pools by maxima.
 
-PointNet's answer depends on a few points of a cloud, those that win a maximum in at least one channel; without all the
-others it is the same (Qi et al., CVPR 2017, section 4.3, theorem 2). Its T-Nets pool too, so their winners belong to
-the set: they decide how the cloud is turned.
+What PointNet knows of a whole cloud depends on a few of its points, those that win a maximum in at least one channel;
+without all the others, the places of these kept, it is the same (Qi et al., CVPR 2017, section 4.3, theorem 2). Its
+T-Nets pool too, so their winners belong to the set: they decide how the cloud is turned.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CriticalPoints:
     """``CriticalPoints(model)(inputs)``: what each point of clouds (B, N, 3) did, (B, N) uint8.
 
     ``DECIDES`` (2): it won a channel of the global feature; ``TURNS`` (1): it won only channels of the T-Nets, which
-    turn the cloud; ``IDLE`` (0): without it the answer would be the same. ``inputs`` is what the model takes, points or
+    turn the cloud; ``IDLE`` (0): it won nothing. ``inputs`` is what the model takes, points or
     a dict. Of points that coincide, the first has won. Raises ValueError for a model without a ``PooledBlock``.
     """
 

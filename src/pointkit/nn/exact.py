@@ -253,13 +253,8 @@ class PooledBlock(_Block):
         Of equal points, it is the first.
         """
         x, matrix, _ = _split(inputs, None)
-        if matrix is not None:
-            x = ops.matmul(x, matrix)
-        factor, addend = self.fold(None)
-        w = ops.cast(self.kernel * factor, x.dtype)
-        flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), w) + ops.cast(addend, x.dtype)
-        y = ops.reshape(flat, (*ops.shape(x)[:-1], self.units))
-        return ops.where(ops.max(y, 1) > 0, ops.cast(ops.argmax(y, 1), "int32"), -1)
+        z = self.layer_by_layer(x, matrix, None, training=False)
+        return ops.where(ops.max(z, 1) > 0, ops.cast(ops.argmax(z, 1), "int32"), -1)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (_first(input_shape)[0], self.units)

@@ -1,0 +1,33 @@
+"""What we write beside a user's file: its name, and our fields beside his own."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable, Mapping
+
+from pointkit.cloud import Array
+from pointkit.errors import PointkitError
+
+LABELLED, EXPLAINED = ".labelled", ".explained"  # before the suffix; folders are not searched for such files
+TO_PLY = (".off", ".obj", ".stl")  # formats that cannot hold fields
+
+
+def places(paths: Iterable[pathlib.Path], output: pathlib.Path | None, mark: str) -> dict[pathlib.Path, pathlib.Path]:
+    """File -> where its like with ``mark`` before the suffix goes: beside it, or into ``output``.
+
+    Raises PointkitError where two would go to one place.
+    """
+    targets: dict[pathlib.Path, pathlib.Path] = {}
+    taken: dict[pathlib.Path, pathlib.Path] = {}
+    for path in dict.fromkeys(paths):
+        suffix = ".ply" if path.suffix.lower() in TO_PLY else path.suffix
+        target = (path if output is None else output / path.name).with_name(f"{path.stem}{mark}{suffix}")
+        if target in taken:
+            raise PointkitError(f"{target}: both {taken[target]} and {path} would be written here; do them in turn")
+        targets[path], taken[target] = target, path
+    return targets
+
+
+def fields(theirs: Mapping[str, Array], ours: Mapping[str, Array]) -> dict[str, Array]:
+    """Fields of the file and ours; one of the file's that is named as ours is kept with ``source_`` before its name."""
+    return {(f"source_{name}" if name in ours else name): array for name, array in theirs.items()} | dict(ours)
