@@ -56,7 +56,11 @@ def test_points_keep_their_marks_in_another_order_and_category():
     np.testing.assert_array_equal(critical(points[:, order]), marks[:, order])
 
 
-def test_of_equal_points_the_first_has_won():
-    points = np.repeat(np.ones((1, 1, 3), "float32"), 5, axis=1)
-    marks = models.CriticalPoints(trained("classifier"))(points)
-    np.testing.assert_array_equal(marks, [[DECIDES, 0, 0, 0, 0]])
+def test_a_point_that_coincides_with_the_winner_adds_nothing():
+    """Which of equal points wins is the backend's choice, but one of them does."""
+    model = trained("classifier")
+    rng = np.random.default_rng(3)
+    once = rng.standard_normal((1, 50, 3)).astype("float32")
+    critical = models.CriticalPoints(model)
+    twice = critical(np.concatenate([once, once], 1))
+    np.testing.assert_array_equal(np.maximum(twice[:, :50], twice[:, 50:]), critical(once))

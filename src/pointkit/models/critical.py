@@ -25,7 +25,7 @@ class CriticalPoints:
 
     ``DECIDES`` (2): it won a channel of the global feature; ``TURNS`` (1): it won only channels of the T-Nets, which
     turn the cloud; ``IDLE`` (0): it won nothing. ``inputs`` is what the model takes, points or
-    a dict. Of points that coincide, the first has won. Raises ValueError for a model without a ``PooledBlock``.
+    a dict. Of points that coincide, any may have won. Raises ValueError for a model without a ``PooledBlock``.
     """
 
     def __init__(self, model: keras.Model) -> None:

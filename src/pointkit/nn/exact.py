@@ -250,7 +250,7 @@ class PooledBlock(_Block):
     def winners(self, inputs: Any) -> Any:
         """The point whose value each channel passes on at inference, (B, units) int32; -1 where it is 0 at all points.
 
-        Of equal points, it is the first.
+        Of equal points, it may be any: backends break ties differently.
         """
         x, matrix, _ = _split(inputs, None)
         z = self.layer_by_layer(x, matrix, None, training=False)
