@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from pointkit import formats, store
+from pointkit import console, formats, store
 from pointkit.cli import app, run
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.config import MEANT_FOR, Settings
@@ -281,3 +281,8 @@ def test_the_main_job_from_a_folder_to_an_answer(capsys, two_classes, tmp_path):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 24
     assert {line["class"] for line in lines} <= {"box", "line"}
+
+
+def test_the_demo_shows_a_command_of_many_files_shortened(capsys):
+    console.command(["predict", "demo/run", *(f"{i}.ply" for i in range(9)), "-o", "demo/labelled"])
+    assert capsys.readouterr().out.strip() == "$ pointkit predict demo/run 0.ply 1.ply ... -o demo/labelled"

@@ -97,6 +97,8 @@ def test_each_category_is_pictured_and_the_page_shows_it(measured):
         assert (path / f"{row['picture']}.png").read_bytes().startswith(b"\x89PNG")
         assert 1 <= len(row["shown"]) <= 3
         assert row["name"] in page
+    assert (path / "sampling.png").read_bytes().startswith(b"\x89PNG")
+    assert "before and after sampling" in page
     for words in (
         "instance mIoU",
         "With 3 votes",

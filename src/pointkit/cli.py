@@ -90,7 +90,7 @@ def use_backend(name: str | None) -> None:
 
 @app.command
 def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
-    """Make the built-in shapes, prepare, train, evaluate and predict, all in one folder.
+    """Make the built-in shapes, then prepare, train, evaluate and predict: their classes, then their parts.
 
     The folder must be new, empty, or one that an earlier demo has made.
 

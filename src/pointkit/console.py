@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -520,15 +521,18 @@ def layer_table(about: Mapping[str, Any], as_json: bool) -> None:
 
 
 def command(arguments: Sequence[str]) -> None:
-    """A command of the demo, as one would type it."""
-    shown = [*arguments[:6], "..."] if arguments[0] == "predict" and len(arguments) > 6 else arguments
+    """A command of the demo, as one would type it; of many files, the first."""
+    many = arguments[0] == "predict" and len(arguments) > 6
+    options = list(itertools.dropwhile(lambda word: not word.startswith("-"), arguments))
+    shown = [*arguments[:4], "...", *options] if many else arguments
     say(f"\n$ pointkit {' '.join(shown)}")
 
 
 def demo_done(folder: Path) -> None:
-    """Where the demo's page is, and how to do the same with one's own files."""
-    say(f"\nThe report: {folder / 'run' / 'report.html'}")
-    say("The same with your own files, one folder a class:")
+    """Where the demo's pages are, and how to do the same with one's own files."""
+    say(f"\nThe report on classes: {folder / 'run' / 'report.html'}")
+    say(f"The report on parts: {folder / 'parts_run' / 'report.html'}")
+    say("The same with your own files, one folder a class (--task parts where the files name the parts):")
     say("  pointkit prepare MY_FOLDER -o STORE")
     say("  pointkit train STORE -o RUN")
     say("  pointkit evaluate RUN")

@@ -1,4 +1,4 @@
-"""The whole job on the built-in shapes: the commands that a user would type, one after another."""
+"""Both jobs on the built-in shapes, classes and parts: the commands that a user would type, one after another."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pointkit.errors import PointkitError
 SEED = 0
 UNSEEN_SEED = 1  # other shapes of the same classes, for files that no split has held
 UNSEEN_A_CLASS = 10
-OURS = ("shapes", "unseen", "store", "run", "shape")  # what a demo's folder holds, endings of unfinished files aside
+# What a demo's folder holds, endings of unfinished files aside.
+OURS = ("shapes", "unseen", "store", "run", "shape", "parts_store", "parts_run", "labelled")
 TRAINING = ("--num-points", "512", "--epochs", "12", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95")
+PARTS_TRAINING = (*TRAINING, "--batch-size", "16")
 
 
 def commands(folder: pathlib.Path) -> Iterator[list[str]]:
@@ -29,12 +31,19 @@ def commands(folder: pathlib.Path) -> Iterator[list[str]]:
         synthetic.write(shapes, seed=SEED)
     if not unseen.exists():
         synthetic.write(unseen, seed=UNSEEN_SEED, shapes_per_class=UNSEEN_A_CLASS)
+    files = sorted(unseen.glob("*/test/*.ply"))
+    one_a_class = list({file.parent.parent.name: str(file) for file in files}.values())
+
     store, run = folder / "store", folder / "run"
     yield ["prepare", str(shapes), "-o", str(store)]
     yield ["train", str(store), "-o", str(run), *TRAINING]
     yield ["evaluate", str(run)]
-    files = sorted(unseen.glob("*/test/*.ply"))
-    some = {file.parent.parent.name: file for file in files}
-    yield ["predict", str(run), *map(str, some.values())]
-    first = next(iter(some.values()))
-    yield ["view", str(first), "-o", str(folder / "shape.png"), "--force"]
+    yield ["predict", str(run), *one_a_class]
+    yield ["view", one_a_class[0], "-o", str(folder / "shape.png"), "--force"]
+
+    store, run, labelled = folder / "parts_store", folder / "parts_run", folder / "labelled"
+    yield ["prepare", str(shapes), "-o", str(store), "--task", "parts"]
+    yield ["train", str(store), "-o", str(run), *PARTS_TRAINING]
+    yield ["evaluate", str(run)]
+    yield ["predict", str(run), *one_a_class, "-o", str(labelled)]
+    yield ["view", str(min(labelled.glob("*.ply"))), "-o", str(folder / "labelled.png"), "--force"]

@@ -58,7 +58,7 @@ def measure(
         whole["votes"] = _votes(predictor, opened, chosen, votes)
     if protocol:
         whole["protocol"] = _reference(opened, shapes)
-    pictures = _pictures(opened, shapes, parts, whole)
+    pictures = {"sampling": _sampling(predictor, opened, shapes)} | _pictures(opened, shapes, parts, whole)
     return Measured(whole, _predictions(opened, shapes), pictures)
 
 
@@ -206,6 +206,22 @@ def _pictures(opened: Store, shapes: list[_Shape], parts: Any, whole: dict[str, 
         files = [opened.rows[shape.place].file for _, shape in some]
         whole["categories"][number] |= {"picture": name, "shown": files}
     return pictures
+
+
+def _sampling(predictor: Predictor, opened: Store, shapes: list[_Shape]) -> bytes:
+    """Two shapes with all their points, then the same two as the network takes them, coloured by part."""
+    category = shapes[0].category
+    some = [shape for shape in shapes if shape.category == category][:2]
+    clouds = [preprocess.normalise(opened.cloud(shape.place))[0] for shape in some]
+    drawn = [preprocess.window(len(cloud), predictor.num_points) for cloud in clouds]
+    figure = plots.labelled_clouds(
+        [*clouds, *(cloud[index] for cloud, index in zip(clouds, drawn, strict=True))],
+        [*(s.truth for s in some), *(s.truth[index] for s, index in zip(some, drawn, strict=True))],
+        [f"{len(cloud):,} points" for cloud in clouds] + [f"{len(set(index.tolist())):,} drawn" for index in drawn],
+        predictor.task.parts[category],
+        columns=2 * len(some),
+    )
+    return plots.png(figure)
 
 
 def _iou(shape: _Shape) -> float:

@@ -26,7 +26,8 @@ FIGURES = {  # of each task, what several runs are compared by
 
 def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
     """The page of one report. ``pictures``: name -> PNG bytes, shown where they belong: "curves", "calibration",
-    "learning_rate", "grid" (test shapes with their answers), "mesh_and_points", and those that ``mistakes`` name.
+    "learning_rate", "grid" (test shapes with their answers), "sampling" (before and after), and those that ``mistakes``
+    and ``categories`` name.
     """
     shown = {name: _data_uri(name, data) for name, data in (pictures or {}).items()}
     matrix = report.get("confusion") or []
