@@ -51,7 +51,7 @@ def test_reading_keeps_outcomes_and_points(tmp_path):
     assert kept == outcomes == chunks.check(target, 6)
     assert [cloud.points.shape for cloud in clouds] == [(50, 3), (0, 3), (2, 3), (0, 3), (0, 3), (0, 3)]
     assert {path.name for path in tmp_path.iterdir()} == {*files, "chunk"}
-    assert [len(sample.points) for sample in chunks.samples([target, target])] == [50, 0, 2, 0, 0, 0] * 2
+    assert [len(sample.points) for sample in chunks.samples([target, target])] == [50, 2] * 2
 
 
 def test_labels_and_features_come_with_their_points(tmp_path):
@@ -60,8 +60,14 @@ def test_labels_and_features_come_with_their_points(tmp_path):
     np.savetxt(tmp_path / "a.txt", table, "%.4f")
     (tmp_path / "b.txt").write_text("0 0 0 0 0 1 2.5\n")
     sources = [stamp(tmp_path, name) for name in ("a.txt", "b.txt", "a.txt")]
-    outcomes = chunks.read(str(tmp_path), sources, Rule(5, 0, True, "normal"), str(tmp_path / "chunk"))
-    assert [(o.size, o.labelled, o.features) for o in outcomes] == [(9, True, 3), (0, False, 0), (9, True, 3)]
+    outcomes = chunks.read(
+        str(tmp_path), sources, Rule(5, 0, True, "normal", ("normals", "color")), str(tmp_path / "chunk")
+    )
+    assert [(o.size, o.labelled, o.features) for o in outcomes] == [
+        (9, True, ("normals",)),
+        (0, False, ()),
+        (9, True, ("normals",)),
+    ]
     assert "b.txt" not in outcomes[1].reason
     assert "labels must be whole numbers, got 2.5" in outcomes[1].reason
     kept, samples = chunks.load(tmp_path / "chunk")

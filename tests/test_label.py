@@ -132,12 +132,20 @@ def test_the_category_is_given_or_the_nearest_folders(predictor, tmp_path):
         next(label_files(predictor, [path], category="stik"))
 
 
+def test_a_folder_may_have_the_name_of_the_sets_directory(predictor, tmp_path):
+    (tmp_path / "0270").mkdir()
+    path = tmp_path / "0270" / "one.xyz"
+    formats.write(path, PointCloud(stick()))
+    predictor.facts["directories"] = {"box": "0123", "stick": "0270"}
+    assert labelled(predictor, path).category == "stick"
+
+
 def test_a_run_that_sees_normals_wants_them(tiny_parts_run, tmp_path):
     predictor = Predictor(tiny_parts_run)
     object.__setattr__(predictor.task, "features", ("nx", "ny", "nz"))
     path = tmp_path / "one.xyz"
     formats.write(path, PointCloud(stick()))
-    with pytest.raises(PointkitError, match="the network wants nx, ny, nz of each point, found none"):
+    with pytest.raises(PointkitError, match=r"the network sees the normals of each point \(nx, ny, nz\), found none"):
         labelled(predictor, path, category="stick")
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pointkit import formats, preprocess
+from pointkit import features, formats, preprocess
 from pointkit.cloud import Float32, Sample, Shape
 from pointkit.formats.files import shown
 
@@ -40,20 +40,22 @@ class Source(NamedTuple):
 class Rule(NamedTuple):
     """How shapes become points: up to ``num_points`` of each, or ``whole`` clouds, drawn from ``seed``.
 
-    ``layout``: how labels are stored (``shapenet_part``), "" for shapes without.
+    ``layout``: how labels are stored (``shapenet_part``), "" for shapes without. ``features``: the kinds to keep of
+    each point (``features.KINDS``), as far as a shape has them.
     """
 
     num_points: int
     seed: int
     whole: bool = False
     layout: str = ""
+    features: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):
     """What reading a file gave: ``size`` points with the checksum ``digest``, or the ``reason`` why there are none.
 
     ``warnings`` are what ``preprocess.draw`` said of the shape; ``labelled``: whether its points have labels;
-    ``features``: how many numbers each has besides.
+    ``features``: the kinds of numbers that each has besides.
     """
 
     size: int
@@ -61,7 +63,7 @@ class Outcome(NamedTuple):
     warnings: tuple[str, ...]
     reason: str = ""
     labelled: bool = False
-    features: int = 0
+    features: tuple[str, ...] = ()
 
 
 def unread(reason: str) -> Outcome:
@@ -127,7 +129,7 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         labels = preprocess.labels(shape) if rule.layout else None
         if rule.layout and labels is None:
             raise ValueError(f"has no label for each point or face (a field {' or '.join(preprocess.LABELS)})")
-        drawn = preprocess.draw(shape, rule.num_points, rule.seed, whole=rule.whole)
+        drawn = preprocess.draw(shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features)
         stamps = [(root / name).stat() for name in (source.file, *source.labels) if name]
     except MemoryError:
         return unread("reading it takes more memory than there is"), Sample.nothing()
@@ -141,14 +143,14 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     if (size, mtime) != (source.size, source.mtime_ns):
         return unread("changed while the set was prepared"), Sample.nothing()
     points = np.ascontiguousarray(drawn.points, "<f4")
-    features = drawn.normals if rule.layout else None
+    held = tuple(drawn.features)
+    numbers = preprocess.stacked(drawn.features, held)
     sample = Sample(
         points,
         None if labels is None else np.ascontiguousarray(labels[drawn.index], "<i4"),
-        None if features is None else np.ascontiguousarray(features, "<f4"),
+        None if numbers is None else np.ascontiguousarray(numbers, "<f4"),
     )
-    columns = 0 if features is None else features.shape[1]
-    return Outcome(len(points), _digest(points), drawn.warnings, "", labels is not None, columns), sample
+    return Outcome(len(points), _digest(points), drawn.warnings, "", labels is not None, held), sample
 
 
 def one_line(reason: str, root: pathlib.Path, file: str) -> str:
@@ -185,20 +187,24 @@ def load(path: pathlib.Path) -> tuple[list[Outcome], list[Sample]]:
     """A chunk file's outcomes and samples. Raises OSError, or ValueError where it is not whole."""
     header, _, raw = path.read_bytes().partition(b"\n")
     facts = json.loads(header)
-    outcomes = [Outcome(size, digest, tuple(said), *more) for size, digest, said, *more in facts["outcomes"]]
+    outcomes = [
+        Outcome(size, digest, tuple(said), reason, labelled, tuple(held))
+        for size, digest, said, reason, labelled, held in facts["outcomes"]
+    ]
     if not outcomes or min(o.size for o in outcomes) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")
     samples = []
     start = 0
     for outcome in outcomes:
         arrays = []
-        for columns, kind in ((3, "<f4"), (int(outcome.labelled), "<i4"), (outcome.features, "<f4")):
+        widths = 3, int(outcome.labelled), len(features.columns(outcome.features))
+        for columns, kind in zip(widths, ("<f4", "<i4", "<f4"), strict=True):
             array = np.frombuffer(raw, kind, outcome.size * columns, start).reshape(-1, max(columns, 1))
             arrays.append(array)
             start += array.nbytes
-        points, labels, features = arrays
+        points, labels, numbers = arrays
         samples.append(
-            Sample(points, labels[:, 0] if outcome.labelled else None, features if outcome.features else None)
+            Sample(points, labels[:, 0] if outcome.labelled else None, numbers if outcome.features else None)
         )
     if start != len(raw):
         raise ValueError(f"{path}: damaged chunk")
@@ -214,7 +220,16 @@ def check(path: pathlib.Path, count: int) -> list[Outcome] | None:
     return outcomes if len(outcomes) == count else None
 
 
-def samples(paths: Sequence[pathlib.Path]) -> Iterator[Sample]:
-    """The samples of chunk files one after another; one without points for a file that could not be read."""
+def samples(paths: Sequence[pathlib.Path], kept: Sequence[str] = ()) -> Iterator[Sample]:
+    """The samples of chunk files that hold points, one after another, with the features of the kinds ``kept``."""
     for path in paths:
-        yield from load(path)[1]
+        for outcome, sample in zip(*load(path), strict=True):
+            if outcome.size:
+                yield sample._replace(features=_narrowed(sample.features, outcome.features, kept))
+
+
+def _narrowed(numbers: Float32 | None, held: Sequence[str], kept: Sequence[str]) -> Float32 | None:
+    """Of the numbers (N, C) of a shape, which are the kinds ``held``, the columns of the kinds ``kept``."""
+    names = features.columns(held)
+    places = [names.index(column) for column in features.columns(kept)]
+    return numbers[:, places] if numbers is not None and places else None

@@ -143,6 +143,7 @@ def prepare(
     task: Literal["classification", "parts"] | None = None,
     classes: str | None = None,
     num_points: Whole | None = None,
+    features: str | None = None,
     seed: Whole = 0,
     workers: Whole | None = None,
     groups: Path | None = None,
@@ -168,6 +169,9 @@ def prepare(
     num_points
         Points drawn from each mesh's surface, by default 2048; the most kept of a cloud, by default 2048 for
         classification, all for parts.
+    features
+        What to keep of each point beside its place: normals, color, intensity, several with commas between, or none; by
+        default none for classification, all that every shape has for parts.
     seed
         Of the split and of the points drawn.
     workers
@@ -189,6 +193,7 @@ def prepare(
             task=task,
             classes=classes.split(",") if classes is not None else (),
             num_points=num_points,
+            keep=features,
             seed=seed,
             workers=workers,
             strict=strict,

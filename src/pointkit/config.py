@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pointkit.errors import PointkitError
+from pointkit.features import KINDS, NONE, columns, kinds
 from pointkit.task import Task
 
-FEATURES = {"normals": ("nx", "ny", "nz")}  # what a network may see of each point -> columns of a store's features
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
 BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 
@@ -46,7 +46,8 @@ class Settings:
         choices=("reference", "half", "paper"),
     )
     features: str = _setting(
-        "none", "what it sees of each point beside its place; the store must hold it", choices=("none", *FEATURES)
+        NONE,
+        f"what it sees of each point beside its place, some of {', '.join(KINDS)}; the store must hold it",
     )
     num_points: int = _setting(1024, "points of each shape that the network sees; at most what the store holds", low=1)
     dropout: float = _setting(0.3, "share of the head's features dropped in training", below=1)
@@ -92,6 +93,7 @@ class Settings:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             _check(setting, getattr(self, setting.name))
+        kinds(self.features)
 
 
 def _check(setting: dataclasses.Field[Any], value: object) -> None:
@@ -173,7 +175,7 @@ def choose(task: Task, num_shapes: int) -> tuple[dict[str, Any], str]:
     values = {
         key: value
         for key, value in read_recipe("parts-best").items()
-        if key != "features" or set(FEATURES[value]) <= set(task.features)
+        if key != "features" or set(columns(kinds(value))) <= set(task.features)
     }
     if num_shapes >= 1000:
         values["batch_size"] = 32

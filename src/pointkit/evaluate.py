@@ -43,7 +43,9 @@ def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
 
 def split_logits(predictor: Predictor, opened: Store, split: str, draw: int = 0) -> Float32:
     """Logits (S, classes) float32 of a split's shapes, in its order, on their fixed points or on a draw of its own."""
-    batches = Batches(opened, split, num_points=predictor.num_points, batch_size=32, draw=draw)
+    batches = Batches(
+        opened, split, num_points=predictor.num_points, batch_size=32, draw=draw, features=predictor.task.features
+    )
     answers = [predictor.logits(batches[b][0]) for b in range(batches.num_batches)]
     return np.concatenate(answers)[: len(batches.indices)]
 

@@ -79,10 +79,10 @@ def _probabilities(
             order = rng.permutation(span.stop - span.start) if draw else np.arange(span.stop - span.start)
             orders.append(order)
             points = opened.points[span][order]
-            features = opened.features[span][order][:, columns] if columns and opened.features is not None else None
+            numbers = opened.features[span][order][:, columns] if columns and opened.features is not None else None
             if vary:
-                points, features = _varied(points, features, predictor, rng)
-            yield Drawn(points, features, int(opened.labels[index]))
+                points, numbers = _varied(points, numbers, predictor, rng)
+            yield Drawn(points, numbers, int(opened.labels[index]))
 
     for i, answer in enumerate(predictor.part_probabilities(clouds())):
         back = np.empty_like(answer)
@@ -91,7 +91,7 @@ def _probabilities(
 
 
 def _varied(
-    points: Float32, features: Float32 | None, predictor: Predictor, rng: np.random.Generator
+    points: Float32, numbers: Float32 | None, predictor: Predictor, rng: np.random.Generator
 ) -> tuple[Float32, Float32 | None]:
     """A shape turned about the up axis and stretched along it, within what training did; normals turn along."""
     settings = predictor.facts["settings"]
@@ -99,9 +99,9 @@ def _varied(
     size = math.exp(rng.uniform(-1, 1) * math.log1p(settings["scale"]))
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    turned = features
-    if features is not None and settings["features"] == "normals":
-        turned = np.concatenate([features[:, :3] @ turn, features[:, 3:]], 1)
+    turned = numbers
+    if numbers is not None and "normals" in predictor.kinds:
+        turned = np.concatenate([numbers[:, :3] @ turn, numbers[:, 3:]], 1)
     return (points @ turn) * np.array([1, 1, size], np.float32), turned
 
 

@@ -95,9 +95,9 @@ def explain_files(
 def _explain(predictor: Predictor, path: pathlib.Path, target: pathlib.Path, answer: Prediction) -> Explained:
     shape = formats.read(path)
     drawn, _ = predictor.drawn(shape, path)
-    points, places = predictor.seen(drawn)
+    window = predictor.window(drawn)
     marks = np.zeros(len(drawn.points), np.uint8)
-    np.maximum.at(marks, places, predictor.marks(points[None])[0])
+    np.maximum.at(marks, window[1], predictor.marks(predictor.inputs([window]))[0])
     formats.write(target, _marked(shape, drawn, marks), notes=NOTES)
     return Explained(answer, target, draw(target.with_suffix(".png"), drawn.points, marks))
 

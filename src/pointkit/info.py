@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pointkit import __version__, formats, run_folder, store
+from pointkit import __version__, features, formats, run_folder, store
 from pointkit.cloud import Mesh
 from pointkit.config import BACKENDS, Settings, combine, read_recipe
 from pointkit.errors import PointkitError
@@ -131,14 +131,16 @@ def network(recipe: str) -> dict[str, Any]:
     """The layer table of a recipe's network, with the classes of the data set that it names."""
     from dataclasses import asdict
 
-    from pointkit import config, datasets, models
+    from pointkit import datasets, models
 
     settings: Settings = combine(read_recipe(recipe))
     classes = len(datasets.find(settings.dataset).classes) if settings.dataset else PLACEHOLDER_CLASSES
     parts = settings.task == "parts"
-    features = len(config.FEATURES.get(settings.features, ()))
+    num_features = len(features.columns(features.kinds(settings.features)))
     outputs = PLACEHOLDER_PARTS if parts else classes
-    return models.describe(models.build(asdict(settings), outputs, per_point=parts, num_features=features, blank=True))
+    return models.describe(
+        models.build(asdict(settings), outputs, per_point=parts, num_features=num_features, blank=True)
+    )
 
 
 def _version(package: str) -> str | None:

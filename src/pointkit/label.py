@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import beside, config, explain, formats, preprocess
-from pointkit.cloud import Float32, Float64, Mesh, PointCloud, Shape
+from pointkit import beside, config, explain, features, formats, preprocess
+from pointkit.cloud import Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.predict import Drawn, Predictor
 
@@ -64,7 +64,8 @@ def label_files(
 
     With ``critical``, the files also have the field of that name, and each a picture of it (``explain``).
 
-    The category is ``category``, else the nearest folder above a file that is named as one, else the run's only one.
+    The category is ``category``, else that of the nearest folder above a file that is named as one, or as its directory
+    in the set (such as 02691156), else the run's only one.
     Raises PointkitError for a category that the run does not know, and where two files would be written to one place.
     """
     if category is not None and category not in predictor.classes:
@@ -90,49 +91,36 @@ def label_files(
 
 def _read(predictor: Predictor, path: pathlib.Path, target: pathlib.Path, category: str | None) -> _Read:
     shape = formats.read(path)
-    contract = predictor.facts["input"]
-    count = contract["drawn"]
+    count = predictor.facts["input"]["drawn"]
     if isinstance(shape, Mesh) and len(shape.faces):
         count = max(count, min(4 * len(shape.faces), MOST_SAMPLES))
-    try:
-        named = _named(shape) if predictor.facts.get("layout") == "normal" else shape
-        drawn = preprocess.draw(named, count, contract["seed"], whole=True)
-    except ValueError as error:
-        raise PointkitError(f"{path}: {error}") from None
-    name = category or _category(predictor.classes, path)
-    features = _features(predictor, drawn, path)
-    warnings = list(drawn.warnings)
-    if 2 * len(drawn.points) < predictor.num_points:
-        warnings.append(f"only {len(drawn.points)} points, the network was trained on {predictor.num_points}")
-    query = Drawn(drawn.points, features, predictor.classes.index(name))
-    return _Read(path, target, shape, drawn, query, tuple(warnings))
+    named = _named(shape) if predictor.facts.get("layout") == "normal" else shape
+    drawn = predictor.draw(named, count, path, whole=True)
+    name = category or _category(predictor, path)
+    query = predictor.query(drawn, predictor.classes.index(name))
+    return _Read(path, target, shape, drawn, query, predictor.warnings(drawn))
 
 
 def _named(shape: Shape) -> Shape:
     """A cloud of that layout, whose fourth to sixth columns are normals without names."""
     if not isinstance(shape, PointCloud) or "column3" not in shape.fields:
         return shape
-    names = dict(zip(("column3", "column4", "column5"), preprocess.NORMALS, strict=True))
+    names = dict(zip(("column3", "column4", "column5"), features.KINDS["normals"], strict=True))
     return dataclasses.replace(shape, fields={names.get(name, name): array for name, array in shape.fields.items()})
 
 
-def _category(classes: Sequence[str], path: pathlib.Path) -> str:
+def _category(predictor: Predictor, path: pathlib.Path) -> str:
+    classes = predictor.classes
     if len(classes) == 1:
         return classes[0]
+    known = {place: name for name, place in predictor.facts.get("directories", {}).items()}
+    known |= {name: name for name in classes}
     for folder in pathlib.Path(os.path.abspath(path)).parents:
-        if folder.name in classes:
-            return folder.name
+        if folder.name in known:
+            return str(known[folder.name])
     raise PointkitError(
         f"{path}: of which category? give --category, one of {', '.join(classes)}, or a folder of that name"
     )
-
-
-def _features(predictor: Predictor, drawn: preprocess.Drawn, path: pathlib.Path) -> Float32 | None:
-    if not predictor.task.features:
-        return None
-    if drawn.normals is None:
-        raise PointkitError(f"{path}: the network wants {', '.join(predictor.task.features)} of each point, found none")
-    return drawn.normals
 
 
 def _flush(

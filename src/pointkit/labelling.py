@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pointkit import preprocess
 from pointkit.cloud import Sample
 from pointkit.datasets import shapenet_part
 from pointkit.datasets.folder import Found
@@ -25,28 +24,25 @@ class Labelling:
 
     def __init__(self, found: Found, rows: Sequence[ShapeRow], samples: Iterable[Sample]) -> None:
         seen: dict[str, Counter[int]] = {name: Counter() for name in found.classes}
-        read = (sample for sample in samples if len(sample.points))
-        bare = 0
-        for row, sample in zip(rows, read, strict=True):
+        for row, sample in zip(rows, samples, strict=True):
             assert sample.labels is not None, f"{row.ident} has points without labels"
             codes, counts = np.unique(sample.labels, return_counts=True)
             seen[row.class_name].update(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
-            bare += sample.features is None
-        self.keep_features = not bare
         try:
             self.names, self.codes = shapenet_part.part_names(found, seen)
         except ValueError as error:
             raise PointkitError(f"{found.root}: {error}") from None
-        self.warnings = tuple(self._about(seen, bare, len(rows)))
+        self.warnings = tuple(self._about(seen))
         self.facts: dict[str, Any] = {"parts": self.names}
         if any(codes != list(range(len(codes))) for codes in self.codes.values()):
             self.facts["codes"] = self.codes
+        directories = {file.class_name: file.file.split("/")[0] for file in found.files}
+        if found.layout != "fields" and any(name != place for name, place in directories.items()):
+            self.facts["directories"] = directories
         if found.colors:
             self.facts["colors"] = {name: list(found.colors[name]) for name in self.names if name in found.colors}
-        if self.keep_features:
-            self.facts["features"] = list(preprocess.NORMALS)
 
-    def _about(self, seen: dict[str, Counter[int]], bare: int, total: int) -> Iterator[str]:
+    def _about(self, seen: dict[str, Counter[int]]) -> Iterator[str]:
         without = sum(counter[-1] for counter in seen.values())
         if without:
             points = sum(counter.total() for counter in seen.values())
@@ -55,8 +51,6 @@ class Labelling:
             lost = [part for part, code in zip(parts, self.codes[name], strict=True) if not seen[name][code]]
             if lost:
                 yield f"{name}: no point of the set is in {', '.join(lost)}"
-        if 0 < bare < total:
-            yield f"{bare:,} shapes have no normals: none are kept"
 
     def apply(self, rows: Sequence[ShapeRow], samples: Iterable[Sample]) -> Iterator[Sample]:
         """The samples with the store's ids for labels."""
@@ -66,4 +60,4 @@ class Labelling:
             codes = np.array(self.codes[row.class_name])
             ids = first[row.class_name] + np.searchsorted(codes, sample.labels)
             labels = np.where(sample.labels == -1, -1, ids).astype(np.int32)
-            yield Sample(sample.points, labels, sample.features if self.keep_features else None)
+            yield sample._replace(labels=labels)

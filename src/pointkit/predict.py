@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import beside, formats, metrics, models, preprocess, run_folder
+from pointkit import beside, features, formats, metrics, models, preprocess, run_folder
 from pointkit.cloud import Array, Float32, Float64, Shape
 from pointkit.datasets.folder import is_about
 from pointkit.errors import FormatError, PointkitError, RunError
@@ -44,7 +44,8 @@ class Drawn(NamedTuple):
     category: int
 
 
-_Window = tuple[Drawn, NDArray[np.int64]]  # a cloud, and the places (N,) of some of its points
+Window = tuple[Drawn, NDArray[np.int64]]  # a cloud, and the places (N,) of some of its points
+_Seen = tuple[Window, tuple[str, ...]]  # what is seen of a file, and what there is to warn of
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ class Predictor:
         """
         spans = list(self.task.part_ids.values())
 
-        def answers(windows: Sequence[_Window]) -> Iterator[Float64]:
-            for (cloud, _), rows in zip(windows, self.logits(self._inputs(windows)), strict=True):
+        def answers(windows: Sequence[Window]) -> Iterator[Float64]:
+            for (cloud, _), rows in zip(windows, self.logits(self.inputs(windows)), strict=True):
                 span = spans[cloud.category]
                 yield metrics.softmax(rows[:, span.start : span.stop])
 
@@ -155,18 +156,18 @@ class Predictor:
 
     def point_marks(self, clouds: Iterable[Drawn]) -> Iterator[NDArray[np.uint8]]:
         """For each cloud, what each of its points did for the answers of its window, (T,): see ``marks``."""
-        return self._windowed(clouds, lambda windows: self.marks(self._inputs(windows)), np.maximum.at)
+        return self._windowed(clouds, lambda windows: self.marks(self.inputs(windows)), np.maximum.at)
 
     def _windowed(
         self,
         clouds: Iterable[Drawn],
-        answers: Callable[[Sequence[_Window]], Iterable[Array]],
+        answers: Callable[[Sequence[Window]], Iterable[Array]],
         put: Callable[[Any, Any, Any], object],
     ) -> Iterator[Any]:
         """``answers`` to the windows of each cloud, ``put`` together to one array (T, ...) a cloud."""
         open_: deque[tuple[Drawn, list[Array]]] = deque()  # clouds begun, with their array once it is there
 
-        def windows() -> Iterator[tuple[_Window, list[Array]]]:
+        def windows() -> Iterator[tuple[Window, list[Array]]]:
             for cloud in clouds:
                 open_.append((cloud, []))
                 for places in preprocess.windows(len(cloud.points), self.num_points):
@@ -184,20 +185,20 @@ class Predictor:
         while open_:
             yield open_.popleft()[1][0]
 
-    def _inputs(self, windows: Sequence[_Window]) -> Inputs:
+    def inputs(self, windows: Sequence[Window]) -> Inputs:
+        """What the network is called with for some windows."""
         points = preprocess.normalise(np.stack([cloud.points[places] for cloud, places in windows]))[0]
-        features = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
+        numbers = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
         category = np.array([cloud.category for cloud, _ in windows], np.int32)
         return inputs(
             points,
-            np.stack(features) if self.task.features else None,
+            np.stack(numbers) if self.task.features else None,
             category if len(self.task.parts) > 1 else None,
         )
 
     def shape(self, shape: Shape) -> Prediction:
         """The answer for one shape."""
-        points, warnings = self._points(shape)
-        return self._answers([points], [warnings])[0]
+        return self._answers([self._seen(shape)])[0]
 
     def file(self, path: str | os.PathLike[str]) -> Prediction:
         """The answer for one file. Raises FormatError or OSError where it cannot be read."""
@@ -208,11 +209,11 @@ class Predictor:
 
     def files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[pathlib.Path, Prediction | Exception]]:
         """Each file with its answer, or with why it cannot be read, in order; a batch at a time."""
-        waiting: list[tuple[pathlib.Path, tuple[Float32, tuple[str, ...]] | Exception]] = []
+        waiting: list[tuple[pathlib.Path, _Seen | Exception]] = []
         for name in paths:
             path = pathlib.Path(name)
             try:
-                waiting.append((path, self._points(formats.read(path), path)))
+                waiting.append((path, self._seen(formats.read(path), path)))
             except (OSError, PointkitError) as error:
                 waiting.append((path, error))
             if len(waiting) == BATCH:
@@ -221,10 +222,9 @@ class Predictor:
         yield from self._flush(waiting)
 
     def _flush(
-        self, waiting: list[tuple[pathlib.Path, tuple[Float32, tuple[str, ...]] | Exception]]
+        self, waiting: list[tuple[pathlib.Path, _Seen | Exception]]
     ) -> Iterator[tuple[pathlib.Path, Prediction | Exception]]:
-        good = [result for _, result in waiting if not isinstance(result, Exception)]
-        answers = iter(self._answers([points for points, _ in good], [warnings for _, warnings in good]))
+        answers = iter(self._answers([seen for _, seen in waiting if not isinstance(seen, Exception)]))
         for path, result in waiting:
             yield path, result if isinstance(result, Exception) else next(answers)
 
@@ -234,30 +234,55 @@ class Predictor:
         Raises PointkitError, which names ``path``, where the shape has none.
         """
         contract = self.facts["input"]
+        drawn = self.draw(shape, contract["drawn"], path)
+        return drawn.first(self.num_points), self.warnings(drawn)
+
+    def draw(
+        self, shape: Shape, count: int, path: pathlib.Path | None = None, *, whole: bool = False
+    ) -> preprocess.Drawn:
+        """``preprocess.draw`` with the seed of the run's store and the features that the network sees.
+
+        Raises PointkitError, which names ``path``, where the shape has no points, or lacks the features.
+        """
+        kinds = self.kinds
         try:
-            drawn = preprocess.draw(shape, contract["drawn"], contract["seed"])
+            drawn = preprocess.draw(shape, count, self.facts["input"]["seed"], whole=whole, kinds=kinds)
+            if missing := [kind for kind in kinds if kind not in drawn.features]:
+                fields = ", ".join(features.columns(missing))
+                raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
         except ValueError as error:
             raise PointkitError(f"{path}: {error}" if path else str(error)) from None
-        warnings = list(drawn.warnings)
-        if 2 * len(drawn.points) < self.num_points:
-            warnings.append(f"only {len(drawn.points)} points, the network was trained on {self.num_points}")
-        return drawn.first(self.num_points), tuple(warnings)
+        return drawn
 
-    def _points(self, shape: Shape, path: pathlib.Path | None = None) -> tuple[Float32, tuple[str, ...]]:
-        """A shape as the network takes it, (N, 3), and what there is to warn of."""
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of features that the network sees."""
+        return features.held(self.task.features)
+
+    def query(self, drawn: preprocess.Drawn, category: int = 0) -> Drawn:
+        """Drawn points, with the features that the network sees, as a question."""
+        return Drawn(drawn.points, preprocess.stacked(drawn.features, self.kinds), category)
+
+    def warnings(self, drawn: preprocess.Drawn) -> tuple[str, ...]:
+        """What the user should know of drawn points: that they are few."""
+        few = f"only {len(drawn.points)} points, the network was trained on {self.num_points}"
+        return (*drawn.warnings, *([few] if 2 * len(drawn.points) < self.num_points else []))
+
+    def window(self, drawn: preprocess.Drawn) -> Window:
+        """The points of ``drawn`` that a network of classes sees."""
+        return self.query(drawn), preprocess.window(len(drawn.points), self.num_points)
+
+    def _seen(self, shape: Shape, path: pathlib.Path | None = None) -> _Seen:
+        """What a network of classes sees of a shape, and what there is to warn of."""
         drawn, warnings = self.drawn(shape, path)
-        return self.seen(drawn)[0], warnings
+        return self.window(drawn), warnings
 
-    def seen(self, drawn: preprocess.Drawn) -> tuple[Float32, NDArray[np.int64]]:
-        """Drawn points as the network takes them, (N, 3), and which of them they are, (N,)."""
-        places = preprocess.window(len(drawn.points), self.num_points)
-        return preprocess.normalise(drawn.points[places])[0], places
-
-    def _answers(self, clouds: list[Float32], warnings: list[tuple[str, ...]]) -> list[Prediction]:
-        if not clouds:
+    def _answers(self, seen: list[_Seen]) -> list[Prediction]:
+        if not seen:
             return []
         answers = []
-        for row, lines in zip(metrics.softmax(self.logits(np.stack(clouds))), warnings, strict=True):
+        logits = self.logits(self.inputs([window for window, _ in seen]))
+        for row, (_, lines) in zip(metrics.softmax(logits), seen, strict=True):
             first, second = np.argsort(-row, kind="stable")[:2]
             answers.append(Prediction(self.classes[first], float(row[first]), self.classes[second], row, lines))
         return answers

@@ -19,9 +19,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from pointkit import chunks, formats, labelling, reading, rows, store
+from pointkit import chunks, features, formats, labelling, reading, rows, store
 from pointkit.chunks import Outcome
-from pointkit.cloud import Sample
 from pointkit.datasets import DATASETS, folder, shapenet_part
 from pointkit.datasets.folder import Found
 from pointkit.errors import PointkitError, StoreError
@@ -53,6 +52,7 @@ def prepare(
     task: str | None = None,
     classes: Collection[str] = (),
     num_points: int | None = None,
+    keep: str | None = None,
     seed: int = 0,
     workers: int | None = None,
     strict: bool = False,
@@ -66,8 +66,10 @@ def prepare(
     ``task`` is "classification" or "parts"; by default it is parts where the folder is a published set of them
     (``shapenet_part``), else classification. ``classes`` are those to take, by default all. ``num_points`` are drawn of
     each shape (a cloud with fewer gives all it has); by default 2,048 of a mesh, and of a cloud as many for classes,
-    all it has for parts. ``workers`` processes read, by default one a core; ``executor`` is used in their place where
-    given, and its workers must see both folders.
+    all it has for parts. ``keep``, such as "normals,color" or "none", is what else is kept of each point
+    (``features.KINDS``); by default nothing for classes, for parts what all shapes have.
+    ``workers`` processes read, by default one a core; ``executor`` is used in their place where given, and its workers
+    must see both folders.
     ``groups`` is a CSV file with the columns file and group: shapes of one group stay on one side of a split made here.
     ``progress`` is called with the files done, the files in all, and class -> (done, in all).
 
@@ -85,8 +87,9 @@ def prepare(
     if classes:
         found = found.only(classes)
     given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
-    rule = chunks.Rule(num_points or NUM_POINTS, seed, num_points is None and bool(found.layout), found.layout)
-    settings = _settings(found, given, rule)
+    kinds = features.kinds(keep) if keep else tuple(features.KINDS) if found.layout else ()
+    rule = chunks.Rule(num_points or NUM_POINTS, seed, num_points is None and bool(found.layout), found.layout, kinds)
+    settings = _settings(found, given, rule, keep)
     output.absolute().parent.mkdir(exist_ok=True)
     with _work_folder(output) as work, store.disk_errors(output, _advice(found, rule)):
         if not force and (standing := _standing(output, found, settings)):
@@ -99,14 +102,15 @@ def prepare(
         _refuse_unread(source, output, unread, strict)
         _refuse_lost_classes(source, output, found, outcomes, unread)
         shapes, how, warnings = rows.make(found, outcomes, given, seed)
+        kept = _kept(found, outcomes, keep)
         warnings = (*found.warnings, *warnings, *rows.about_points(found, outcomes, rule))
-        samples: Iterator[Sample] = (sample for sample in chunks.samples(job.paths) if len(sample.points))
+        samples = chunks.samples(job.paths, kept)
         extra = {"unread.csv": store.csv_text(("file", "reason"), unread)}
-        about: dict[str, Any] = {}
+        about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
         if found.layout:
             given_labels = labelling.Labelling(found, shapes, chunks.samples(job.paths))
             samples = given_labels.apply(shapes, samples)
-            about, warnings = given_labels.facts, (*warnings, *given_labels.warnings)
+            about, warnings = {**given_labels.facts, **about}, (*warnings, *given_labels.warnings)
             extra["unlabelled.csv"] = store.csv_text(("file",), [(file,) for file in found.unlabelled])
         facts = {
             "task": "part segmentation" if found.layout else "classification",
@@ -250,6 +254,19 @@ def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
     return f"{files} could not be read, such as {shown(file)} ({reason}); all are listed in {path}"
 
 
+def _kept(found: Found, outcomes: Sequence[Outcome], keep: str | None) -> tuple[str, ...]:
+    """The features that the store keeps: those that all shapes have. Raises PointkitError where some were asked for."""
+    kept, _ = features.shared(outcome.features for outcome in outcomes if outcome.size)
+    for kind in features.kinds(keep) if keep else ():
+        without = [f.file for f, o in zip(found.files, outcomes, strict=True) if o.size and kind not in o.features]
+        if without:
+            raise PointkitError(
+                f"{found.root}: --features {keep}, but {len(without):,} of {len(outcomes):,} files have no {kind} "
+                f"({', '.join(features.KINDS[kind])} of each point), such as {shown(without[0])}"
+            )
+    return kept
+
+
 def _unread_list(output: pathlib.Path) -> pathlib.Path:
     return output.absolute().with_name(f"{output.name}.unread.csv")
 
@@ -262,7 +279,7 @@ def _drawn(rule: chunks.Rule) -> str:
     return f"by area from a mesh's faces, {cloud} of a cloud, in random order; seeded by the seed and the shape"
 
 
-def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule) -> dict[str, Any]:
+def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule, keep: str | None) -> dict[str, Any]:
     """What decides a store: the same settings give the same bytes."""
     listing = [[file.file, file.size] for file in found.files]
     layout = {"layout": found.layout, "whole_clouds": rule.whole} if found.layout else {}
@@ -270,6 +287,7 @@ def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule) -> dict
         "source": found.root.resolve().name,
         "files": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
         **layout,
+        **({"keep": keep} if keep else {}),
         "num_points_drawn": rule.num_points,
         "seed": rule.seed,
         "groups": hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest() if given else "",

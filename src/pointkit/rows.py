@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pointkit import splits, store
+from pointkit import features, splits, store
 from pointkit.chunks import Outcome, Rule
 from pointkit.datasets.folder import Found, FoundFile
 from pointkit.errors import PointkitError
@@ -126,6 +126,9 @@ def about_points(found: Found, outcomes: Sequence[Outcome], rule: Rule) -> Itera
             by_warning[warning].append(file.file)
     for warning, names in sorted(by_warning.items()):
         yield f"{warning}: {_some(names)}"
+    kinds = [outcome.features for outcome in outcomes if outcome.size]
+    for kind, number in features.shared(kinds)[1].items():
+        yield f"no {kind} in {number:,} of {len(kinds):,} shapes: the store keeps none"
     few = [outcome.size for outcome in outcomes if 0 < outcome.size < rule.num_points]
     if few:
         least = f"the fewest {min(few):,}"

@@ -117,7 +117,8 @@ class Store:
         there = self.task.features
         if missing := [name for name in names if name not in there]:
             found = ", ".join(there) or "none"
-            raise StoreError(f"{self.path}: its points have no {', '.join(missing)}; features kept are {found}")
+            why = f"features kept are {found} (prepare --features keeps what the files have)"
+            raise StoreError(f"{self.path}: its points have no {', '.join(missing)}; {why}")
         return [there.index(name) for name in names]
 
     @cached_property

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
+from keras import ops
 
 import pointkit
-from pointkit import config, metrics, models, nn, run_folder
+from pointkit import config, features, metrics, models, nn, run_folder
 from pointkit import store as stores
 from pointkit.cloud import Array
 from pointkit.config import Settings
@@ -102,7 +103,7 @@ def learned(store: Store, settings: Settings) -> Task:
         raise PointkitError(f"drop must be 0 for parts, as points would lose their labels, got {settings.drop}")
     if not store.parts and settings.select == "miou":
         raise PointkitError(f"select must be loss for classes, which have no mIoU, got {settings.select!r}")
-    columns = config.FEATURES.get(settings.features, ())
+    columns = features.columns(features.kinds(settings.features))
     store.columns(columns)
     return dataclasses.replace(store.task, features=columns)
 
@@ -110,28 +111,34 @@ def learned(store: Store, settings: Settings) -> Task:
 def augmented(model: keras.Model, settings: Settings) -> keras.Model:
     """The model behind the augmentation layers of the settings: what is trained. It shares the model's weights.
 
-    Of the features of a point, normals come first and turn with it.
+    Of the features of a point, normals come first and turn with it; the others stay as they are.
     """
     given = {
         tensor.name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs
     }
-    normals = settings.features == "normals"
-    x: Any = [given["points"], given["features"]] if normals else given["points"]
+    seen: Any = given.get("features")
+    normals = "normals" in features.kinds(settings.features)
+    x: Any = [given["points"], seen[..., :3]] if normals else given["points"]
     wanted: dict[Any, float] = {
         nn.Rotate: settings.rotate,
         nn.Scale: settings.scale,
         nn.Jitter: settings.jitter,
         nn.Shift: settings.shift,
         nn.Mirror: settings.mirror,
-        nn.Drop: settings.drop,
         nn.Tilt: settings.tilt,
     }
     for number, (layer, amount) in enumerate(wanted.items()):
         if amount:
             x = layer(amount, seed=settings.seed + number)(x)
-    changed = dict(zip(("points", "features"), x, strict=True)) if normals else {"points": x}
+    if normals:
+        x, turned = x
+        seen = ops.concatenate([turned, seen[..., 3:]], -1)
+    if settings.drop:
+        drop = nn.Drop(settings.drop, seed=settings.seed + len(wanted))
+        x, seen = (drop(x), None) if seen is None else drop([x, seen])
     if len(given) == 1:
         return keras.Model(given["points"], model(x), name="training")
+    changed = {"points": x} | ({} if seen is None else {"features": seen})
     return keras.Model(given, model({**given, **changed}), name="training")
 
 
@@ -472,7 +479,7 @@ def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> 
         "task": task.name,
         "classes": list(task.classes),
         **({"parts": task.parts} if task.parts else {}),
-        **{key: store.manifest[key] for key in ("codes", "colors", "layout") if key in store.manifest},
+        **{key: store.manifest[key] for key in ("codes", "colors", "directories", "layout") if key in store.manifest},
         **({"features": list(task.features)} if task.features else {}),
         "settings": dataclasses.asdict(settings),
         "input": {

@@ -293,23 +293,9 @@ def _colors(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _stored_colors(cloud: PointCloud) -> NDArray[np.uint8] | None:
-    """Colours (N, 3) of the fields red, green, blue, or PCD's packed rgb; None where there are none, or only black."""
-    names = ("red", "green", "blue")
-    packed = cloud.fields.get("rgb")
-    if all(name in cloud.fields for name in names):
-        channels = np.stack([cloud.fields[name].reshape(len(cloud.points)) for name in names], 1)
-    elif packed is not None and packed.shape == (len(cloud.points),) and packed.dtype.itemsize == 4:
-        bits = np.ascontiguousarray(packed).view(np.uint32)
-        channels = np.stack([bits >> shift & 255 for shift in (16, 8, 0)], 1)
-    else:
-        return None
-    channels = np.nan_to_num(channels.astype(np.float64))
-    largest = channels.max()
-    if largest <= 0:
-        return None
-    of_one = largest <= 1 and cloud.fields.get("red", np.empty(0, int)).dtype.kind == "f"
-    full = 1 if of_one else 255 if largest <= 255 else 65535
-    return (channels.clip(0, full) * (255 / full)).round().astype(np.uint8)
+    """Colours (N, 3) that a cloud has of its own; None where there are none, or only black."""
+    shares = preprocess.colors(cloud)
+    return None if shares is None or not shares.any() else (shares * 255).round().astype(np.uint8)
 
 
 def _height_colors(points: Float32 | Float64) -> NDArray[np.uint8]:

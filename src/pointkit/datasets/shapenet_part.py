@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from pointkit import preprocess
+from pointkit import features
 from pointkit.cloud import Array, PointCloud
 from pointkit.datasets.folder import Found, FoundFile
 from pointkit.errors import PointkitError
@@ -334,7 +334,7 @@ def _cloud(layout: str, table: Array, labels: Sequence[bytes | None], names: Seq
         raise ValueError(f"a row must hold {width} numbers, got {table.shape[1]}")
     points, placement = records.placed("points", table[:, :3])
     if layout == "normal":
-        fields = {name: np.ascontiguousarray(table[:, 3 + i]) for i, name in enumerate(preprocess.NORMALS)}
+        fields = {name: np.ascontiguousarray(table[:, 3 + i]) for i, name in enumerate(features.KINDS["normals"])}
         return PointCloud(points, fields, _whole_numbers(table[:, 6]), placement)
     label = np.full(len(table), -1, np.int32)
     for number, (part, name) in enumerate(zip(labels, names, strict=True)):

@@ -1,0 +1,37 @@
+"""The names of what is known of each point beside its place: normals, colour, intensity. No NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from pointkit.errors import PointkitError
+
+# Kind -> the fields of a file, and the columns of a store, that hold it. Columns of several kinds follow this order.
+KINDS = {"normals": ("nx", "ny", "nz"), "color": ("red", "green", "blue"), "intensity": ("intensity",)}
+NONE = "none"
+
+
+def kinds(text: str) -> tuple[str, ...]:
+    """The kinds in "normals,color", in the order of KINDS. Raises PointkitError for others and for repetition."""
+    names = [] if text == NONE else text.split(",")
+    if set(names) - KINDS.keys() or len(set(names)) < len(names):
+        raise PointkitError(f"features must be {NONE}, or some of {', '.join(KINDS)} with commas between, got {text!r}")
+    return tuple(kind for kind in KINDS if kind in names)
+
+
+def columns(some: Iterable[str]) -> tuple[str, ...]:
+    """The columns of some kinds."""
+    return tuple(column for kind in some for column in KINDS[kind])
+
+
+def held(names: Collection[str]) -> tuple[str, ...]:
+    """The kinds all of whose columns are among ``names``."""
+    return tuple(kind for kind in KINDS if set(KINDS[kind]) <= set(names))
+
+
+def shared(by_shape: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The kinds that all shapes have, and of those that only some have, how many lack them."""
+    shapes = list(by_shape)
+    lacking = {kind: sum(kind not in there for there in shapes) for kind in KINDS}
+    common = tuple(kind for kind, number in lacking.items() if shapes and not number)
+    return common, {kind: number for kind, number in lacking.items() if 0 < number < len(shapes)}
