@@ -11,8 +11,9 @@ forward, backward and Adam alone, which favours them.
 Contenders take their steps in turn (turns.py). Times are medians over the rounds, memory is the peak of the process
 and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the share that ours
 reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds that remain:
-21 GFLOP for A, 177 for B. "pointkit" keeps its pages of memory on PyTorch, as its commands do (pointkit.memory);
-"pointkit default malloc" does not.
+21 GFLOP for A, 177 for B. "pointkit fit" is a step of ``fit`` over the store's largest split: loader, metrics and
+callbacks included, an epoch's time over its steps. Both keep their pages of memory on PyTorch, as the commands do
+(pointkit.memory); "pointkit default malloc" does not.
 """
 
 import argparse
@@ -43,8 +44,36 @@ def batch_of(store_path, system):
     points = preprocess.normalise(np.stack([opened.cloud(i)[: POINTS[system]] for i in chosen]))[0]
     if system == "a":
         return points, opened.labels[chosen].astype("int32") % CLASSES["a"]
+    return points, heights(points, system)
+
+
+def heights(points, system):
+    """Labels (B, N) of system B: fifths of the height."""
     height = points[..., 2].argsort(1).argsort(1)
-    return points, (height * CLASSES["b"] // POINTS["b"]).astype("int32")
+    return (height * CLASSES[system] // POINTS[system]).astype("int32")
+
+
+def epoch_of(model, store_path, system):
+    """A function that fits a model for an epoch; it answers how many steps that were."""
+    from pointkit import store
+    from pointkit.loader import Batches
+
+    class Labelled(Batches):
+        """Batches with the labels that the bare step has, too."""
+
+        def __getitem__(self, batch):
+            points, labels, weights = super().__getitem__(batch)
+            return (points, labels, weights) if system == "a" else (points, heights(points, system))
+
+    opened = store.open(store_path)
+    largest = max(store.SPLITS, key=lambda split: len(opened.select(split)))
+    batches = Labelled(opened, largest, num_points=POINTS[system], batch_size=BATCH, training=True)
+
+    def epoch():
+        model.fit(batches, epochs=1, shuffle=False, verbose=0)
+        return batches.num_batches
+
+    return epoch
 
 
 def as_commands_do():
@@ -56,7 +85,7 @@ def as_commands_do():
 
 def contender(name, system, store_path):
     """A function that takes one step."""
-    if name == "pointkit":
+    if name in ("pointkit", "pointkit fit"):
         as_commands_do()
     points, labels = batch_of(store_path, system)
     if name.startswith("torch"):
@@ -83,6 +112,8 @@ def contender(name, system, store_path):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
+    if name == "pointkit fit":
+        return epoch_of(model, store_path, system)
     return lambda: float(model.train_on_batch(points, labels, return_dict=True)["loss"])
 
 
@@ -93,7 +124,7 @@ def skipped(name, backend):
 
 
 def measure(options):
-    names = ["pointkit", "pointkit default malloc", "pointkit exact=False", *RIVALS, "products"]
+    names = ["pointkit", "pointkit fit", "pointkit default malloc", "pointkit exact=False", *RIVALS, "products"]
     if options.only:
         names = [name for name in names if name in ("pointkit", "products", *options.only)]
     if options.backend != "torch":

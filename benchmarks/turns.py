@@ -20,7 +20,10 @@ def peak():
 
 
 def work(prepare):
-    """The life of a contender's process: make its step, warm up, then steps whenever a line comes in."""
+    """The life of a contender's process: make its step, warm up, then steps whenever a line comes in.
+
+    A step that answers a whole number was as many steps.
+    """
     step = prepare()
     before = peak()
     for _ in range(3):
@@ -30,8 +33,8 @@ def work(prepare):
         taken = []
         for _ in range(int(line)):
             start = time.perf_counter()
-            step()
-            taken.append(time.perf_counter() - start)
+            number = step()
+            taken.append((time.perf_counter() - start) / (number if isinstance(number, int) else 1))
         print(json.dumps({"seconds": taken, "peak": peak(), "step": peak() - before}), flush=True)
 
 

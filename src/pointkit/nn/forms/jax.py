@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 Array = Any
 ROWS = 2048  # of the wide product that are held at once
-BLOCK = 16  # rows whose maximum is taken first
+BLOCK = 8  # rows whose maximum is taken first
+NARROW = 128  # features up to which all clouds at once are faster than some that stay in the cache
 WIDE = 256  # features from which on it pays to leave out half of a symmetric matrix
 
 
@@ -19,15 +20,18 @@ def wide(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _pairs(x: Array | None) -> Array | None:
-    """(B, ...) -> (B / 2, 2, ...): two clouds at a time stay in the cache, and keep two cores busy."""
+def _grouped(x: Array | None, features: int) -> Array | None:
+    """(B, ...) -> (B / 2, 2, ...): two clouds at a time stay in the cache, and keep two cores busy.
+
+    Of few features all clouds are one group: (1, B, ...).
+    """
     if x is None:
         return None
-    pair = 2 - len(x) % 2
-    return x.reshape(-1, pair, *x.shape[1:])
+    group = len(x) if features <= NARROW else 2 - len(x) % 2
+    return x.reshape(-1, group, *x.shape[1:])
 
 
-def _unpaired(x: Array) -> Array:
+def _ungrouped(x: Array) -> Array:
     return x.reshape(-1, *x.shape[2:])
 
 
@@ -48,8 +52,8 @@ def _moments(x: Array) -> tuple[Array, Array]:
         mean = x.mean(1)
         return mean, _gram(x - mean[:, None]) / x.shape[1]
 
-    mean, covariance = jax.lax.map(some, _pairs(x))
-    return _unpaired(mean), _unpaired(covariance)
+    mean, covariance = jax.lax.map(some, _grouped(x, x.shape[2]))
+    return _ungrouped(mean), _ungrouped(covariance)
 
 
 def _through_moments(x: Array, mean: Array, dmean: Array, dcovariance: Array) -> Array:
@@ -90,6 +94,11 @@ def _affine_relu_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple[Arr
 def _affine_relu_backward(saved: tuple[Array, Array, Array, Array], dz: Array) -> tuple[Array, Array, Array]:
     x, w, b, z = saved
     own = w if w.ndim == 3 else None
+    features = max(w.shape[-2:])
+    if own is None and features <= NARROW:
+        dy = jnp.where(z > 0, dz, 0).reshape(-1, z.shape[2])
+        dw = jnp.matmul(x.reshape(-1, x.shape[2]).T, dy, preferred_element_type=wide(dy[:0]).dtype)
+        return (dy @ w.T).reshape(x.shape), dw.astype(w.dtype), wide(dy).sum(0).astype(b.dtype)
 
     def some(sums: tuple[Array, Array], clouds: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         x, own, z, dz = clouds
@@ -100,8 +109,8 @@ def _affine_relu_backward(saved: tuple[Array, Array, Array, Array], dz: Array) -
         return ((sums[0] + dw.sum(0), db), (dx, None)) if own is None else ((sums[0], db), (dx, dw))
 
     start = (jnp.zeros_like(wide(w if own is None else b)), jnp.zeros_like(wide(b)))
-    (dw, db), (dx, dws) = jax.lax.scan(some, start, tuple(map(_pairs, (x, own, z, dz))))
-    return _unpaired(dx), (dw if own is None else _unpaired(dws)).astype(w.dtype), db.astype(b.dtype)
+    (dw, db), (dx, dws) = jax.lax.scan(some, start, tuple(_grouped(each, features) for each in (x, own, z, dz)))
+    return _ungrouped(dx), (dw if own is None else _ungrouped(dws)).astype(w.dtype), db.astype(b.dtype)
 
 
 affine_relu.defvjp(_affine_relu_forward, _affine_relu_backward)
@@ -153,14 +162,17 @@ def _maximum_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array
     dmean, dcovariance, g = grads
     columns = w.T
 
-    def some(dw: Array, clouds: tuple[Array, ...]) -> tuple[Array, Array]:
-        x, index, through, g = clouds
-        dx = through.at[index].add((columns * g[:, None]).astype(x.dtype))
-        return dw + x[index] * g[:, None], dx
+    def scattered(through: Array, index: Array, g: Array) -> Array:
+        return through.at[index].add((columns * g[:, None]).astype(x.dtype))
 
+    def some(dw: Array, clouds: tuple[Array, ...]) -> tuple[Array, Array | None]:
+        x, index, through, g = clouds
+        return dw + x[index] * g[:, None], None if narrow else scattered(through, index, g)
+
+    narrow = x.shape[2] <= NARROW
     through = _through_moments(x, mean, dmean, dcovariance)
     dw, dx = jax.lax.scan(some, jnp.zeros_like(wide(columns)), (x, index, through, g))
-    return dx, dw.T.astype(w.dtype)
+    return jax.vmap(scattered)(through, index, g) if narrow else dx, dw.T.astype(w.dtype)
 
 
 moments_and_maximum.defvjp(_maximum_forward, _maximum_backward)
