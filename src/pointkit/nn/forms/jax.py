@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,15 +20,19 @@ def wide(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _grouped(x: Array | None, features: int) -> Array | None:
-    """(B, ...) -> (B / 2, 2, ...): two clouds at a time stay in the cache, and keep two cores busy.
+def _group(size: int, features: int) -> int:
+    """How many clouds out of ``size`` are taken at once: two stay in the cache, and keep two cores busy."""
+    return size if features <= NARROW else 2 - size % 2
 
-    Of few features all clouds are one group: (1, B, ...).
+
+def _reader(x: Array, count: int) -> Callable[[Array], Array]:
+    """A function of i: the clouds ``i * count`` to ``(i + 1) * count`` of x (B, N, K).
+
+    All take rows of the one flat array: XLA computes x anew for each shape in which it is wanted.
     """
-    if x is None:
-        return None
-    group = len(x) if features <= NARROW else 2 - len(x) % 2
-    return x.reshape(-1, group, *x.shape[1:])
+    rows = count * x.shape[1]
+    flat = x.reshape(-1, x.shape[2])
+    return lambda i: jax.lax.dynamic_slice_in_dim(flat, i * rows, rows).reshape(count, *x.shape[1:])
 
 
 def _ungrouped(x: Array) -> Array:
@@ -47,12 +51,14 @@ def _gram(x: Array) -> Array:
 
 
 def _moments(x: Array) -> tuple[Array, Array]:
-    def some(x: Array) -> tuple[Array, Array]:
-        x = wide(x)
-        mean = x.mean(1)
-        return mean, _gram(x - mean[:, None]) / x.shape[1]
+    def some(i: Array) -> tuple[Array, Array]:
+        some = wide(clouds(i))
+        mean = some.mean(1)
+        return mean, _gram(some - mean[:, None]) / x.shape[1]
 
-    mean, covariance = jax.lax.map(some, _grouped(x, x.shape[2]))
+    group = _group(len(x), x.shape[2])
+    clouds = _reader(x, group)
+    mean, covariance = jax.lax.map(some, jnp.arange(len(x) // group))
     return _ungrouped(mean), _ungrouped(covariance)
 
 
@@ -83,7 +89,7 @@ moments.defvjp(_moments_forward, _moments_backward)
 
 @jax.custom_vjp
 def affine_relu(x: Array, w: Array, b: Array) -> Array:
-    return jax.nn.relu(x @ w + b)
+    return jax.nn.relu((x @ w).reshape(-1, w.shape[-1]) + b).reshape(*x.shape[:2], -1)
 
 
 def _affine_relu_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple[Array, Array, Array, Array]]:
@@ -100,16 +106,17 @@ def _affine_relu_backward(saved: tuple[Array, Array, Array, Array], dz: Array) -
         dw = jnp.matmul(x.reshape(-1, x.shape[2]).T, dy, preferred_element_type=wide(dy[:0]).dtype)
         return (dy @ w.T).reshape(x.shape), dw.astype(w.dtype), wide(dy).sum(0).astype(b.dtype)
 
-    def some(sums: tuple[Array, Array], clouds: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        x, own, z, dz = clouds
-        dy = jnp.where(z > 0, dz, 0)
-        dx = dy @ jnp.swapaxes(w if own is None else own, -1, -2)
-        dw = wide(jnp.einsum("bnk,bnc->bkc", x, dy))
+    def some(sums: tuple[Array, Array], i: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        dy = jnp.where(zs(i) > 0, dzs(i), 0)
+        dx = dy @ jnp.swapaxes(w if own is None else ws(i), -1, -2)
+        dw = wide(jnp.einsum("bnk,bnc->bkc", xs(i), dy))
         db = sums[1] + wide(dy).sum((0, 1))
         return ((sums[0] + dw.sum(0), db), (dx, None)) if own is None else ((sums[0], db), (dx, dw))
 
     start = (jnp.zeros_like(wide(w if own is None else b)), jnp.zeros_like(wide(b)))
-    (dw, db), (dx, dws) = jax.lax.scan(some, start, tuple(_grouped(each, features) for each in (x, own, z, dz)))
+    group = _group(len(x), features)
+    xs, zs, dzs, ws = (_reader(each, group) for each in (x, z, dz, w if own is not None else x))
+    (dw, db), (dx, dws) = jax.lax.scan(some, start, jnp.arange(len(x) // group))
     return _ungrouped(dx), (dw if own is None else _ungrouped(dws)).astype(w.dtype), db.astype(b.dtype)
 
 
@@ -127,17 +134,19 @@ def winners(x: Array, w: Array) -> tuple[Array, Array]:
     c = w.shape[1]
     rows = min(ROWS, -(-n // BLOCK) * BLOCK)
     parts = -(-n // rows)
-    x = jnp.pad(x, ((0, 0), (0, parts * rows - n), (0, 0)), mode="edge")  # repeated points win nothing
+    if parts * rows > n:
+        x = jnp.pad(x, ((0, 0), (0, parts * rows - n), (0, 0)), mode="edge")  # repeated points win nothing
+    cloud = _reader(x.reshape(size * parts, rows, k), 1)
 
-    def part(cloud: Array) -> tuple[Array, Array]:
-        y = (cloud @ w).reshape(rows // BLOCK, BLOCK, c)
+    def part(i: Array) -> tuple[Array, Array]:
+        y = (cloud(i)[0] @ w).reshape(rows // BLOCK, BLOCK, c)
         tops = y.max(1)
         top = tops.max(0)
         block = _smallest_equal(tops, top, 0)
         inside = y[block, :, jnp.arange(c)]  # (C, BLOCK)
         return top, block * BLOCK + _smallest_equal(inside, top[:, None], 1)
 
-    value, index = jax.lax.map(part, x.reshape(size * parts, rows, k))
+    value, index = jax.lax.map(part, jnp.arange(size * parts))
     if parts > 1:
         value, index = value.reshape(size, parts, c), index.reshape(size, parts, c)
         best = jnp.argmax(value, 1, keepdims=True).astype(index.dtype)
@@ -162,17 +171,17 @@ def _maximum_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array
     dmean, dcovariance, g = grads
     columns = w.T
 
-    def scattered(through: Array, index: Array, g: Array) -> Array:
-        return through.at[index].add((columns * g[:, None]).astype(x.dtype))
+    def some(sums: tuple[Array, Array], each: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
+        dw, dx = sums
+        i, index, g = each
+        dx = dx.at[i, index].add((columns * g[:, None]).astype(x.dtype))
+        return (dw + cloud(i)[0][index] * g[:, None], dx), None
 
-    def some(dw: Array, clouds: tuple[Array, ...]) -> tuple[Array, Array | None]:
-        x, index, through, g = clouds
-        return dw + x[index] * g[:, None], None if narrow else scattered(through, index, g)
-
-    narrow = x.shape[2] <= NARROW
+    cloud = _reader(x, 1)
     through = _through_moments(x, mean, dmean, dcovariance)
-    dw, dx = jax.lax.scan(some, jnp.zeros_like(wide(columns)), (x, index, through, g))
-    return jax.vmap(scattered)(through, index, g) if narrow else dx, dw.T.astype(w.dtype)
+    start = jnp.zeros_like(wide(columns)), through
+    (dw, dx), _ = jax.lax.scan(some, start, (jnp.arange(len(x)), index, g))
+    return dx, dw.T.astype(w.dtype)
 
 
 moments_and_maximum.defvjp(_maximum_forward, _maximum_backward)
@@ -182,5 +191,25 @@ def maximum(x: Array, w: Array) -> Array:
     return winners(x, w)[0]
 
 
+@jax.custom_vjp
 def sum_of_products(start: Array, pairs: Sequence[tuple[Array, Array]]) -> Array:
     return sum((x @ w for x, w in pairs), start[:, None])
+
+
+def _sum_forward(start: Array, pairs: Sequence[tuple[Array, Array]]) -> tuple[Array, Sequence[tuple[Array, Array]]]:
+    return sum_of_products(start, pairs), pairs
+
+
+def _sum_backward(pairs: Sequence[tuple[Array, Array]], dy: Array) -> tuple[Array, list[tuple[Array, Array]]]:
+    dy = jax.lax.optimization_barrier(dy)
+
+    def of_weights(x: Array, w: Array) -> Array:
+        if w.ndim == 3:
+            return jnp.einsum("bnk,bnc->bkc", x, dy)
+        flat = x.reshape(-1, x.shape[2]).T, dy.reshape(-1, dy.shape[2])
+        return jnp.matmul(*flat, preferred_element_type=wide(w[:0]).dtype).astype(w.dtype)
+
+    return wide(dy).sum(1).astype(dy.dtype), [(dy @ jnp.swapaxes(w, -1, -2), of_weights(x, w)) for x, w in pairs]
+
+
+sum_of_products.defvjp(_sum_forward, _sum_backward)
