@@ -10,7 +10,7 @@ from torch.nn import functional
 
 Tensor = Any
 ROWS = 4096  # of the wide product that are held at once
-BLOCK = 32  # rows whose maximum is taken first
+BLOCK = 16  # rows whose maximum is taken first
 
 
 def wide(x: Tensor) -> Tensor:
@@ -28,15 +28,12 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, covariance.div_(n)
 
 
-def _add_through_moments(dx: Tensor, x: Tensor, mean: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
-    """dx (B, N, K) and what x gets of the gradients of its means and covariances; dx is used up."""
+def _through_moments(x: Tensor, mean: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
+    """What x (B, N, K) gets of the gradients of its means and covariances; a new tensor."""
     n = x.shape[1]
     both = (dcovariance + dcovariance.mT) / n
     constant = (dmean / n)[:, None] - torch.bmm(mean[:, None], both)
-    if x.dtype != both.dtype:
-        return dx + (torch.bmm(wide(x), both) + constant).to(x.dtype)
-    dx = dx + constant
-    return torch.baddbmm(dx, x, both, out=dx)
+    return torch.baddbmm(constant, wide(x), both).to(x.dtype)
 
 
 class _Moments(torch.autograd.Function):
@@ -51,7 +48,7 @@ class _Moments(torch.autograd.Function):
         if not ctx.needs_input_grad[0]:
             return None
         x, mean = ctx.saved_tensors
-        return _add_through_moments(dx, x, mean, dmean, dcovariance)
+        return _through_moments(x, mean, dmean, dcovariance).add_(dx)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,10 +100,9 @@ def _top(x: Tensor, w: Tensor, with_index: bool) -> tuple[Tensor, Tensor]:
             if len(rows) != blocks or not with_index:  # an odd number of rows: no blocks
                 top, place = product.max(0) if with_index else (product.amax(0), None)
             else:
-                tops = product.view(-1, BLOCK, c).amax(1)
-                top = tops.amax(0)
-                first = tops.argmax(0).mul_(BLOCK)
-                place = first + torch.gather(product, 0, first + steps).argmax(0)
+                top, first = product.view(-1, BLOCK, c).amax(1).max(0)  # argmax is several times slower
+                first.mul_(BLOCK)
+                place = first + torch.gather(product, 0, first + steps).max(0).indices
             if start == 0:
                 value[b] = top
                 if index is not None:
@@ -134,10 +130,9 @@ class _MomentsAndMaximum(torch.autograd.Function):
         dx = None
         if ctx.needs_input_grad[0]:
             columns = w.T.contiguous()
-            dx = torch.zeros_like(x)
+            dx = _through_moments(x, mean, dmean, dcovariance)
             for b in range(size):
                 dx[b].index_add_(0, index[b], columns * g[b][:, None])
-            dx = _add_through_moments(dx, x, mean, dmean, dcovariance)
         flat = index + torch.arange(size, device=x.device)[:, None] * n
         dw = functional.embedding_bag(
             flat.T.contiguous(), x.reshape(-1, k), per_sample_weights=g.T.contiguous().to(x.dtype), mode="sum"
