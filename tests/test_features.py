@@ -51,6 +51,12 @@ def test_intensities_are_shares_of_their_scale(values, wanted):
     np.testing.assert_allclose(found[:, 0], wanted, rtol=1e-6)
 
 
+def test_normals_that_are_not_known_are_none_in_any_direction():
+    values = np.array([[0, 0, 1], [np.nan, np.nan, np.nan], [np.inf, 0, 0]], np.float32)
+    cloud = PointCloud(np.zeros((3, 3)), dict(zip(("nx", "ny", "nz"), values.T, strict=True)))
+    np.testing.assert_array_equal(preprocess.known(cloud, "normals"), [[0, 0, 1], [0, 0, 0], [0, 0, 0]])
+
+
 def test_a_cloud_without_them_has_none():
     cloud = PointCloud(np.zeros((3, 3)), {"nx": np.zeros(3), "ny": np.zeros(3), "red": np.zeros((3, 2))})
     assert [preprocess.known(cloud, kind) for kind in features.KINDS] == [None] * 3
@@ -110,7 +116,7 @@ def test_classes_keep_nothing_where_nothing_is_asked_for(painted_set, tmp_path):
     assert plain.features is None
     with pytest.raises(StoreError, match="prepare --features keeps what the files have"):
         train.learned(plain, config.Settings(features="color"))
-    with pytest.raises(StoreError, match="made with other keep"):
+    with pytest.raises(StoreError, match="made with other keep_features"):
         prepare(painted_set, tmp_path / "store", workers=1, keep="color")
 
 
@@ -127,6 +133,8 @@ def test_parts_keep_what_all_shapes_have_and_say_what_some_lack(tmp_path):
     assert made.store.task.features == features.KINDS["color"]
     assert "no intensity in 1 of 6 shapes: the store keeps none" in made.warnings
     assert made.store.features.shape[1] == 3
+    with pytest.raises(PointkitError, match="features must be none"):
+        prepare(tmp_path / "set", tmp_path / "other", task="parts", keep="", workers=1)
     none = prepare(tmp_path / "set", tmp_path / "none", task="parts", keep="none", workers=1)
     assert none.store.features is None
     assert store.open(tmp_path / "none").task.features == ()

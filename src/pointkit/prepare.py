@@ -87,7 +87,7 @@ def prepare(
     if classes:
         found = found.only(classes)
     given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
-    kinds = features.kinds(keep) if keep else tuple(features.KINDS) if found.layout else ()
+    kinds = features.kinds(keep) if keep is not None else tuple(features.KINDS) if found.layout else ()
     rule = chunks.Rule(num_points or NUM_POINTS, seed, num_points is None and bool(found.layout), found.layout, kinds)
     settings = _settings(found, given, rule, keep)
     output.absolute().parent.mkdir(exist_ok=True)
@@ -257,7 +257,7 @@ def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
 def _kept(found: Found, outcomes: Sequence[Outcome], keep: str | None) -> tuple[str, ...]:
     """The features that the store keeps: those that all shapes have. Raises PointkitError where some were asked for."""
     kept, _ = features.shared(outcome.features for outcome in outcomes if outcome.size)
-    for kind in features.kinds(keep) if keep else ():
+    for kind in features.kinds(keep) if keep is not None else ():
         without = [f.file for f, o in zip(found.files, outcomes, strict=True) if o.size and kind not in o.features]
         if without:
             raise PointkitError(
@@ -287,7 +287,7 @@ def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule, keep: s
         "source": found.root.resolve().name,
         "files": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
         **layout,
-        **({"keep": keep} if keep else {}),
+        **({"keep_features": list(rule.features)} if keep is not None else {}),
         "num_points_drawn": rule.num_points,
         "seed": rule.seed,
         "groups": hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest() if given else "",

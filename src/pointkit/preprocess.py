@@ -63,7 +63,7 @@ def draw(shape: Shape, count: int, seed: int = 0, *, whole: bool = False, kinds:
 
 
 def known(cloud: PointCloud, kind: str) -> Float32 | None:
-    """Numbers (N, C) float32 of a kind of features; None where the cloud's fields do not hold it.
+    """Numbers (N, C) float32 of a kind of features, 0 for those not finite; None where the cloud does not hold it.
 
     Colours and intensities, which come in many units, are shares of the full scale: of 1, 255 or 65,535, the least that
     holds all values of the cloud, or of the largest where none does (whole numbers have no scale of 1).
@@ -73,7 +73,7 @@ def known(cloud: PointCloud, kind: str) -> Float32 | None:
     values = _together(cloud, features.KINDS[kind])
     if values is None:
         return None
-    return values.astype(np.float32) if kind == "normals" else _shares(values)
+    return _finite(values).astype(np.float32) if kind == "normals" else _shares(values)
 
 
 def colors(cloud: PointCloud) -> Float32 | None:
@@ -102,12 +102,16 @@ def _together(cloud: PointCloud, names: Sequence[str]) -> Array | None:
 
 
 def _shares(values: Array) -> Float32:
-    """Values as shares of the full scale; what is not finite is 0."""
+    """Values as shares of the full scale."""
     scales = (255, 65535) if values.dtype.kind in "iu" else (1, 255, 65535)
-    known = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
-    largest = float(np.abs(known).max(initial=0))
+    values = _finite(values)
+    largest = float(np.abs(values).max(initial=0))
     full = next((scale for scale in scales if largest <= scale), largest)
-    return (known / full).astype(np.float32)
+    return (values / full).astype(np.float32)
+
+
+def _finite(values: Array) -> Float64:
+    return np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0)
 
 
 def labels(shape: Shape) -> NDArray[np.int32] | None:
