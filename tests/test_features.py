@@ -70,7 +70,7 @@ def painted(rng, color, count=80):
 
 @pytest.fixture(scope="module")
 def painted_set(tmp_path_factory):
-    """Boxes that only their colours tell apart: a folder a class, some with an intensity too."""
+    """Boxes that only their colours tell apart: a folder a class."""
     folder, rng = tmp_path_factory.mktemp("painted"), np.random.default_rng(0)
     for name, color in (("blue", (60, 80, 200)), ("red", (200, 80, 60))):
         (folder / name).mkdir()

@@ -888,16 +888,21 @@ def test_a_training_on_parts_in_two_calls_ends_as_one(tiny_parts, tmp_path, smal
     assert digest(tmp_path / "halves") == digest(tmp_path / "whole")
 
 
+def behind(kind, settings, task, **given):
+    """The points (B, N, 3) and features that the augmentation layer of a kind makes of a training's inputs."""
+    trainer = train.Learner(settings, task).trainer
+    (layer,) = [layer for layer in trainer.layers if isinstance(layer, kind)]
+    spy = keras.Model(trainer.inputs, layer.output)
+    return [np.asarray(array) for array in spy({t.name: given[t.name] for t in spy.inputs}, training=True)]
+
+
 def test_normals_turn_with_their_points(small):
     task = Task.of({"classes": ["box", "stick"], "parts": shapes.PARTS, "features": ["nx", "ny", "nz"]})
     settings = dataclasses.replace(PARTS, features="normals", jitter=0, scale=0, rotate=180, dropout=0)
-    learner = train.Learner(settings, task)
-    (rotate,) = [layer for layer in learner.trainer.layers if isinstance(layer, nn.Rotate)]
-    spy = keras.Model(learner.trainer.inputs, rotate.output)
     points = np.random.default_rng(0).normal(size=(3, 20, 3)).astype("float32")
     normals = points / np.linalg.norm(points, axis=-1, keepdims=True)
-    given = {"points": points, "features": normals, "category": np.zeros(3, "int32")}
-    moved, turned = (np.asarray(a) for a in spy({t.name: given[t.name] for t in spy.inputs}, training=True))
+    category = np.zeros(3, "int32")
+    moved, turned = behind(nn.Rotate, settings, task, points=points, features=normals, category=category)
     assert np.abs(moved - points).max() > 0.1
     np.testing.assert_allclose(turned, moved / np.linalg.norm(moved, axis=-1, keepdims=True), atol=1e-5)
 
@@ -905,14 +910,11 @@ def test_normals_turn_with_their_points(small):
 def test_normals_turn_and_colours_stay_and_all_are_left_out_together(small):
     task = Task.of({"classes": ["box", "stick"], "features": ["nx", "ny", "nz", "red", "green", "blue"]})
     settings = dataclasses.replace(PLAIN, features="color,normals", jitter=0, scale=0, rotate=180, drop=0.5)
-    learner = train.Learner(settings, task)
-    (drop,) = [layer for layer in learner.trainer.layers if isinstance(layer, nn.Drop)]
-    spy = keras.Model(learner.trainer.inputs, drop.output)
     points = np.random.default_rng(0).normal(size=(3, 20, 3)).astype("float32")
     normals = points / np.linalg.norm(points, axis=-1, keepdims=True)
     colors = np.random.default_rng(1).uniform(size=(3, 20, 3)).astype("float32")
-    given = {"points": points, "features": np.concatenate([normals, colors], -1)}
-    moved, seen = (np.asarray(a) for a in spy({t.name: given[t.name] for t in spy.inputs}, training=True))
+    both = np.concatenate([normals, colors], -1)
+    moved, seen = behind(nn.Drop, settings, task, points=points, features=both)
     np.testing.assert_allclose(seen[..., :3], moved / np.linalg.norm(moved, axis=-1, keepdims=True), atol=1e-5)
     for cloud, shown, heights, of in zip(moved, seen[..., 3:], points[..., 2], colors, strict=True):
         places = [int(np.argmin(np.abs(heights - z))) for z in cloud[:, 2]]  # a turn about z leaves the heights

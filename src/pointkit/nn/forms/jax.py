@@ -52,13 +52,13 @@ def _gram(x: Array) -> Array:
 
 def _moments(x: Array) -> tuple[Array, Array]:
     def some(i: Array) -> tuple[Array, Array]:
-        some = wide(clouds(i))
-        mean = some.mean(1)
-        return mean, _gram(some - mean[:, None]) / x.shape[1]
+        group = wide(clouds(i))
+        mean = group.mean(1)
+        return mean, _gram(group - mean[:, None]) / x.shape[1]
 
-    group = _group(len(x), x.shape[2])
-    clouds = _reader(x, group)
-    mean, covariance = jax.lax.map(some, jnp.arange(len(x) // group))
+    count = _group(len(x), x.shape[2])
+    clouds = _reader(x, count)
+    mean, covariance = jax.lax.map(some, jnp.arange(len(x) // count))
     return _ungrouped(mean), _ungrouped(covariance)
 
 
@@ -87,6 +87,14 @@ def _moments_backward(saved: tuple[Array, Array], grads: tuple[Array, Array, Arr
 moments.defvjp(_moments_forward, _moments_backward)
 
 
+def _to_weights(x: Array, w: Array, dy: Array) -> Array:
+    """The gradient of weights w, shared or each cloud's own, whose products with x have the gradient dy (B, N, C)."""
+    if w.ndim == 3:
+        return jnp.einsum("bnk,bnc->bkc", x, dy).astype(w.dtype)
+    flat, dflat = x.reshape(-1, x.shape[2]), dy.reshape(-1, dy.shape[2])
+    return jnp.matmul(flat.T, dflat, preferred_element_type=wide(w[:0]).dtype).astype(w.dtype)
+
+
 @jax.custom_vjp
 def affine_relu(x: Array, w: Array, b: Array) -> Array:
     return jax.nn.relu((x @ w).reshape(-1, w.shape[-1]) + b).reshape(*x.shape[:2], -1)
@@ -102,21 +110,21 @@ def _affine_relu_backward(saved: tuple[Array, Array, Array, Array], dz: Array) -
     own = w if w.ndim == 3 else None
     features = max(w.shape[-2:])
     if own is None and features <= NARROW:
-        dy = jnp.where(z > 0, dz, 0).reshape(-1, z.shape[2])
-        dw = jnp.matmul(x.reshape(-1, x.shape[2]).T, dy, preferred_element_type=wide(dy[:0]).dtype)
-        return (dy @ w.T).reshape(x.shape), dw.astype(w.dtype), wide(dy).sum(0).astype(b.dtype)
+        dy = jnp.where(z > 0, dz, 0)
+        return dy @ w.T, _to_weights(x, w, dy), wide(dy).sum((0, 1)).astype(b.dtype)
 
     def some(sums: tuple[Array, Array], i: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         dy = jnp.where(zs(i) > 0, dzs(i), 0)
-        dx = dy @ jnp.swapaxes(w if own is None else ws(i), -1, -2)
+        dx = dy @ jnp.swapaxes(ws(i), -1, -2)
         dw = wide(jnp.einsum("bnk,bnc->bkc", xs(i), dy))
         db = sums[1] + wide(dy).sum((0, 1))
         return ((sums[0] + dw.sum(0), db), (dx, None)) if own is None else ((sums[0], db), (dx, dw))
 
     start = (jnp.zeros_like(wide(w if own is None else b)), jnp.zeros_like(wide(b)))
-    group = _group(len(x), features)
-    xs, zs, dzs, ws = (_reader(each, group) for each in (x, z, dz, w if own is not None else x))
-    (dw, db), (dx, dws) = jax.lax.scan(some, start, jnp.arange(len(x) // group))
+    count = _group(len(x), features)
+    xs, zs, dzs = (_reader(each, count) for each in (x, z, dz))
+    ws: Callable[[Array], Array] = (lambda i: w) if own is None else _reader(own, count)
+    (dw, db), (dx, dws) = jax.lax.scan(some, start, jnp.arange(len(x) // count))
     return _ungrouped(dx), (dw if own is None else _ungrouped(dws)).astype(w.dtype), db.astype(b.dtype)
 
 
@@ -201,15 +209,8 @@ def _sum_forward(start: Array, pairs: Sequence[tuple[Array, Array]]) -> tuple[Ar
 
 
 def _sum_backward(pairs: Sequence[tuple[Array, Array]], dy: Array) -> tuple[Array, list[tuple[Array, Array]]]:
-    dy = jax.lax.optimization_barrier(dy)
-
-    def of_weights(x: Array, w: Array) -> Array:
-        if w.ndim == 3:
-            return jnp.einsum("bnk,bnc->bkc", x, dy)
-        flat = x.reshape(-1, x.shape[2]).T, dy.reshape(-1, dy.shape[2])
-        return jnp.matmul(*flat, preferred_element_type=wide(w[:0]).dtype).astype(w.dtype)
-
-    return wide(dy).sum(1).astype(dy.dtype), [(dy @ jnp.swapaxes(w, -1, -2), of_weights(x, w)) for x, w in pairs]
+    to_pairs = [(dy @ jnp.swapaxes(w, -1, -2), _to_weights(x, w, dy)) for x, w in pairs]
+    return wide(dy).sum(1).astype(dy.dtype), to_pairs
 
 
 sum_of_products.defvjp(_sum_forward, _sum_backward)
