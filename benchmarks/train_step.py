@@ -12,8 +12,8 @@ Contenders take their steps in turn (turns.py). Times are medians over the round
 and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the share that ours
 reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds that remain:
 21 GFLOP for A, 177 for B. "pointkit fit" is a step of ``fit`` over the store's largest split: loader, metrics and
-callbacks included, an epoch's time over its steps. Both keep their pages of memory on PyTorch, as the commands do
-(pointkit.memory); "pointkit default malloc" does not.
+callbacks included, an epoch's time over its steps. Both have their memory in huge pages, and keep it on PyTorch, as the
+commands do (pointkit.memory); "pointkit default malloc" does not, "keras huge pages" does so, too.
 """
 
 import argparse
@@ -28,7 +28,8 @@ POINTS = {"a": 2048, "b": 1024}
 CLASSES = {"a": 10, "b": 5}
 REMAIN = {"a": 21e9, "b": 177e9}  # multiply-adds twice, batch 32
 BATCH = 32
-RIVALS = ("keras layer by layer", "torch eager", "torch eager tuned", "torch.compile", "torch.compile tuned")
+TORCH = ("torch eager", "torch eager tuned", "torch.compile", "torch.compile tuned")
+RIVALS = ("keras layer by layer", "keras huge pages", *TORCH)
 
 
 def batch_of(store_path, system):
@@ -77,15 +78,17 @@ def epoch_of(model, store_path, system):
 
 
 def as_commands_do():
-    """Keep pages of memory where the commands do."""
+    """Memory as the commands have it."""
     from pointkit.cli import use_backend
+    from pointkit.memory import in_huge_pages
 
+    in_huge_pages()
     use_backend(None)
 
 
 def contender(name, system, store_path):
     """A function that takes one step."""
-    if name in ("pointkit", "pointkit fit"):
+    if name in ("pointkit", "pointkit fit", "keras huge pages"):
         as_commands_do()
     points, labels = batch_of(store_path, system)
     if name.startswith("torch"):
@@ -98,7 +101,7 @@ def contender(name, system, store_path):
 
     if name == "products":
         return turns.products()
-    if name == "keras layer by layer":
+    if name.startswith("keras"):
         from rivals import keras_system
 
         model = keras_system(system, CLASSES[system])
@@ -127,8 +130,6 @@ def measure(options):
     names = ["pointkit", "pointkit fit", "pointkit default malloc", "pointkit exact=False", *RIVALS, "products"]
     if options.only:
         names = [name for name in names if name in ("pointkit", "products", *options.only)]
-    if options.backend != "torch":
-        names = [name for name in names if name != "pointkit default malloc"]  # it is the same there
     left_out = {name: why for name in names if (why := skipped(name, options.backend))}
     command = [sys.executable, __file__, str(options.store), "--system", options.system, "--worker"]
     commands = {name: [*command, name] for name in names if name not in left_out}

@@ -1,11 +1,15 @@
-"""Pages that are kept: arrays come and go without page faults."""
+"""Pages that are kept, and huge ones: arrays come and go without page faults."""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
 
+from pointkit import memory
+
+GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone lets itself be told")
 FAULTS = """
 import resource, sys
 import numpy as np
@@ -29,7 +33,55 @@ def faults(how):
     return int(answer.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's pages alone are kept")
+@GLIBC
 def test_kept_pages_are_not_faulted_in_again():
     assert faults("kept") < 20
     assert faults("as they are") > 20
+
+
+HUGE = """
+import os, sys
+from pointkit.memory import in_huge_pages
+print("begun", os.getpid(), *sys.argv[1:], flush=True)
+in_huge_pages()
+array = bytearray(2**25)
+with open("/proc/self/smaps_rollup") as smaps:
+    print(os.environ["GLIBC_TUNABLES"], next(line for line in smaps if line.startswith("AnonHugePages")).split()[1])
+"""
+
+
+def lines(tunables):
+    """What a process prints that wants huge pages, under the tunables."""
+    environment = {**os.environ, memory.TUNABLES: tunables}
+    command = [sys.executable, "-c", HUGE, "an argument", "--another"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
+
+
+@GLIBC
+@pytest.mark.skipif(not memory._on_request(), reason="this system has no huge pages on request")
+def test_huge_pages_are_those_of_the_same_process_begun_anew():
+    first, second, last = lines("glibc.malloc.top_pad=131072")
+    assert first == second
+    assert first.endswith(" an argument --another")
+    tunables, kib = last.split()
+    assert tunables == "glibc.malloc.top_pad=131072:glibc.malloc.hugetlb=1"
+    assert int(kib) >= 2**14
+
+
+@GLIBC
+def test_who_has_chosen_pages_keeps_them():
+    first, last = lines("glibc.malloc.hugetlb=0")
+    assert first.startswith("begun ")
+    assert last.startswith("glibc.malloc.hugetlb=0 ")
+
+
+@pytest.mark.parametrize("found", ["[always] madvise never", "always madvise [never]", None])
+def test_nothing_is_begun_anew_where_pages_are_not_given_on_request(found, tmp_path, monkeypatch):
+    pages = tmp_path / "enabled"
+    if found:
+        pages.write_text(found)
+    monkeypatch.setattr(memory, "PAGES", pages)
+    monkeypatch.delenv(memory.TUNABLES, raising=False)
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("begun anew"))
+    memory.in_huge_pages()
+    assert memory.TUNABLES not in os.environ

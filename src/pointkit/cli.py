@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from pointkit import __version__
 from pointkit.config import BACKENDS, MEANT_FOR, Settings
 from pointkit.errors import MachineError, PointkitError
-from pointkit.memory import keep_pages
+from pointkit.memory import in_huge_pages, keep_pages
 from pointkit.signals import Stopped
 
 Path = pathlib.Path
@@ -466,8 +466,12 @@ def _bug(error: Exception) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its code."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    """Run a command and exit with its code; one that trains, in huge pages."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments[:1] in (["train"], ["demo"]):
+            in_huge_pages()
+    sys.exit(run(arguments))
 
 
 def run(arguments: list[str]) -> int:
