@@ -106,7 +106,7 @@ def measure(options):
     skipped = {name: f"{needs} is not installed" for name, needs in RIVALS.items() if needs and not _there(needs)}
     command = [sys.executable, *sys.argv, "--worker"]
     commands = {name: [*command, name] for name in names if name not in skipped}
-    taken = turns.take(commands, backend=options.backend, rounds=options.rounds, steps=options.steps)
+    taken = turns.take(commands, backend=options.backend, rounds=options.rounds, turn=options.turn)
     ours = taken["pointkit"][0]
     return {
         "system": options.system,
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="clouds, at most 32")
     parser.add_argument("--points", type=int, help="answer one cloud of so many points instead")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=3, help="answers a contender gives in its turn")
+    parser.add_argument("--turn", type=float, default=1.0, help="seconds of answers that a contender gives in its turn")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -133,7 +133,7 @@ def measure(options):
     left_out = {name: why for name in names if (why := skipped(name, options.backend))}
     command = [sys.executable, __file__, str(options.store), "--system", options.system, "--worker"]
     commands = {name: [*command, name] for name in names if name not in left_out}
-    taken = turns.take(commands, backend=options.backend, rounds=options.rounds, steps=options.steps)
+    taken = turns.take(commands, backend=options.backend, rounds=options.rounds, turn=options.turn)
     seconds, peaks, extra = ({name: figures[i] for name, figures in taken.items()} for i in range(3))
     rate = 1e11 / seconds.pop("products")
     ours = seconds["pointkit"]
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--system", choices=("a", "b"), default="a")
     parser.add_argument("--backend", choices=("jax", "torch", "tensorflow"), default="jax")
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=4, help="steps in a turn, back to back as in a training")
+    parser.add_argument("--turn", type=float, default=4.0, help="seconds of a turn, its steps back to back")
     parser.add_argument("--only", action="append", help="a rival to run; several times for several (default: all)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--worker", help=argparse.SUPPRESS)

@@ -1,5 +1,8 @@
 """Contenders in processes of their own that take their steps in turn: whatever else the machine does strikes all alike.
 
+A turn is a stretch of time, not a number of steps: the first step after the others' turns finds the processor's caches
+and the system's free pages as they left them, and should weigh no more for a fast contender than for a slow one.
+
 A benchmark's script starts itself once more for each contender, with ``--worker NAME``; there it calls ``work``.
 """
 
@@ -31,7 +34,8 @@ def work(prepare):
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         taken = []
-        for _ in range(int(line)):
+        end = time.perf_counter() + float(line)
+        while not taken or time.perf_counter() < end:
             start = time.perf_counter()
             number = step()
             taken.append((time.perf_counter() - start) / (number if isinstance(number, int) else 1))
@@ -52,8 +56,11 @@ def products():
     return multiply
 
 
-def take(commands, *, backend, rounds, steps):
-    """Run the contenders (name -> command line) and return name -> median seconds, peak MiB, MiB above the start."""
+def take(commands, *, backend, rounds, turn):
+    """Run the contenders (name -> command line) and return name -> median seconds, peak MiB, MiB above the start.
+
+    A turn lasts ``turn`` seconds, and one step at least.
+    """
     processes = {}
     for name, command in commands.items():
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -66,7 +73,7 @@ def take(commands, *, backend, rounds, steps):
     last = {}
     for _ in range(rounds):
         for name, process in processes.items():
-            process.stdin.write(f"{steps}\n")
+            process.stdin.write(f"{turn}\n")
             process.stdin.flush()
             last[name] = _answer(process)
             taken[name] += last[name]["seconds"]

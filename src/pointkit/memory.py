@@ -25,7 +25,7 @@ PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def in_huge_pages() -> None:
     """Start this process anew, the same command with the same number, in huge pages.
 
-    glibc reads the setting at a process's start alone. Returns where it is set already, where the system gives huge pages
+    glibc reads the setting at the start of a process alone. Returns where it is set, where the system gives such pages
     to all or to none, and where the C library is not glibc. To be called first: what was done before is done twice.
     """
     tunables = os.environ.get(TUNABLES, "")
