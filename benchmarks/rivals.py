@@ -124,7 +124,7 @@ def torch_system(system, num_classes):
     return A() if system == "a" else B()
 
 
-def torch_step(system, num_classes, compiled):
+def torch_step(system, num_classes, compiled, dtype="float32"):
     """A function of (points, labels) that takes one Adam step in plain PyTorch; returns the loss."""
     import torch
     import torch.nn.functional as F
@@ -138,7 +138,9 @@ def torch_step(system, num_classes, compiled):
         return 0.001 * gap.square().sum((1, 2)).mean()
 
     def loss_of(points, labels):
-        logits, matrices = model(points)
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+            logits, matrices = model(points)
+        logits, matrices = logits.float(), [matrix.float() for matrix in matrices]
         return F.cross_entropy(logits, labels) + sum(map(penalty, matrices))
 
     loss_of = torch.compile(loss_of) if compiled else loss_of

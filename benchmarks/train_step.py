@@ -2,11 +2,13 @@
 
     python benchmarks/train_step.py STORE --system a --backend jax
     python benchmarks/train_step.py STORE --system b --backend torch --rounds 15 --json
+    python benchmarks/train_step.py STORE --dtype bfloat16
 
 STORE is a prepared set (``pointkit prepare``) whose shapes hold at least 2,048 points for system A (classification),
 1,024 for B (part segmentation; its labels are fifths of the height, as the work does not depend on them). Batch 32,
-float32. Keras contenders take a whole ``train_on_batch``: forward, backward, Adam, loss and accuracy. PyTorch's take
-forward, backward and Adam alone, which favours them.
+in float32, or with products in bfloat16 and weights in float32 (Keras's mixed policy, PyTorch's autocast). Keras
+contenders take a whole ``train_on_batch``: forward, backward, Adam, loss and accuracy. PyTorch's take forward,
+backward and Adam alone, which favours them.
 
 Contenders take their steps in turn (turns.py). Times are medians over the rounds, memory is the peak of the process
 and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the share that ours
@@ -14,6 +16,9 @@ reaches of this machine's best rate of matrix products (measured in the same run
 21 GFLOP for A, 177 for B. "pointkit fit" is a step of ``fit`` over the store's largest split: loader, metrics and
 callbacks included, an epoch's time over its steps. Both have their memory in huge pages, and keep it on PyTorch, as the
 commands do (pointkit.memory); "pointkit default malloc" does not, "keras huge pages" does so, too.
+
+Where the library has a GPU, all of it is of that: steps, peak of memory, rate of products. PyTorch's times are then
+those between two events on the device, the others' by the clock until the loss has come back.
 """
 
 import argparse
@@ -86,7 +91,24 @@ def as_commands_do():
     use_backend(None)
 
 
-def contender(name, system, store_path):
+def products(dtype):
+    """A function that multiplies matrices where Keras computes; it answers how often it did 0.1 TFLOP."""
+    from keras import ops
+
+    size, times = 8192, 8  # 8.8 TFLOP
+    a = ops.full((size, size), 1 / size, dtype)
+
+    def multiply():
+        last = a
+        for _ in range(times):
+            last = ops.matmul(a, last)
+        ops.convert_to_numpy(last)  # waits
+        return round(2 * size**3 * times / 1e11)
+
+    return multiply
+
+
+def contender(name, system, store_path, dtype="float32"):
     """A function that takes one step."""
     if name in ("pointkit", "pointkit fit", "keras huge pages"):
         as_commands_do()
@@ -94,13 +116,15 @@ def contender(name, system, store_path):
     if name.startswith("torch"):
         from rivals import torch_step
 
-        step, prepared = torch_step(system, CLASSES[system], compiled="compile" in name)
+        step, prepared = torch_step(system, CLASSES[system], compiled="compile" in name, dtype=dtype)
         batch = prepared(points, labels)
         return lambda: step(*batch)
     import keras
 
     if name == "products":
-        return turns.products()
+        return products(dtype) if turns.gpu() else turns.products()
+    if dtype != "float32":
+        keras.config.set_dtype_policy(f"mixed_{dtype}")
     if name.startswith("keras"):
         from rivals import keras_system
 
@@ -131,7 +155,8 @@ def measure(options):
     if options.only:
         names = [name for name in names if name in ("pointkit", "products", *options.only)]
     left_out = {name: why for name in names if (why := skipped(name, options.backend))}
-    command = [sys.executable, __file__, str(options.store), "--system", options.system, "--worker"]
+    command = [sys.executable, __file__, str(options.store), "--system", options.system]
+    command += ["--dtype", options.dtype, "--worker"]
     commands = {name: [*command, name] for name in names if name not in left_out}
     taken = turns.take(commands, backend=options.backend, rounds=options.rounds, turn=options.turn)
     seconds, peaks, extra = ({name: figures[i] for name, figures in taken.items()} for i in range(3))
@@ -141,6 +166,7 @@ def measure(options):
     return {
         "system": options.system,
         "backend": options.backend,
+        "dtype": options.dtype,
         "milliseconds": {name: round(1000 * value, 1) for name, value in seconds.items()},
         "peak_mib": {name: round(peaks[name]) for name in seconds},
         "step_mib": {name: round(extra[name]) for name in seconds},
@@ -157,6 +183,7 @@ def main() -> None:
     parser.add_argument("store", type=pathlib.Path)
     parser.add_argument("--system", choices=("a", "b"), default="a")
     parser.add_argument("--backend", choices=("jax", "torch", "tensorflow"), default="jax")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--turn", type=float, default=4.0, help="seconds of a turn, its steps back to back")
     parser.add_argument("--only", action="append", help="a rival to run; several times for several (default: all)")
@@ -164,13 +191,14 @@ def main() -> None:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        turns.work(lambda: contender(options.worker, options.system, options.store))
+        turns.work(lambda: contender(options.worker, options.system, options.store, options.dtype))
         return
     result = measure(options)
     if options.json:
         print(json.dumps(result))
         return
-    print(f"system {options.system.upper()}, batch {BATCH}, {POINTS[options.system]:,} points, on {options.backend}")
+    size = f"batch {BATCH}, {POINTS[options.system]:,} points"
+    print(f"system {options.system.upper()}, {size}, on {options.backend}, {options.dtype}")
     print(f"{'':24}{'ms':>10}{'ratio':>8}{'peak MiB':>10}{'step MiB':>10}")
     for name, value in result["milliseconds"].items():
         ratio = result["ratios"].get(name, 1.0)

@@ -17,9 +17,45 @@ import time
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483648", "MALLOC_TOP_PAD_": "268435456"}
 
 
+def gpu():
+    """The library of this process that computes on a GPU: "torch", "jax", "tensorflow", or none."""
+    has = {
+        "torch": lambda torch: torch.cuda.is_available(),
+        "jax": lambda jax: jax.default_backend() == "gpu",
+        "tensorflow": lambda tensorflow: tensorflow.config.list_physical_devices("GPU"),
+    }
+    return next((name for name, asked in has.items() if name in sys.modules and asked(sys.modules[name])), None)
+
+
 def peak():
-    """Most memory that this process has held so far, MiB."""
+    """Most memory that this process has held so far, MiB: of the GPU where its library has one."""
+    name = gpu()
+    library = sys.modules.get(name)
+    if name == "torch":
+        return library.cuda.max_memory_allocated() / 2**20
+    if name == "jax":
+        return library.devices()[0].memory_stats()["peak_bytes_in_use"] / 2**20
+    if name == "tensorflow":
+        return library.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def timed(step):
+    """What a step answers and its seconds: between two events on the GPU where PyTorch has one, else by the clock.
+
+    A step must wait for its own result.
+    """
+    if gpu() == "torch":
+        torch = sys.modules["torch"]
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        answer = step()
+        end.record()
+        end.synchronize()
+        return answer, start.elapsed_time(end) / 1000
+    begin = time.perf_counter()
+    answer = step()
+    return answer, time.perf_counter() - begin
 
 
 def work(prepare):
@@ -36,9 +72,8 @@ def work(prepare):
         taken = []
         end = time.perf_counter() + float(line)
         while not taken or time.perf_counter() < end:
-            start = time.perf_counter()
-            number = step()
-            taken.append((time.perf_counter() - start) / (number if isinstance(number, int) else 1))
+            number, seconds = timed(step)
+            taken.append(seconds / (number if isinstance(number, int) else 1))
         print(json.dumps({"seconds": taken, "peak": peak(), "step": peak() - before}), flush=True)
 
 
