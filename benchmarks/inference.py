@@ -66,8 +66,9 @@ def network(name, system):
 
         return keras_system(system, classes)
     from pointkit import models
+    from pointkit.cli import use_backend
 
-    train_step.as_commands_do()
+    use_backend(None)  # as `pointkit predict` does
     return (models.classifier if system == "a" else models.segmenter)("pointnet", classes, seed=0)
 
 

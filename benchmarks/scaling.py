@@ -36,7 +36,7 @@ def contender(axis, value, form, store):
     from pointkit.nn import PointwiseBlock, PooledBlock
 
     if form == "exact":
-        train_step.as_commands_do()
+        train_step.as_train_does()
     clouds, labels = train_step.batch_of(store, "a")
     if axis == "n":
         rng = np.random.default_rng(0)

@@ -82,8 +82,8 @@ def epoch_of(model, store_path, system):
     return epoch
 
 
-def as_commands_do():
-    """Memory as the commands have it."""
+def as_train_does():
+    """Memory as `pointkit train` has it."""
     from pointkit.cli import use_backend
     from pointkit.memory import in_huge_pages
 
@@ -91,7 +91,7 @@ def as_commands_do():
     use_backend(None)
 
 
-def products(dtype):
+def products_by_keras(dtype):
     """A function that multiplies matrices where Keras computes; it answers how often it did 0.1 TFLOP."""
     from keras import ops
 
@@ -111,7 +111,7 @@ def products(dtype):
 def contender(name, system, store_path, dtype="float32"):
     """A function that takes one step."""
     if name in ("pointkit", "pointkit fit", "keras huge pages"):
-        as_commands_do()
+        as_train_does()
     points, labels = batch_of(store_path, system)
     if name.startswith("torch"):
         from rivals import torch_step
@@ -122,7 +122,7 @@ def contender(name, system, store_path, dtype="float32"):
     import keras
 
     if name == "products":
-        return products(dtype) if turns.gpu() else turns.products()
+        return products_by_keras(dtype) if turns.gpu() else turns.products()
     if dtype != "float32":
         keras.config.set_dtype_policy(f"mixed_{dtype}")
     if name.startswith("keras"):

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from pointkit import console, formats, store
+from pointkit import cli, console, formats, store
 from pointkit.cli import app, run
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.config import MEANT_FOR, Settings
@@ -286,3 +286,14 @@ def test_the_main_job_from_a_folder_to_an_answer(capsys, two_classes, tmp_path):
 def test_the_demo_shows_a_command_of_many_files_shortened(capsys):
     console.command(["predict", "demo/run", *(f"{i}.ply" for i in range(9)), "-o", "demo/labelled"])
     assert capsys.readouterr().out.strip() == "$ pointkit predict demo/run 0.ply 1.ply ... -o demo/labelled"
+
+
+@pytest.mark.parametrize(("command", "huge"), [("train", True), ("demo", True), ("predict", False), ("info", False)])
+def test_commands_that_train_begin_in_huge_pages(command, huge, monkeypatch, capsys):
+    begun = []
+    monkeypatch.setattr(cli, "in_huge_pages", lambda: begun.append(command))
+    monkeypatch.setattr(sys, "argv", ["pointkit", command, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert begun == [command] * huge
