@@ -85,3 +85,22 @@ def test_nothing_is_begun_anew_where_pages_are_not_given_on_request(found, tmp_p
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("begun anew"))
     memory.in_huge_pages()
     assert memory.TUNABLES not in os.environ
+
+
+KERAS = """
+import sys
+from pointkit.cli import use_backend
+use_backend(sys.argv[1])
+import keras
+print(keras.backend.backend(), "jax" in sys.modules)
+import jax
+print(jax.numpy.arange(3).sum())
+"""
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("backend", ["torch", "tensorflow"])
+def test_other_backends_leave_jax_out(backend):
+    pytest.importorskip(backend)
+    answer = subprocess.run([sys.executable, "-c", KERAS, backend], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == [backend, "False", "3"]

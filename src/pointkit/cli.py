@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from pointkit import __version__
 from pointkit.config import BACKENDS, MEANT_FOR, Settings
 from pointkit.errors import MachineError, PointkitError
-from pointkit.memory import in_huge_pages, keep_pages
+from pointkit.memory import in_huge_pages, keep_pages, keras_without_jax
 from pointkit.signals import Stopped
 
 Path = pathlib.Path
@@ -86,6 +86,8 @@ def use_backend(name: str | None) -> None:
         raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
     if chosen == "torch":
         keep_pages()
+    if chosen != "jax":
+        keras_without_jax()
 
 
 @app.command

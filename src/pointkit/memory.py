@@ -1,4 +1,4 @@
-"""The pages of memory in which a training step's arrays lie: few large ones, and on PyTorch kept for the next step.
+"""The memory of a process: a training step's arrays in few large pages, kept on PyTorch; no library without use.
 
 A step allocates and frees arrays of many megabytes. By default glibc takes each from the system in pages of 4 KiB and
 hands it back, and the system clears every page anew: 73,000 page faults a step of PointNet on JAX, a quarter of the
@@ -9,6 +9,7 @@ little by them, but PyTorch keeps too little by itself (docs/log.md). Networks a
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import pathlib
 import sys
@@ -43,6 +44,21 @@ def keep_pages() -> bool:
     libc = _glibc()
     wanted = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: NEVER, M_TOP_PAD: PAD}
     return libc is not None and all(libc.mallopt(option, value) for option, value in wanted.items())
+
+
+def keras_without_jax() -> None:
+    """Import Keras on another backend than JAX without JAX: 110 MiB less, and a quicker start.
+
+    Keras imports JAX for its Orbax callback wherever it is installed, and does without where it is not. JAX can be
+    imported afterwards as ever.
+    """
+    if {"keras", "jax"} & sys.modules.keys():
+        return
+    sys.modules["jax"] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("keras")
+    finally:
+        del sys.modules["jax"]
 
 
 def _glibc() -> ctypes.CDLL | None:
