@@ -45,6 +45,11 @@ class Settings:
         "its layer widths: the teaching version's, half of those, or the paper's",
         choices=("reference", "half", "paper"),
     )
+    transforms: str = _setting(
+        "both",
+        "T-Nets, which turn points and features; none is faster, and as good where shapes stand alike",
+        choices=("both", "none"),
+    )
     features: str = _setting(
         NONE,
         f"what it sees of each point beside its place, some of {', '.join(KINDS)}; the store must hold it",

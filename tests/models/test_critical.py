@@ -29,16 +29,16 @@ def global_feature(model, inputs):
 
 
 @pytest.mark.parametrize("kind", BUILD)
-@pytest.mark.parametrize("features", [0, 3])
-def test_the_critical_points_alone_give_the_same_global_feature(kind, features):
+@pytest.mark.parametrize(("features", "transforms"), [(0, "both"), (3, "both"), (0, "none")])
+def test_the_critical_points_alone_give_the_same_global_feature(kind, features, transforms):
     rng = np.random.default_rng(1)
-    model = trained(kind, num_features=features)
+    model = trained(kind, num_features=features, transforms=transforms)
     clouds = {"points": rng.standard_normal((3, 400, 3)).astype("float32")}
     if features:
         clouds["features"] = rng.standard_normal((3, 400, features)).astype("float32")
     marks = models.CriticalPoints(model)(clouds)
     assert marks.shape == (3, 400)
-    assert set(np.unique(marks)) == {IDLE, TURNS, DECIDES}
+    assert set(np.unique(marks)) == {IDLE, DECIDES, *([TURNS] if transforms == "both" else [])}
     for i, mark in enumerate(marks):
         whole = global_feature(model, {name: array[i : i + 1] for name, array in clouds.items()})
         some = global_feature(model, {name: array[i : i + 1, mark != IDLE] for name, array in clouds.items()})

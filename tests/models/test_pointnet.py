@@ -75,7 +75,12 @@ def test_gives_logits_not_probabilities(reference):
 
 def test_backbone_hands_out_pooled_and_local_features():
     features = pointnet.backbone(
-        pointnet.CLASSIFICATION["reference"], penalty=0.001, momentum=0.9, exact=True, seeds=models.seed_stream(0)
+        pointnet.CLASSIFICATION["reference"],
+        transforms="both",
+        penalty=0.001,
+        momentum=0.9,
+        exact=True,
+        seeds=models.seed_stream(0),
     )
     assert tuple(features.pooled.shape) == (None, 512)
     assert [tuple(x.shape) for x in features.local] == [(None, None, c) for c in (32, 32, 32, 32, 64)]
@@ -100,6 +105,33 @@ def test_segmenter_answers_each_point_and_moves_with_their_order(n):
 
 
 BUILD = {"classifier": models.classifier, "segmenter": models.segmenter}
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_without_transforms_only_the_tnets_are_gone(kind):
+    both, none = (
+        {w.path: tuple(w.shape) for w in BUILD[kind]("pointnet", 6, transforms=transforms, blank=True).weights}
+        for transforms in ("both", "none")
+    )
+    gone = {path for path in both if path.split("/")[0].startswith(("input_tnet", "feature_tnet"))}
+    first = {path: shape for path, shape in both.items() if path not in gone}
+    head = {"classifier": "", "segmenter": "head_pointwise_1/kernel"}[kind]
+    if head:  # it sees the features before they are turned and after
+        rows, columns = first[head]
+        first[head] = (rows - 128, columns)
+    assert none == first
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_without_transforms_in_the_exact_form_and_layer_by_layer(kind):
+    exact, plain = (BUILD[kind]("pointnet", 4, transforms="none", seed=0, exact=exact) for exact in (True, False))
+    rng = np.random.default_rng(0)
+    weights = [w + 0.003 * rng.standard_normal(w.shape) for w in exact.get_weights()]
+    exact.set_weights(weights)
+    plain.set_weights(weights)
+    x = clouds(3, 40)
+    np.testing.assert_allclose(answers(plain, x), answers(exact, x), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(models.InParts(exact, rows=45)(x), answers(exact, x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", BUILD)
@@ -236,6 +268,10 @@ def test_layer_table_names_type_shape_parameters_and_inputs(reference):
         (
             {"name": "pointnet", "num_classes": 10, "widths": "wide"},
             "widths must be one of half, reference, paper, got 'wide'",
+        ),
+        (
+            {"name": "pointnet", "num_classes": 10, "transforms": "input"},
+            "transforms must be one of both, none, got 'input'",
         ),
     ],
 )

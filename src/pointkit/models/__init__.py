@@ -63,6 +63,7 @@ def classifier(
     num_classes: int,
     *,
     widths: str = "reference",
+    transforms: str = "both",
     dropout: float = 0.3,
     penalty: float = 0.001,
     momentum: float = 0.9,
@@ -73,17 +74,25 @@ def classifier(
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, num_classes), for any N.
 
-    ``widths`` is one of the model's named sets of layer widths ("reference" or "paper" for PointNet); ``penalty``
-    weighs the T-Nets' orthogonality loss; ``momentum`` is batch norm's; ``exact=False`` computes layer by layer
-    what the default computes without wide activations, several times faster (docs/exact-pooling.md), with the same
-    weights; ``seed`` fixes initial weights and dropout; ``blank`` leaves the kernels zero, quicker where weights get
-    loaded; with ``num_features``, such as 3 for normals, the model takes ``{"points": ..., "features": (B, N,
-    num_features)}``, and its first layers see both. Raises ValueError for a name that is not in ``BACKBONES``.
+    ``widths`` is one of the model's named sets of layer widths ("reference", "half" or "paper" for PointNet);
+    ``transforms`` is "both", for a T-Net on points and one on features, or "none"; ``penalty`` weighs the T-Nets'
+    orthogonality loss; ``momentum`` is batch norm's; ``exact=False`` computes layer by layer what the default computes
+    without wide activations, several times faster (docs/exact-pooling.md), with the same weights; ``seed`` fixes
+    initial weights and dropout; ``blank`` leaves the kernels zero, quicker where weights get loaded; with
+    ``num_features``, such as 3 for normals, the model takes ``{"points": ..., "features": (B, N, num_features)}``, and
+    its first layers see both. Raises ValueError for a name that is not in ``BACKBONES``, and for widths and transforms
+    that the model does not have.
     """
     family, w = _checked(name, "classification", widths, num_classes)
     seeds = iter(()) if blank else seed_stream(seed)
     features = family.features(
-        w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds, num_features=num_features
+        w,
+        transforms=transforms,
+        penalty=penalty,
+        momentum=momentum,
+        exact=exact,
+        seeds=seeds,
+        num_features=num_features,
     )
     logits = classification_head(features, num_classes, units=w.head, dropout=dropout, momentum=momentum, seeds=seeds)
     return keras.Model(_inputs(features), logits, name=f"{name}_classifier")
@@ -94,6 +103,7 @@ def segmenter(
     num_classes: int,
     *,
     widths: str = "reference",
+    transforms: str = "both",
     dropout: float = 0.0,
     penalty: float = 0.001,
     momentum: float = 0.9,
@@ -116,7 +126,13 @@ def segmenter(
     family, w = _checked(name, "segmentation", widths, num_classes)
     seeds = iter(()) if blank else seed_stream(seed)
     features = family.features(
-        w, penalty=penalty, momentum=momentum, exact=exact, seeds=seeds, num_features=num_features
+        w,
+        transforms=transforms,
+        penalty=penalty,
+        momentum=momentum,
+        exact=exact,
+        seeds=seeds,
+        num_features=num_features,
     )
     if parts:
         features = with_category(features, len(parts))
@@ -147,6 +163,7 @@ def build(
         num_classes,
         num_features=num_features,
         widths=settings["widths"],
+        transforms=settings.get("transforms", "both"),  # runs that are older have both
         dropout=settings["dropout"],
         penalty=settings["penalty"],
         momentum=settings["momentum"],

@@ -39,7 +39,7 @@ class CriticalPoints:
     def __call__(self, inputs: Any) -> NDArray[np.uint8]:
         given = inputs if isinstance(inputs, Mapping) else {"points": inputs}
         answers = self.model.predict_on_batch([given[name] for name in self.names])
-        *turning, deciding = map(keras.ops.convert_to_numpy, answers)
+        *turning, deciding = map(keras.ops.convert_to_numpy, keras.tree.flatten(answers))
         marks = np.zeros(given["points"].shape[:2], np.uint8)
         for winners, mark in (*((each, TURNS) for each in turning), (deciding, DECIDES)):
             cloud, channel = np.nonzero(winners >= 0)

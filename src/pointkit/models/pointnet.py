@@ -2,7 +2,8 @@
 
 Qi, Su, Mo, Guibas: PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation, CVPR 2017. Every point
 goes through the same layers alone; a maximum over points is the only place where they meet, and it does not know their
-order. Two T-Nets turn the cloud, and its features, into a pose of the network's own choice.
+order. Two T-Nets turn the cloud, and its features, into a pose of the network's own choice; the paper compares with
+none (section 5.2, table 5).
 
 ``"reference"`` are the widths of the common Keras teaching versions (748,979 parameters with 10 classes for
 classification, 7,370,062 with 5 for segmentation), ``"half"`` half of those, ``"paper"`` the published ones (section
@@ -33,6 +34,7 @@ class Widths:
     head: tuple[int, ...]
 
 
+TRANSFORMS = ("both", "none")
 CLASSIFICATION = {
     "half": Widths((16, 32, 256), (128, 64), (16, 16), (16, 32, 256), (128, 64)),
     "reference": Widths((32, 64, 512), (256, 128), (32, 32), (32, 64, 512), (256, 128)),
@@ -46,12 +48,22 @@ SEGMENTATION = {
 
 
 def backbone(
-    widths: Widths, *, penalty: float, momentum: float, exact: bool, seeds: Iterator[int], num_features: int = 0
+    widths: Widths,
+    *,
+    transforms: str,
+    penalty: float,
+    momentum: float,
+    exact: bool,
+    seeds: Iterator[int],
+    num_features: int = 0,
 ) -> Features:
     """PointNet up to its maximum over points, on points (B, N, 3), and features (B, N, num_features) where there are.
 
-    The first T-Net sees both and turns the points alone.
+    The first T-Net sees both and turns the points alone. With ``transforms`` "none" there are no T-Nets.
     """
+    if transforms not in TRANSFORMS:
+        raise ValueError(f"transforms must be one of {', '.join(TRANSFORMS)}, got {transforms!r}")
+    turning = transforms == "both"
 
     def block(kind: Callable[..., Any], units: int, number: int) -> Any:
         return kind(units, momentum=momentum, exact=exact, kernel_initializer=glorot(seeds), name=f"pointwise_{number}")
@@ -74,15 +86,17 @@ def backbone(
     if num_features:
         inputs["features"] = keras.Input((None, num_features), name="features")
         x = keras.layers.Concatenate(name="points_and_features")(list(inputs.values()))
-    x = [x, matrix_of(x, "input_tnet", num_features)]
+    if turning:
+        x = [x, matrix_of(x, "input_tnet", num_features)]
     local = []
     for number, units in enumerate(widths.first, 1):
         x = block(PointwiseBlock, units, number)(x)
         local.append(x)
-    matrix = matrix_of(x, "feature_tnet")
-    transformed = len(local)
-    local.append(x)
-    x = [x, matrix]
+    matrix = matrix_of(x, "feature_tnet") if turning else None
+    transformed = len(local) if turning else None
+    if turning:
+        local.append(x)
+        x = [x, matrix]
     for number, units in enumerate(widths.second[:-1], len(widths.first) + 1):
         x = block(PointwiseBlock, units, number)(x)
         local.append(x)
