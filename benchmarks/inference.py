@@ -5,9 +5,10 @@
     python benchmarks/inference.py STORE --system b --backend jax --points 1000000
 
 STORE is as for train_step.py. Keras contenders take a ``predict_on_batch``; onnxruntime and OpenVINO run the
-hand-written PyTorch network as exported to ONNX. With ``--points`` ours alone answers one cloud of so many points, some
-at a time (``models.InParts``), and says its time and its peak of memory. Times are medians, contenders in turn
-(turns.py); a ratio is a rival's time over ours.
+hand-written PyTorch network as exported to ONNX. "limit" is the share that ours reaches of this machine's best rate of
+matrix products (measured in the same run) on its multiply-adds, which every contender has to do. With ``--points`` ours
+alone answers one cloud of so many points, some at a time (``models.InParts``), and says its time and its peak of
+memory. Times are medians, contenders in turn (turns.py); a ratio is a rival's time over ours.
 """
 
 import argparse
@@ -21,11 +22,15 @@ import time
 import train_step
 import turns
 
+MULTIPLY_ADDS = {"a": 107_712, "b": 1_549_312}  # a point
+
 RIVALS = {"keras layer by layer": "", "torch eager": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 
 
 def contender(name, options):
     """A function that answers the batch."""
+    if name == "products":
+        return turns.products()
     points = train_step.batch_of(options.store, options.system)[0][: options.batch]
     classes = train_step.CLASSES[options.system]
     if name == "torch eager":
@@ -103,12 +108,14 @@ def one_cloud(options):
 
 
 def measure(options):
-    names = ["pointkit", *RIVALS]
+    names = ["pointkit", *RIVALS, "products"]
     skipped = {name: f"{needs} is not installed" for name, needs in RIVALS.items() if needs and not _there(needs)}
     command = [sys.executable, *sys.argv, "--worker"]
     commands = {name: [*command, name] for name in names if name not in skipped}
     taken = turns.take(commands, backend=options.backend, rounds=options.rounds, turn=options.turn)
+    rate = 1e11 / taken.pop("products")[0]
     ours = taken["pointkit"][0]
+    work = 2 * MULTIPLY_ADDS[options.system] * options.batch * train_step.POINTS[options.system]
     return {
         "system": options.system,
         "backend": options.backend,
@@ -116,6 +123,8 @@ def measure(options):
         "milliseconds": {name: round(1000 * figures[0], 2) for name, figures in taken.items()},
         "peak_mib": {name: round(figures[1]) for name, figures in taken.items()},
         "ratios": {name: round(figures[0] / ours, 2) for name, figures in taken.items() if name != "pointkit"},
+        "gflops": round(rate / 1e9),
+        "limit": round(work / rate / ours, 2),
         "skipped": skipped,
     }
 
@@ -149,6 +158,7 @@ def main() -> None:
         print(f"{name:24}{value:10.2f}{result['ratios'].get(name, 1.0):8.2f}{result['peak_mib'][name]:10}")
     for name, why in result["skipped"].items():
         print(f"{name:24}{why:>28}")
+    print(f"products: {result['gflops']} GFLOP/s; ours stands at {100 * result['limit']:.0f} % of that limit")
 
 
 if __name__ == "__main__":

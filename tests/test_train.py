@@ -294,9 +294,29 @@ def test_the_average_by_hand(tiny_store, small):
         mean = {path: keep * mean[path] + (1 - keep) * array for path, array in learner.weights().items()}
     for path, array in mean.items():
         assert np.allclose(learner.average[path], array, atol=1e-6)
-    last = learner.weights()
-    learner.validate(Batches(tiny_store, "val", num_points=64, batch_size=8))
-    assert all(np.array_equal(last[path], array) for path, array in learner.weights().items())
+    before = learner.arrays()
+    learner.validate(batches, Batches(tiny_store, "val", num_points=64, batch_size=8))
+    after = learner.arrays()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_averaged_weights_are_kept_with_the_statistics_that_they_make(tiny_store, small):
+    settings = dataclasses.replace(RICH, dropout=0.0)
+    learner = train.Learner(settings, TASK)
+    batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
+    learner.step(batches[0], 0.01, 0)
+    learner.validate(batches, Batches(tiny_store, "val", num_points=64, batch_size=8))
+    learner.keep_best()
+    alone = models.build({**dataclasses.asdict(settings), "momentum": 0.0}, **TASK.network)
+    for variable in alone.weights:
+        variable.assign(learner.average[variable.path])
+    made = []
+    for b in range(batches.num_batches):
+        alone(batches[b][0], training=True)
+        made.append({v.path: np.array(keras.ops.convert_to_numpy(v)) for v in alone.non_trainable_weights})
+    for path, array in learner.best.items():
+        wanted = np.mean([each[path] for each in made], 0) if path in made[0] else learner.average[path]
+        np.testing.assert_allclose(array, wanted, rtol=1e-4, atol=1e-6, err_msg=path)
 
 
 def test_fewer_points_in_the_store_than_asked_for(tiny_store, tmp_path, small):

@@ -47,7 +47,7 @@ class Settings:
     )
     transforms: str = _setting(
         "both",
-        "T-Nets, which turn points and features; none is faster, and as good where shapes stand alike",
+        "T-Nets, which turn points and features; with none a step takes a third of the time",
         choices=("both", "none"),
     )
     features: str = _setting(
@@ -81,7 +81,10 @@ class Settings:
     drop: float = _setting(0.0, "leave out up to this share of each shape's points", below=1)
     label_smoothing: float = _setting(0.0, "share of each label's certainty that goes to all classes", below=1)
     average: float = _setting(
-        0.0, "average the weights over the last steps, with this decay a step; 0 takes the last step's", below=1
+        0.0,
+        "average the weights over the last steps, with this decay a step, and measure batch norm's statistics anew; "
+        "0 takes the last step's",
+        below=1,
     )
     select: str = _setting(
         "loss",

@@ -34,6 +34,7 @@ from pointkit.store import SPLITS, Store
 from pointkit.task import Task
 
 CHECKPOINT_SECONDS = 240.0  # within an epoch; each epoch's end is one in any case
+MEASURED = 32  # batches on which batch norm's statistics of averaged weights are measured
 ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
 
 
@@ -182,11 +183,22 @@ def judge(
     return judged | ({"val_miou": float(np.mean([score.iou for score in scores]))} if scores else {})
 
 
+class _AsTrained(keras.Model):
+    """A model whose every answer is one of training: with dropout, and batch norm's statistics move."""
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def call(self, inputs: Any) -> Any:
+        return self.model(inputs, training=True)
+
+
 class Learner:
     """A network with its optimizer and random state: one step forward, and everything out to arrays and back.
 
     ``average`` holds the mean of the weights over the last steps where the settings ask for it: what is validated and
-    kept then.
+    kept then, with batch norm's statistics of these weights, as those of the steps belong to others.
     """
 
     def __init__(self, settings: Settings, task: Task) -> None:
@@ -209,10 +221,13 @@ class Learner:
         self.variables |= {
             f"optimizer/{i:03d}": variable for i, variable in enumerate(self.trainer.optimizer.variables)
         }
-        states = [variable for variable in self.trainer.non_trainable_variables if id(variable) not in others]
-        self.variables |= {f"random/{i:03d}": variable for i, variable in enumerate(states)}
+        self.states = [variable for variable in self.trainer.non_trainable_variables if id(variable) not in others]
+        self.variables |= {f"random/{i:03d}": variable for i, variable in enumerate(self.states)}
         self.decay = settings.average
         self.average = self.weights() if self.decay else {}
+        self.measured = _AsTrained(self.model)
+        self.momentum = settings.momentum
+        self.judged: dict[str, Array] = {}
         self.best: dict[str, Array] = {}
 
     def weights(self) -> dict[str, Array]:
@@ -232,23 +247,47 @@ class Learner:
         return float(logs["loss"]), float(logs["accuracy"])
 
     def validate(
-        self, validation: Batches, smoothing: float = 0.0, between: Callable[[], None] = lambda: None
+        self, batches: Batches, validation: Batches, smoothing: float = 0.0, between: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
-        """What ``judge`` says of the weights that would be kept now."""
-        last = self.weights() if self.decay else {}
-        self._assign(self.average)
+        """What ``judge`` says of the weights that would be kept now; ``batches`` are the epoch's."""
+        last = self.weights()
         try:
+            if self.decay:
+                self._assign(self.average)
+                self._measure_statistics(batches, between)
+            self.judged = self.weights()
             return judge(self.model, validation, smoothing, between)
         finally:
             self._assign(last)
 
+    def _measure_statistics(self, batches: Batches, between: Callable[[], None]) -> None:
+        """Give batch norm the means of its batches' statistics under the model's weights.
+
+        Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018, section 3.2.
+        """
+        moving = self.model.non_trainable_weights
+        sums = [np.zeros(variable.shape) for variable in moving]
+        random = [np.array(keras.ops.convert_to_numpy(state)) for state in self.states]
+        number = min(batches.num_batches, MEASURED)
+        for b in range(number):
+            for variable in moving:
+                variable.assign(np.zeros(variable.shape))  # so that the batch's share alone is left
+            self.measured.predict_on_batch(batches[b][0])
+            for total, variable in zip(sums, moving, strict=True):
+                total += keras.ops.convert_to_numpy(variable)
+            between()
+        for variable, total in zip(moving, sums, strict=True):
+            variable.assign(total / (number * (1 - self.momentum)))
+        for state, before in zip(self.states, random, strict=True):
+            state.assign(before)
+
     def _assign(self, weights: Mapping[str, Array]) -> None:
-        for variable in self.model.weights if weights else ():
+        for variable in self.model.weights:
             variable.assign(weights[variable.path])
 
     def keep_best(self) -> None:
         """Remember the weights just validated as the best so far."""
-        self.best = {path: array.copy() for path, array in (self.average or self.weights()).items()}
+        self.best = self.judged
 
     def arrays(self) -> dict[str, Array]:
         """Everything as arrays, the best weights included."""
@@ -397,7 +436,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                         keeper.commit()
                     stop.check()
                 with _memory(settings):
-                    judged = learner.validate(validation, settings.label_smoothing, stop.check)
+                    judged = learner.validate(batches, validation, settings.label_smoothing, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
                 best = progress.finish_epoch(judged, settings.select)
