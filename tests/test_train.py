@@ -300,6 +300,25 @@ def test_the_average_by_hand(tiny_store, small):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize("calls", [1, 2, 5])  # while statistics are measured, and later
+def test_a_stop_within_validation_leaves_everything_as_it_was(tiny_store, small, calls):
+    learner = train.Learner(RICH, TASK)
+    batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
+    learner.step(batches[0], 0.01, 0)
+    before = learner.arrays()
+    left = iter(range(calls))
+
+    def between():
+        next(left)
+        if not left.__length_hint__():
+            raise Stopped(15)
+
+    with pytest.raises(Stopped):
+        learner.validate(batches, Batches(tiny_store, "val", num_points=64, batch_size=8), 0.0, between)
+    after = learner.arrays()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
 def test_averaged_weights_are_kept_with_the_statistics_that_they_make(tiny_store, small):
     settings = dataclasses.replace(RICH, dropout=0.0)
     learner = train.Learner(settings, TASK)

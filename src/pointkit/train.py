@@ -251,6 +251,7 @@ class Learner:
     ) -> dict[str, float]:
         """What ``judge`` says of the weights that would be kept now; ``batches`` are the epoch's."""
         last = self.weights()
+        random = [np.array(keras.ops.convert_to_numpy(state)) for state in self.states]
         try:
             if self.decay:
                 self._assign(self.average)
@@ -259,6 +260,8 @@ class Learner:
             return judge(self.model, validation, smoothing, between)
         finally:
             self._assign(last)
+            for state, before in zip(self.states, random, strict=True):
+                state.assign(before)
 
     def _measure_statistics(self, batches: Batches, between: Callable[[], None]) -> None:
         """Give batch norm the means of its batches' statistics under the model's weights.
@@ -267,7 +270,6 @@ class Learner:
         """
         moving = self.model.non_trainable_weights
         sums = [np.zeros(variable.shape) for variable in moving]
-        random = [np.array(keras.ops.convert_to_numpy(state)) for state in self.states]
         number = min(batches.num_batches, MEASURED)
         for b in range(number):
             for variable in moving:
@@ -278,8 +280,6 @@ class Learner:
             between()
         for variable, total in zip(moving, sums, strict=True):
             variable.assign(total / (number * (1 - self.momentum)))
-        for state, before in zip(self.states, random, strict=True):
-            state.assign(before)
 
     def _assign(self, weights: Mapping[str, Array]) -> None:
         for variable in self.model.weights:
