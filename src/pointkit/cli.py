@@ -230,7 +230,8 @@ def train(
     output
         The run to write.
     recipe
-        Settings by name (modelnet10-reference, shapenet-part-reference, parts-best) or from a TOML file.
+        Settings by name (modelnet10-best, modelnet10-reference, parts-best, shapenet-part-reference) or from a TOML
+        file.
     seed
         Of initial weights, order, augmentation and dropout.
     seeds
