@@ -138,7 +138,9 @@ def test_later_layers_win_and_none_counts_as_not_given():
     assert config.combine() == Settings()
 
 
-@pytest.mark.parametrize(("shapes", "epochs"), [(0, 200), (1, 200), (400, 200), (800, 100), (3991, 20), (10**6, 20)])
+@pytest.mark.parametrize(
+    ("shapes", "epochs"), [(0, 200), (1, 200), (400, 200), (800, 100), (1999, 40), (3593, 24), (10**6, 20)]
+)
 def test_small_sets_get_more_passes(shapes, epochs):
     values, reason = config.choose(Task(tuple("abcdefghij")), shapes)
     assert config.combine(values).epochs == epochs
@@ -161,6 +163,15 @@ def test_flags_give_the_settings_again(epochs, rotate, widths):
     given_flags = {name: kinds[name](value) for name, value in zip(names, written[1::2], strict=True)}
     assert config.combine(config.choose(FOUR, 500)[0], given_flags) == settings
     assert config.flags(config.combine(config.choose(FOUR, 500)[0]), FOUR, 500) == []
+
+
+def test_a_large_set_is_learned_as_in_the_best_recipe_a_small_one_with_more_variety():
+    best = config.combine(config.read_recipe("modelnet10-best"))
+    values, reason = config.choose(FOUR, 3593)
+    assert config.combine(values) == dataclasses.replace(best, dataset="", task="")
+    assert "modelnet10-best" in reason
+    small = config.combine(config.choose(FOUR, 1999)[0])
+    assert (small.scale, small.rotate, small.schedule, small.drop) == (0.25, 10.0, "cosine", 0.0)
 
 
 def test_parts_are_learned_as_in_the_recipe_with_what_the_store_has():
