@@ -187,7 +187,7 @@ class _AsTrained(keras.Model):
     """A model whose every answer is one of training: with dropout, and batch norm's statistics move."""
 
     def __init__(self, model: keras.Model) -> None:
-        super().__init__()
+        super().__init__(name="as_trained")  # TensorFlow refuses the name that the class would give
         self.model = model
 
     def call(self, inputs: Any) -> Any:
