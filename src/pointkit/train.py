@@ -34,7 +34,7 @@ from pointkit.store import SPLITS, Store
 from pointkit.task import Task
 
 CHECKPOINT_SECONDS = 240.0  # within an epoch; each epoch's end is one in any case
-MEASURED = 32  # batches on which batch norm's statistics of averaged weights are measured
+STATISTICS_BATCHES = 32  # on which batch norm's statistics of averaged weights are measured
 ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
 
 
@@ -221,13 +221,13 @@ class Learner:
         self.variables |= {
             f"optimizer/{i:03d}": variable for i, variable in enumerate(self.trainer.optimizer.variables)
         }
-        self.states = [variable for variable in self.trainer.non_trainable_variables if id(variable) not in others]
-        self.variables |= {f"random/{i:03d}": variable for i, variable in enumerate(self.states)}
+        self.random_states = [variable for variable in self.trainer.non_trainable_variables if id(variable) not in others]
+        self.variables |= {f"random/{i:03d}": variable for i, variable in enumerate(self.random_states)}
         self.decay = settings.average
         self.average = self.weights() if self.decay else {}
-        self.measured = _AsTrained(self.model)
+        self.as_trained = _AsTrained(self.model)
         self.momentum = settings.momentum
-        self.judged: dict[str, Array] = {}
+        self.validated: dict[str, Array] = {}
         self.best: dict[str, Array] = {}
 
     def weights(self) -> dict[str, Array]:
@@ -251,16 +251,16 @@ class Learner:
     ) -> dict[str, float]:
         """What ``judge`` says of the weights that would be kept now; ``batches`` are the epoch's."""
         last = self.weights()
-        random = [np.array(keras.ops.convert_to_numpy(state)) for state in self.states]
+        random = [np.array(keras.ops.convert_to_numpy(state)) for state in self.random_states]
         try:
             if self.decay:
                 self._assign(self.average)
                 self._measure_statistics(batches, between)
-            self.judged = self.weights()
+            self.validated = self.weights()
             return judge(self.model, validation, smoothing, between)
         finally:
             self._assign(last)
-            for state, before in zip(self.states, random, strict=True):
+            for state, before in zip(self.random_states, random, strict=True):
                 state.assign(before)
 
     def _measure_statistics(self, batches: Batches, between: Callable[[], None]) -> None:
@@ -270,11 +270,11 @@ class Learner:
         """
         moving = self.model.non_trainable_weights
         sums = [np.zeros(variable.shape) for variable in moving]
-        number = min(batches.num_batches, MEASURED)
+        number = min(batches.num_batches, STATISTICS_BATCHES)
         for b in range(number):
             for variable in moving:
                 variable.assign(np.zeros(variable.shape))  # so that the batch's share alone is left
-            self.measured.predict_on_batch(batches[b][0])
+            self.as_trained.predict_on_batch(batches[b][0])
             for total, variable in zip(sums, moving, strict=True):
                 total += keras.ops.convert_to_numpy(variable)
             between()
@@ -287,7 +287,7 @@ class Learner:
 
     def keep_best(self) -> None:
         """Remember the weights just validated as the best so far."""
-        self.best = self.judged
+        self.best = self.validated
 
     def arrays(self) -> dict[str, Array]:
         """Everything as arrays, the best weights included."""
