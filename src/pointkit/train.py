@@ -221,7 +221,8 @@ class Learner:
         self.variables |= {
             f"optimizer/{i:03d}": variable for i, variable in enumerate(self.trainer.optimizer.variables)
         }
-        self.random_states = [variable for variable in self.trainer.non_trainable_variables if id(variable) not in others]
+        fixed = self.trainer.non_trainable_variables
+        self.random_states = [variable for variable in fixed if id(variable) not in others]
         self.variables |= {f"random/{i:03d}": variable for i, variable in enumerate(self.random_states)}
         self.decay = settings.average
         self.average = self.weights() if self.decay else {}
