@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from pointkit.nn import PointwiseBlock, PooledBlock, SplitBlock
+from pointkit.nn import PointwiseBlock, PooledBlock, SplitBlock, forms
 from tests import twins
 from tests.gradients import numpy, training_call
 
@@ -149,6 +149,41 @@ def test_a_frozen_block_keeps_its_statistics_and_uses_them():
     np.testing.assert_array_equal(numpy(block(x, training=True)), numpy(block(x, training=False)))
     for a, b in zip(block.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frozen_block_hands_on_the_gradient_of_its_inputs(kind):
+    x = np.random.default_rng(0).standard_normal((3, 40, 4)).astype("float32")
+    ours, theirs = (whole(kind, exact, x, True) for exact in (True, False))
+    results = []
+    for model, inputs in (ours, theirs):
+        model.get_layer("block").trainable = False
+        results.append(training_call(model, inputs, lambda output: ops.sum(ops.sin(output)))["inputs"])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * (1 + np.abs(b).max()))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_feature_that_stands_twice_is_multiplied_once(training, monkeypatch):
+    shapes = [(None, 4), (4, 4), (6,)]
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape).astype("float32") for shape in [(3, 40, 4), (3, 4, 4), (3, 6)]]
+    products = []
+    plain = forms.sum_of_products
+    monkeypatch.setattr(
+        forms, "sum_of_products", lambda start, pairs: products.append(len(pairs)) or plain(start, pairs)
+    )
+    results, weights = [], None
+    for exact in (True, False):
+        points, matrix, shared = map(keras.Input, shapes)
+        y = SplitBlock(7, transformed=1, exact=exact)([points, points, matrix, shared])
+        model = keras.Model([points, matrix, shared], y)
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        products.clear()
+        results.append(numpy(model([ops.convert_to_tensor(a) for a in arrays], training=training)))
+        assert products == [1] * exact
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-4)
 
 
 def test_refuses_no_units():

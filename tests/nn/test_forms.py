@@ -9,8 +9,8 @@ from pointkit.nn import forms
 from tests import twins
 from tests.gradients import numpy
 
-# B, N, K, C: one point, one cloud, numbers of points that fill no block, more points than are held at once.
-SIZES = [(1, 1, 3, 5), (3, 7, 4, 6), (2, 16, 3, 8), (1, 100, 5, 7), (2, 4500, 2, 3), (3, 20, 300, 4)]
+# B, N, K, C: one point, one cloud, points that fill no block, more than are held at once, many features.
+SIZES = [(1, 1, 3, 5), (3, 7, 4, 6), (2, 16, 3, 8), (1, 100, 5, 7), (2, 4500, 2, 3), (3, 20, 300, 4), (2, 30, 400, 9)]
 
 
 def arrays(*shapes):
@@ -39,15 +39,17 @@ def test_maximum_is_that_of_the_whole_product(b, n, k, c):
     np.testing.assert_allclose(numpy(covariance), twins.moments(numpy(x))[1], atol=1e-5)
 
 
+@pytest.mark.parametrize(("size", "k", "c"), [(3, 4, 6), (3, 130, 5), (4, 5, 130)])
 @pytest.mark.parametrize("own", [False, True])
-def test_affine_relu_takes_one_kernel_or_one_for_each_cloud(own):
-    x, w, b = arrays((3, 7, 4), (3, 4, 6) if own else (4, 6), (6,))
+def test_affine_relu_takes_one_kernel_or_one_for_each_cloud(own, size, k, c):
+    x, w, b = arrays((size, 7, k), (size, k, c) if own else (k, c), (c,))
     wanted = np.maximum(numpy(x) @ numpy(w) + numpy(b), 0)
-    np.testing.assert_allclose(numpy(forms.affine_relu(x, w, b)), wanted, atol=1e-5)
+    np.testing.assert_allclose(numpy(forms.affine_relu(x, w, b)), wanted, atol=1e-4)
 
 
-def test_sum_of_products_adds_the_start_at_every_point():
-    start, x1, w1, x2, w2 = arrays((3, 6), (3, 7, 4), (4, 6), (3, 7, 5), (3, 5, 6))
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_sum_of_products_adds_the_start_at_every_point(size):
+    start, x1, w1, x2, w2 = arrays((size, 6), (size, 7, 4), (4, 6), (size, 7, 5), (size, 5, 6))
     wanted = numpy(start)[:, None] + numpy(x1) @ numpy(w1) + numpy(x2) @ numpy(w2)
     np.testing.assert_allclose(numpy(forms.sum_of_products(start, [(x1, w1), (x2, w2)])), wanted, atol=1e-5)
 

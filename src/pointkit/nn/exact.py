@@ -298,16 +298,23 @@ class SplitBlock(_Block):
             n = ops.shape(local[0])[1]
             whole = ops.concatenate([*local, ops.repeat(shared[:, None], n, 1)], -1)
             return self.layer_by_layer(whole, None, mask, training)
-        kernel = ops.convert_to_tensor(self.kernel)
-        start, pairs = 0, []
+        kernel, bias = ops.convert_to_tensor(self.kernel), self.bias
+        folded = not (training and self.trainable)
+        if folded:
+            factor, bias = self.fold(None)
+            kernel = kernel * factor
+        start = 0
+        pairs: dict[int, tuple[Any, Any]] = {}  # of each feature that is given, once
         for i, x in enumerate(local):
             w = kernel[start : start + x.shape[-1]]
             start += x.shape[-1]
             if i == self.transformed:
                 w = ops.matmul(ops.cast(matrix, w.dtype), w)
-            pairs.append((x, ops.cast(w, x.dtype)))
-        once = ops.matmul(shared, ops.cast(kernel[start:], shared.dtype)) + ops.cast(self.bias, shared.dtype)
-        return self.norm_relu(forms.sum_of_products(once, pairs), mask, training)
+            known = pairs.get(id(x))
+            pairs[id(x)] = (x, w if known is None else known[1] + w)  # x v + x w = x (v + w)
+        once = ops.matmul(shared, ops.cast(kernel[start:], shared.dtype)) + ops.cast(bias, shared.dtype)
+        y = forms.sum_of_products(once, [(x, ops.cast(w, x.dtype)) for x, w in pairs.values()])
+        return ops.relu(y) if folded else self.norm_relu(y, mask, training)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*input_shape[0][:-1], self.units)

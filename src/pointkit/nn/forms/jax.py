@@ -12,6 +12,7 @@ Array = Any
 ROWS = 2048  # of the wide product that are held at once
 BLOCK = 8  # rows whose maximum is taken first
 NARROW = 128  # features up to which all clouds at once are faster than some that stay in the cache
+DEEP = 384  # input features from which on a maximum in two steps beats one, for which XLA slows the product down
 WIDE = 256  # features from which on it pays to leave out half of a symmetric matrix
 
 
@@ -33,6 +34,11 @@ def _reader(x: Array, count: int) -> Callable[[Array], Array]:
     rows = count * x.shape[1]
     flat = x.reshape(-1, x.shape[2])
     return lambda i: jax.lax.dynamic_slice_in_dim(flat, i * rows, rows).reshape(count, *x.shape[1:])
+
+
+def _weights(w: Array, count: int) -> Callable[[Array], Array]:
+    """The same for weights, shared (K, C) or each cloud's own (B, K, C)."""
+    return _reader(w, count) if w.ndim == 3 else lambda i: w
 
 
 def _ungrouped(x: Array) -> Array:
@@ -97,7 +103,12 @@ def _to_weights(x: Array, w: Array, dy: Array) -> Array:
 
 @jax.custom_vjp
 def affine_relu(x: Array, w: Array, b: Array) -> Array:
-    return jax.nn.relu((x @ w).reshape(-1, w.shape[-1]) + b).reshape(*x.shape[:2], -1)
+    features = max(w.shape[-2:])
+    if features <= NARROW:
+        return jax.nn.relu((x @ w).reshape(-1, w.shape[-1]) + b).reshape(*x.shape[:2], -1)
+    count = _group(len(x), features)
+    xs, ws = _reader(x, count), _weights(w, count)
+    return _ungrouped(jax.lax.map(lambda i: jax.nn.relu(xs(i) @ ws(i) + b), jnp.arange(len(x) // count)))
 
 
 def _affine_relu_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple[Array, Array, Array, Array]]:
@@ -123,7 +134,7 @@ def _affine_relu_backward(saved: tuple[Array, Array, Array, Array], dz: Array) -
     start = (jnp.zeros_like(wide(w if own is None else b)), jnp.zeros_like(wide(b)))
     count = _group(len(x), features)
     xs, zs, dzs = (_reader(each, count) for each in (x, z, dz))
-    ws: Callable[[Array], Array] = (lambda i: w) if own is None else _reader(own, count)
+    ws = _weights(w, count)
     (dw, db), (dx, dws) = jax.lax.scan(some, start, jnp.arange(len(x) // count))
     return _ungrouped(dx), (dw if own is None else _ungrouped(dws)).astype(w.dtype), db.astype(b.dtype)
 
@@ -136,47 +147,37 @@ def _smallest_equal(y: Array, top: Array, axis: int) -> Array:
     return jnp.minimum(jnp.where(y == top, places, y.shape[axis]).min(axis), y.shape[axis] - 1)
 
 
-def winners(x: Array, w: Array) -> tuple[Array, Array]:
-    """Maximum over N of x w and the index of one point that reaches it, (B, C) each."""
+def _in_parts(x: Array, function: Callable[[Array], Any]) -> Any:
+    """``function`` of up to ``ROWS`` points at a time: x (B, N, K) -> its answers (B, parts, ...)."""
     size, n, k = x.shape
-    c = w.shape[1]
     rows = min(ROWS, -(-n // BLOCK) * BLOCK)
     parts = -(-n // rows)
     if parts * rows > n:
         x = jnp.pad(x, ((0, 0), (0, parts * rows - n), (0, 0)), mode="edge")  # repeated points win nothing
     cloud = _reader(x.reshape(size * parts, rows, k), 1)
+    answers = jax.lax.map(lambda i: function(cloud(i)[0]), jnp.arange(size * parts))
+    return jax.tree.map(lambda answer: answer.reshape(size, parts, *answer.shape[1:]), answers)
 
-    def part(i: Array) -> tuple[Array, Array]:
-        y = (cloud(i)[0] @ w).reshape(rows // BLOCK, BLOCK, c)
+
+def winners(x: Array, w: Array) -> tuple[Array, Array]:
+    """Maximum over N of x w and the index of one point that reaches it, (B, C) each."""
+
+    def part(rows: Array) -> tuple[Array, Array]:
+        y = (rows @ w).reshape(-1, BLOCK, w.shape[1])
         tops = y.max(1)
         top = tops.max(0)
         block = _smallest_equal(tops, top, 0)
-        inside = y[block, :, jnp.arange(c)]  # (C, BLOCK)
+        inside = y[block, :, jnp.arange(w.shape[1])]  # (C, BLOCK)
         return top, block * BLOCK + _smallest_equal(inside, top[:, None], 1)
 
-    value, index = jax.lax.map(part, jnp.arange(size * parts))
-    if parts > 1:
-        value, index = value.reshape(size, parts, c), index.reshape(size, parts, c)
-        best = jnp.argmax(value, 1, keepdims=True).astype(index.dtype)
-        value = jnp.take_along_axis(value, best, 1)[:, 0]
-        index = jnp.take_along_axis(index, best, 1)[:, 0] + best[:, 0] * rows
-    return value, jnp.minimum(index, n - 1)
+    value, index = _in_parts(x, part)
+    best = jnp.argmax(value, 1, keepdims=True).astype(index.dtype)
+    index = jnp.take_along_axis(index, best, 1)[:, 0] + best[:, 0] * ROWS
+    return value.max(1), jnp.minimum(index, x.shape[1] - 1)
 
 
-@jax.custom_vjp
-def moments_and_maximum(x: Array, w: Array) -> tuple[Array, Array, Array]:
-    return *_moments(x), winners(x, w)[0]
-
-
-def _maximum_forward(x: Array, w: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
-    mean, covariance = _moments(x)
-    value, index = winners(x, w)
-    return (mean, covariance, value), (x, w, mean, index)
-
-
-def _maximum_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-    x, w, mean, index = saved
-    dmean, dcovariance, g = grads
+def _through_winners(dx: Array, x: Array, w: Array, index: Array, g: Array) -> tuple[Array, Array]:
+    """Gradients of x, added to dx, and w from g (B, C), that of the maxima which the points ``index`` won."""
     columns = w.T
 
     def some(sums: tuple[Array, Array], each: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
@@ -186,22 +187,62 @@ def _maximum_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array
         return (dw + cloud(i)[0][index] * g[:, None], dx), None
 
     cloud = _reader(x, 1)
-    through = _through_moments(x, mean, dmean, dcovariance)
-    start = jnp.zeros_like(wide(columns)), through
-    (dw, dx), _ = jax.lax.scan(some, start, (jnp.arange(len(x)), index, g))
+    (dw, dx), _ = jax.lax.scan(some, (jnp.zeros_like(wide(columns)), dx), (jnp.arange(len(x)), index, g))
     return dx, dw.T.astype(w.dtype)
 
 
-moments_and_maximum.defvjp(_maximum_forward, _maximum_backward)
+@jax.custom_vjp
+def moments_and_maximum(x: Array, w: Array) -> tuple[Array, Array, Array]:
+    return *_moments(x), maximum(x, w)
 
 
+def _both_forward(x: Array, w: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    mean, covariance = _moments(x)
+    value, index = winners(x, w)
+    return (mean, covariance, value), (x, w, mean, index)
+
+
+def _both_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    x, w, mean, index = saved
+    dmean, dcovariance, g = grads
+    return _through_winners(_through_moments(x, mean, dmean, dcovariance), x, w, index, g)
+
+
+moments_and_maximum.defvjp(_both_forward, _both_backward)
+
+
+@jax.custom_vjp
 def maximum(x: Array, w: Array) -> Array:
-    return winners(x, w)[0]
+    def part(rows: Array) -> Array:
+        y = rows @ w
+        if len(w) >= DEEP:
+            y = jax.lax.optimization_barrier(y.reshape(-1, BLOCK, w.shape[1]).max(1))
+        return y.max(0)
+
+    return _in_parts(x, part).max(1)
+
+
+def _maximum_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    value, index = winners(x, w)
+    return value, (x, w, index)
+
+
+def _maximum_backward(saved: tuple[Array, Array, Array], g: Array) -> tuple[Array, Array]:
+    x, w, index = saved
+    return _through_winners(jnp.zeros_like(x), x, w, index, g)
+
+
+maximum.defvjp(_maximum_forward, _maximum_backward)
 
 
 @jax.custom_vjp
 def sum_of_products(start: Array, pairs: Sequence[tuple[Array, Array]]) -> Array:
-    return sum((x @ w for x, w in pairs), start[:, None])
+    count = _group(len(start), max(x.shape[2] for x, _ in pairs))
+    readers = [(_reader(x, count), _weights(w, count)) for x, w in pairs]
+    starts = start.reshape(-1, count, 1, start.shape[1])
+    return _ungrouped(
+        jax.lax.map(lambda i: sum((xs(i) @ ws(i) for xs, ws in readers), starts[i]), jnp.arange(len(starts)))
+    )
 
 
 def _sum_forward(start: Array, pairs: Sequence[tuple[Array, Array]]) -> tuple[Array, Sequence[tuple[Array, Array]]]:

@@ -69,17 +69,23 @@ def _sizes(x: Tensor) -> tuple[Tensor, Tensor]:
     return shape[0], shape[1]
 
 
-def _top(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum over N of x w (B, C), and the index of one point that reaches it; a part of a cloud at a time."""
+def _in_parts(x: Tensor, function: Callable[[Tensor], Any], answers: Any) -> tuple[Tensor, ...]:
+    """``function`` of up to ``ROWS`` points at a time: x (B, N, K) -> answers, of the types named, (B, parts, C)."""
     size, n = _sizes(x)
-    c = w.shape[-1]
     rows = tf.minimum(ROWS, -(-n // BLOCK) * BLOCK)
     parts = -(-n // rows)
-    short = parts * rows - n
-    x = tf.concat([x, tf.repeat(x[:, -1:], short, 1)], 1)  # repeated points win nothing
+    x = tf.concat([x, tf.repeat(x[:, -1:], parts * rows - n, 1)], 1)  # repeated points win nothing
+    flat = tf.reshape(x, (size * parts, rows, x.shape[-1]))
+    found = tf.map_fn(function, flat, fn_output_signature=answers, parallel_iterations=1)
+    return tuple(tf.reshape(each, (size, parts, each.shape[-1])) for each in found)
 
-    def part(cloud: Tensor) -> tuple[Tensor, Tensor]:
-        y = tf.reshape(tf.matmul(cloud, w), (-1, BLOCK, c))
+
+def _winners(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """Maximum over N of x w (B, C), and the index of one point that reaches it."""
+    c = w.shape[-1]
+
+    def part(rows: Tensor) -> tuple[Tensor, Tensor]:
+        y = tf.reshape(tf.matmul(rows, w), (-1, BLOCK, c))
         tops = tf.reduce_max(y, 1)
         top = tf.reduce_max(tops, 0)
         block = tf.argmax(tops, 0, tf.int32)  # (C,)
@@ -96,23 +102,17 @@ def _top(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         )
         return top, block * BLOCK + tf.argmax(inside, 1, tf.int32)
 
-    value, index = tf.map_fn(
-        part,
-        tf.reshape(x, (size * parts, rows, x.shape[-1])),
-        fn_output_signature=(x.dtype, tf.int32),
-        parallel_iterations=1,
-    )
-    value, index = tf.reshape(value, (size, parts, c)), tf.reshape(index, (size, parts, c))
+    value, index = _in_parts(x, part, (x.dtype, tf.int32))
     best = tf.argmax(value, 1, tf.int32)[:, None]
-    index = index + tf.range(parts)[None, :, None] * rows
+    index = index + tf.range(tf.shape(index)[1])[None, :, None] * ROWS
     chosen = tf.gather(tf.transpose(index, (0, 2, 1)), best[:, 0], batch_dims=2)
-    return tf.reduce_max(value, 1), tf.minimum(chosen, n - 1)
+    return tf.reduce_max(value, 1), tf.minimum(chosen, tf.shape(x)[1] - 1)
 
 
 @tf.custom_gradient
 def moments_and_maximum(x: Tensor, w: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Callable[..., Any]]:
     mean, covariance = _moments(x)
-    value, index = _top(x, w)
+    value, index = _winners(x, w)
 
     def backward(dmean: Tensor, dcovariance: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         size, n = _sizes(x)
@@ -134,7 +134,8 @@ def moments_and_maximum(x: Tensor, w: Tensor) -> tuple[tuple[Tensor, Tensor, Ten
 
 
 def maximum(x: Tensor, w: Tensor) -> Tensor:
-    return _top(x, w)[0]
+    (top,) = _in_parts(x, lambda rows: (tf.reduce_max(tf.matmul(rows, w), 0),), (x.dtype,))
+    return tf.reduce_max(top, 1)
 
 
 def sum_of_products(start: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
