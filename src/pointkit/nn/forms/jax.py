@@ -12,7 +12,7 @@ Array = Any
 ROWS = 2048  # of the wide product that are held at once
 BLOCK = 8  # rows whose maximum is taken first
 NARROW = 128  # features up to which all clouds at once are faster than some that stay in the cache
-DEEP = 384  # input features from which on a maximum in two steps beats one, for which XLA slows the product down
+DEEP = 384  # input features from which on the product and a maximum in two steps are faster than with one
 WIDE = 256  # features from which on it pays to leave out half of a symmetric matrix
 
 
@@ -159,7 +159,7 @@ def _in_parts(x: Array, function: Callable[[Array], Any]) -> Any:
     return jax.tree.map(lambda answer: answer.reshape(size, parts, *answer.shape[1:]), answers)
 
 
-def winners(x: Array, w: Array) -> tuple[Array, Array]:
+def _winners(x: Array, w: Array) -> tuple[Array, Array]:
     """Maximum over N of x w and the index of one point that reaches it, (B, C) each."""
 
     def part(rows: Array) -> tuple[Array, Array]:
@@ -196,19 +196,19 @@ def moments_and_maximum(x: Array, w: Array) -> tuple[Array, Array, Array]:
     return *_moments(x), maximum(x, w)
 
 
-def _both_forward(x: Array, w: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+def _moments_and_maximum_forward(x: Array, w: Array) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
     mean, covariance = _moments(x)
-    value, index = winners(x, w)
+    value, index = _winners(x, w)
     return (mean, covariance, value), (x, w, mean, index)
 
 
-def _both_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+def _moments_and_maximum_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array]) -> tuple[Array, Array]:
     x, w, mean, index = saved
     dmean, dcovariance, g = grads
     return _through_winners(_through_moments(x, mean, dmean, dcovariance), x, w, index, g)
 
 
-moments_and_maximum.defvjp(_both_forward, _both_backward)
+moments_and_maximum.defvjp(_moments_and_maximum_forward, _moments_and_maximum_backward)
 
 
 @jax.custom_vjp
@@ -223,7 +223,7 @@ def maximum(x: Array, w: Array) -> Array:
 
 
 def _maximum_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-    value, index = winners(x, w)
+    value, index = _winners(x, w)
     return value, (x, w, index)
 
 
