@@ -69,6 +69,7 @@ def whole(kind, exact, x, with_matrix, **arguments):
     ("name", "with_matrix"), [*((name, False) for name in CASES), ("random", True), ("mask", True)]
 )
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("device")
 def test_agrees_with_layer_by_layer_in_training_and_inference(kind, name, with_matrix):
     x, mask = case(name, np.random.default_rng(0))
     goal = np.random.default_rng(2).standard_normal((*x.shape[:2], 7) if kind != "pooled" else (x.shape[0], 7))

@@ -7,10 +7,15 @@ from keras import ops
 
 from pointkit.nn import forms
 from tests import twins
-from tests.gradients import numpy
+from tests.gradients import numpy, training_call
 
-# B, N, K, C: one point, one cloud, points that fill no block, more than are held at once, many features.
-SIZES = [(1, 1, 3, 5), (3, 7, 4, 6), (2, 16, 3, 8), (1, 100, 5, 7), (2, 4500, 2, 3), (3, 20, 300, 4), (2, 30, 400, 9)]
+pytestmark = pytest.mark.usefixtures("device")
+
+# B, N, K, C: one point, one cloud, points that fill no block, more than are held at once, many features, many clouds.
+SIZES = [
+    (1, 1, 3, 5), (3, 7, 4, 6), (2, 16, 3, 8), (1, 100, 5, 7), (2, 4500, 2, 3), (3, 20, 300, 4), (2, 30, 400, 9),
+    (4, 8, 3, 16),
+]  # fmt: skip
 
 
 def arrays(*shapes):
@@ -60,6 +65,26 @@ def test_half_precision_keeps_its_statistics_in_float32():
     types = [keras.backend.standardize_dtype(t.dtype) for t in (same, mean, covariance)]
     assert types == ["bfloat16", "float32", "float32"]
     np.testing.assert_allclose(numpy(covariance), twins.moments(numpy(ops.cast(x, "float32")))[1], atol=1e-4)
+
+
+def test_half_precision_sums_what_a_point_wins_in_float32():
+    # The first point wins every channel: its gradient is a sum of ones, which in bfloat16 ends at 256.
+    x = np.zeros((2, 20, 3), "float32")
+    x[:, 0] = 1
+    w = ops.ones((3, 1000), "bfloat16")
+
+    class Top(keras.layers.Layer):
+        def call(self, x):
+            return forms.maximum(x, w) + forms.moments_and_maximum(x, w)[2]
+
+        def compute_output_shape(self, shape):
+            return (shape[0], 1000)
+
+    points = keras.Input((None, 3), dtype="bfloat16")
+    model = keras.Model(points, Top(dtype="bfloat16")(points))
+    result = training_call(model, [ops.cast(x, "bfloat16")], lambda y: ops.sum(ops.cast(y, "float32")))
+    (gradient,) = result["inputs"]
+    np.testing.assert_allclose(gradient[:, 0].astype("float32"), 2000, rtol=0.01)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own check of gradients")

@@ -26,11 +26,11 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _through_moments(x: Tensor, mean: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
-    """What clouds x (B, N, K) get of the gradients of their means and covariances."""
+    """What clouds x (B, N, K) get of the gradients of their means and covariances, at least float32."""
     n = tf.cast(tf.shape(x)[1], mean.dtype)
     both = (dcovariance + tf.linalg.matrix_transpose(dcovariance)) / n
     constant = dmean[:, None] / n - tf.matmul(mean[:, None], both)
-    return tf.cast(tf.matmul(wide(x), both) + constant, x.dtype)
+    return tf.matmul(wide(x), both) + constant
 
 
 @tf.custom_gradient
@@ -38,7 +38,7 @@ def moments(x: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Callable[..., Ten
     mean, covariance = _moments(x)
 
     def backward(dx: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
-        return dx + _through_moments(x, mean, dmean, dcovariance)
+        return tf.cast(wide(dx) + _through_moments(x, mean, dmean, dcovariance), x.dtype)
 
     return (tf.identity(x), mean, covariance), backward
 
@@ -116,19 +116,19 @@ def moments_and_maximum(x: Tensor, w: Tensor) -> tuple[tuple[Tensor, Tensor, Ten
 
     def backward(dmean: Tensor, dcovariance: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         size, n = _sizes(x)
-        columns = tf.transpose(w)
+        columns = wide(tf.transpose(w))  # many channels may have one winner: their sum is no half precision's
         flat = index + tf.range(size)[:, None] * n  # (B, C)
         through = _flat(_through_moments(x, mean, dmean, dcovariance))
 
         def one(b: Tensor, dw: Tensor, dx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            part = g[b][:, None]
-            dw = dw + tf.gather(_flat(x), flat[b]) * part
+            part = wide(g[b])[:, None]
+            dw = dw + wide(tf.gather(_flat(x), flat[b])) * part
             return b + 1, dw, tf.tensor_scatter_nd_add(dx, flat[b][:, None], columns * part)
 
         _, dw, dx = tf.while_loop(
             lambda b, dw, dx: b < size, one, (0, tf.zeros_like(columns), through), parallel_iterations=1
         )
-        return tf.reshape(dx, tf.shape(x)), tf.transpose(dw)
+        return tf.cast(tf.reshape(dx, tf.shape(x)), x.dtype), tf.cast(tf.transpose(dw), w.dtype)
 
     return (mean, covariance, value), backward
 

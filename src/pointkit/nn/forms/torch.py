@@ -1,4 +1,7 @@
-"""PyTorch's form: autograd functions with their gradients written out, working in place and cloud by cloud."""
+"""PyTorch's form: autograd functions with their gradients written out, working in place.
+
+On the processor they go cloud by cloud, so that what is wide stays in the cache; on a GPU by as many as fill it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ from torch.nn import functional
 
 Tensor = Any
 ROWS = 4096  # of the wide product that are held at once
+ENTRIES = 2**24  # of what is wide that a GPU holds at once
 BLOCK = 16  # rows whose maximum is taken first
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return bool(x.device.type != "cpu")
 
 
 def wide(x: Tensor) -> Tensor:
@@ -21,6 +29,9 @@ def wide(x: Tensor) -> Tensor:
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     size, n, k = x.shape
     mean = wide(x).mean(1)
+    if _on_gpu(x):
+        centred = wide(x) - mean[:, None]
+        return mean, torch.bmm(centred.mT, centred).div_(n)
     covariance = mean.new_empty(size, k, k)
     for cloud, middle, out in zip(x, mean, covariance, strict=True):
         centred = wide(cloud) - middle
@@ -29,11 +40,11 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _through_moments(x: Tensor, mean: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
-    """What x (B, N, K) gets of the gradients of its means and covariances; a new tensor."""
+    """What x (B, N, K) gets of the gradients of its means and covariances, at least float32; a new tensor."""
     n = x.shape[1]
     both = (dcovariance + dcovariance.mT) / n
     constant = (dmean / n)[:, None] - torch.bmm(mean[:, None], both)
-    return torch.baddbmm(constant, wide(x), both).to(x.dtype)
+    return torch.baddbmm(constant, wide(x), both)
 
 
 class _Moments(torch.autograd.Function):
@@ -48,7 +59,7 @@ class _Moments(torch.autograd.Function):
         if not ctx.needs_input_grad[0]:
             return None
         x, mean = ctx.saved_tensors
-        return _through_moments(x, mean, dmean, dcovariance).add_(dx)
+        return _through_moments(x, mean, dmean, dcovariance).add_(dx).to(x.dtype)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -83,35 +94,46 @@ def affine_relu(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     return _AffineRelu.apply(x, w, b)
 
 
+def _clouds(x: Tensor, entries: int) -> int:
+    """How many clouds are taken at once, of which each has so many entries of something wide."""
+    return max(1, ENTRIES // entries) if _on_gpu(x) else 1
+
+
+def _highest(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Maximum of y (B, N, C) over N, and the index of one point that reaches it."""
+    size, n, c = y.shape
+    if n % BLOCK or _on_gpu(y):
+        return y.max(1)
+    top, first = y.view(size, -1, BLOCK, c).amax(2).max(1)  # argmax is several times slower
+    inside = first.mul_(BLOCK)[:, None] + torch.arange(BLOCK)[:, None]
+    return top, first + torch.gather(y, 1, inside).max(1).indices
+
+
 def _top(x: Tensor, w: Tensor, with_index: bool) -> tuple[Tensor, Tensor]:
-    """Maximum over N of x w (B, C), and the index of one point that reaches it; a part of a cloud at a time."""
-    size, n, _ = x.shape
+    """Maximum over N of x w (B, C), and the index of one point that reaches it; some points at a time."""
+    size, n, k = x.shape
     c = w.shape[1]
     value = x.new_empty(size, c)
     index = torch.empty(size, c, dtype=torch.int64, device=x.device) if with_index else None
-    y = x.new_empty(min(n, ROWS), c)
-    place: Any = None
-    steps = torch.arange(BLOCK, device=x.device)[:, None]
-    for b in range(size):
-        for start in range(0, n, ROWS):
-            rows = x[b, start : start + ROWS]
-            product = torch.mm(rows, w, out=y[: len(rows)])
-            blocks = len(rows) // BLOCK * BLOCK
-            if len(rows) != blocks or not with_index:  # an odd number of rows: no blocks
-                top, place = product.max(0) if with_index else (product.amax(0), None)
-            else:
-                top, first = product.view(-1, BLOCK, c).amax(1).max(0)  # argmax is several times slower
-                first.mul_(BLOCK)
-                place = first + torch.gather(product, 0, first + steps).max(0).indices
+    clouds = min(size, _clouds(x, n * c))
+    rows = min(n, max(1, ENTRIES // c) if _on_gpu(x) else ROWS)
+    held = x.new_empty(clouds * rows, c)
+    for b in range(0, size, clouds):
+        for start in range(0, n, rows):
+            part = x[b : b + clouds, start : start + rows]
+            flat = part.reshape(-1, k)
+            y = torch.mm(flat, w, out=held[: len(flat)]).view(*part.shape[:2], c)
+            top, place = _highest(y) if with_index else (y.amax(1), None)
             if start == 0:
-                value[b] = top
+                value[b : b + clouds] = top
                 if index is not None:
-                    index[b] = place
+                    index[b : b + clouds] = place
             else:
-                better = top > value[b]
-                value[b] = torch.where(better, top, value[b])
+                before = value[b : b + clouds]
+                better = top > before
+                value[b : b + clouds] = torch.where(better, top, before)
                 if index is not None:
-                    index[b] = torch.where(better, place + start, index[b])
+                    index[b : b + clouds] = torch.where(better, place + start, index[b : b + clouds])
     return value, index
 
 
@@ -127,17 +149,20 @@ class _MomentsAndMaximum(torch.autograd.Function):
     def backward(ctx: Any, dmean: Tensor, dcovariance: Tensor, g: Tensor) -> tuple[Tensor | None, Tensor]:
         x, w, mean, index = ctx.saved_tensors
         size, n, k = x.shape
+        flat = index + torch.arange(size, device=x.device)[:, None] * n
         dx = None
         if ctx.needs_input_grad[0]:
-            columns = w.T.contiguous()
+            columns = wide(w.T.contiguous())  # many channels may have one winner: their sum is no half precision's
             dx = _through_moments(x, mean, dmean, dcovariance)
-            for b in range(size):
-                dx[b].index_add_(0, index[b], columns * g[b][:, None])
-        flat = index + torch.arange(size, device=x.device)[:, None] * n
+            clouds = _clouds(x, w.numel())
+            for b in range(0, size, clouds):
+                some = slice(b, b + clouds)
+                won = columns * g[some, :, None]
+                dx.view(-1, k).index_add_(0, flat[some].view(-1), won.view(-1, k))
         dw = functional.embedding_bag(
             flat.T.contiguous(), x.reshape(-1, k), per_sample_weights=g.T.contiguous().to(x.dtype), mode="sum"
         )
-        return dx, dw.T
+        return None if dx is None else dx.to(x.dtype), dw.T
 
 
 def moments_and_maximum(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:

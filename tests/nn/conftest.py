@@ -1,0 +1,18 @@
+"""The forms of a GPU, tested where there is none."""
+
+import importlib
+
+import keras
+import pytest
+
+
+@pytest.fixture(params=["processor", "gpu"])
+def device(request, monkeypatch):
+    """The operations work as on the processor, or as on a GPU: several clouds at once, here two or three of ``SIZES``."""
+    if request.param == "gpu":
+        module = importlib.import_module(f"pointkit.nn.forms.{keras.backend.backend()}")
+        if not hasattr(module, "_on_gpu"):
+            pytest.skip("this backend has one form for both")
+        monkeypatch.setattr(module, "_on_gpu", lambda *_: True)
+        monkeypatch.setattr(module, "ENTRIES", 256)
+    return request.param
