@@ -59,7 +59,7 @@ def measure(options):
             command = [sys.executable, __file__, str(options.store), "--worker"]
             commands = {form: [*command, axis, str(value), form] for form in forms}
             taken = turns.take(commands, backend=options.backend, rounds=3, turn=0)
-            for form, (seconds, peak, _) in taken.items():
+            for form, (seconds, peak, *_) in taken.items():
                 rows.append({"axis": axis, "value": value, "form": form, "seconds": seconds, "peak_mib": peak})
                 print(f"{axis} {value:6} {FORMS[form]:16}{1000 * seconds:10.1f} ms{peak:10.0f} MiB", flush=True)
     return rows

@@ -18,7 +18,9 @@ callbacks included, an epoch's time over its steps. Both have their memory in hu
 commands do (pointkit.memory); "pointkit default malloc" does not, "keras huge pages" does so, too.
 
 Where the library has a GPU, all of it is of that: steps, peak of memory, rate of products. PyTorch's times are then
-those between two events on the device, the others' by the clock until the loss has come back.
+those between two events on the device, the others' by the clock until the loss has come back. "on the GPU" is what a
+step's kernels take there, as the profiler's events say, without the time in which it waits for the next; their share
+of the limit is given beside the step's. Of the contenders, some then mean nothing (pages, malloc): choose with --only.
 """
 
 import argparse
@@ -102,7 +104,7 @@ def products_by_keras(dtype):
         last = a
         for _ in range(times):
             last = ops.matmul(a, last)
-        ops.convert_to_numpy(last)  # waits
+        ops.convert_to_numpy(last[:1, :1])  # waits; a copy of all of it would take longer than the products
         return round(2 * size**3 * times / 1e11)
 
     return multiply
@@ -159,8 +161,9 @@ def measure(options):
     command += ["--dtype", options.dtype, "--worker"]
     commands = {name: [*command, name] for name in names if name not in left_out}
     taken = turns.take(commands, backend=options.backend, rounds=options.rounds, turn=options.turn)
-    seconds, peaks, extra = ({name: figures[i] for name, figures in taken.items()} for i in range(3))
+    seconds, peaks, extra, kernels = ({name: figures[i] for name, figures in taken.items()} for i in range(4))
     rate = 1e11 / seconds.pop("products")
+    kernels = {name: kernels[name] for name in seconds if kernels[name] is not None}
     ours = seconds["pointkit"]
     rivals = [name for name in seconds if name != "pointkit"]
     return {
@@ -175,6 +178,17 @@ def measure(options):
         "gflops": round(rate / 1e9),
         "limit": round(REMAIN[options.system] / rate / ours, 2),
         "skipped": left_out,
+        **(on_the_gpu(kernels, REMAIN[options.system] / rate) if kernels else {}),
+    }
+
+
+def on_the_gpu(kernels, limit):
+    """Figures of the kernels' own seconds, and the share of the limit's that ours reach."""
+    ours = kernels["pointkit"]
+    return {
+        "gpu_milliseconds": {name: round(1000 * value, 2) for name, value in kernels.items()},
+        "gpu_ratios": {name: round(value / ours, 2) for name, value in kernels.items() if name != "pointkit"},
+        "gpu_limit": round(limit / ours, 2),
     }
 
 
@@ -205,7 +219,11 @@ def main() -> None:
         print(f"{name:24}{value:10.1f}{ratio:8.2f}{result['peak_mib'][name]:10}{result['step_mib'][name]:10}")
     for name, why in result["skipped"].items():
         print(f"{name:24}{why:>38}")
+    for name, value in result.get("gpu_milliseconds", {}).items():
+        print(f"{name + ', on the GPU':34}{value:10.2f}{result['gpu_ratios'].get(name, 1.0):8.2f}")
     print(f"products: {result['gflops']} GFLOP/s; ours stands at {100 * result['limit']:.0f} % of that limit")
+    if "gpu_limit" in result:
+        print(f"its kernels alone at {100 * result['gpu_limit']:.0f} %")
 
 
 if __name__ == "__main__":

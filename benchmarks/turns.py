@@ -3,15 +3,19 @@
 A turn is a stretch of time, not a number of steps: the first step after the others' turns finds the processor's caches
 and the system's free pages as they left them, and should weigh no more for a fast contender than for a slow one.
 
+Where a contender's library has a GPU, what its kernels take there is measured as well, after the turns.
+
 A benchmark's script starts itself once more for each contender, with ``--worker NAME``; there it calls ``work``.
 """
 
 import json
 import os
+import pathlib
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483648", "MALLOC_TOP_PAD_": "268435456"}
@@ -58,10 +62,35 @@ def timed(step):
     return answer, time.perf_counter() - begin
 
 
+def kernels(step, times=4):
+    """Seconds that a step's kernels take on the GPU, by its own clock: the profiler's events, copies included."""
+    if gpu() == "torch":
+        torch = sys.modules["torch"]
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+            steps = sum(_number(step()) for _ in range(times))
+            torch.cuda.synchronize()
+        events = [event for event in profiler.key_averages() if event.device_type.name == "CUDA"]
+        return sum(event.self_device_time_total for event in events) / 1e6 / steps
+    import jax
+
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            steps = sum(_number(step()) for _ in range(times))
+        (file,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        planes = [plane for plane in jax.profiler.ProfileData.from_file(str(file)).planes if "GPU" in plane.name]
+        streams = [line for plane in planes for line in plane.lines if "Stream" in line.name]
+        return sum(event.duration_ns for line in streams for event in line.events) / 1e9 / steps
+
+
+def _number(answer):
+    """How many steps a step was: the whole number that it answered, or one."""
+    return answer if isinstance(answer, int) else 1
+
+
 def work(prepare):
     """The life of a contender's process: make its step, warm up, then steps whenever a line comes in.
 
-    A step that answers a whole number was as many steps.
+    A step that answers a whole number was as many steps. Its input ended, it says what its kernels take on a GPU.
     """
     step = prepare()
     before = peak()
@@ -72,9 +101,10 @@ def work(prepare):
         taken = []
         end = time.perf_counter() + float(line)
         while not taken or time.perf_counter() < end:
-            number, seconds = timed(step)
-            taken.append(seconds / (number if isinstance(number, int) else 1))
+            answer, seconds = timed(step)
+            taken.append(seconds / _number(answer))
         print(json.dumps({"seconds": taken, "peak": peak(), "step": peak() - before}), flush=True)
+    print(json.dumps({"kernels": kernels(step) if gpu() in ("torch", "jax") else None}), flush=True)
 
 
 def products():
@@ -92,18 +122,20 @@ def products():
 
 
 def take(commands, *, backend, rounds, turn):
-    """Run the contenders (name -> command line) and return name -> median seconds, peak MiB, MiB above the start.
+    """Run the contenders (name -> command line); their median seconds, peak MiB, MiB above the start, kernels' seconds.
 
-    A turn lasts ``turn`` seconds, and one step at least.
+    Each by its name. A turn lasts ``turn`` seconds, and one step at least. Without a GPU the last figure is None.
     """
     processes = {}
     for name, command in commands.items():
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # one GPU for all contenders
         if name.endswith("tuned"):
             environment |= TUNED
         pipe = subprocess.PIPE
         processes[name] = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
-        _answer(processes[name])
+    for process in processes.values():  # all warm up at once
+        _answer(process)
     taken = {name: [] for name in processes}
     last = {}
     for _ in range(rounds):
@@ -112,10 +144,13 @@ def take(commands, *, backend, rounds, turn):
             process.stdin.flush()
             last[name] = _answer(process)
             taken[name] += last[name]["seconds"]
-    for process in processes.values():
+    result = {}
+    for name, process in processes.items():
         process.stdin.close()
+        figures = last[name] | _answer(process)
         process.wait()
-    return {name: (statistics.median(taken[name]), last[name]["peak"], last[name]["step"]) for name in processes}
+        result[name] = (statistics.median(taken[name]), figures["peak"], figures["step"], figures["kernels"])
+    return result
 
 
 def _answer(process):

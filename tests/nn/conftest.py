@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(params=["processor", "gpu"])
 def device(request, monkeypatch):
-    """The operations work as on the processor, or as on a GPU: several clouds at once, here two or three of ``SIZES``."""
+    """The operations work as on the processor, or as on a GPU: several clouds at once."""
     if request.param == "gpu":
         module = importlib.import_module(f"pointkit.nn.forms.{keras.backend.backend()}")
         if not hasattr(module, "_on_gpu"):
