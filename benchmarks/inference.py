@@ -4,11 +4,12 @@
     python benchmarks/inference.py STORE --system b --backend jax --batch 1 --rounds 30 --json
     python benchmarks/inference.py STORE --system b --backend jax --points 1000000
 
-STORE is as for train_step.py. Keras contenders take a ``predict_on_batch``; onnxruntime and OpenVINO run the
-hand-written PyTorch network as exported to ONNX. "limit" is the share that ours reaches of this machine's best rate of
-matrix products (measured in the same run) on its multiply-adds; others have no fewer. With ``--points`` ours
-alone answers one cloud of so many points, some at a time (``models.InParts``), and says its time and its peak of
-memory. Times are medians, contenders in turn (turns.py); a ratio is a rival's time over ours.
+STORE is as for train_step.py. Ours is ``models.answering``, as in ``pointkit predict``, Keras's contender a
+``predict_on_batch``; onnxruntime and OpenVINO run the hand-written PyTorch network as exported to ONNX. "limit" is the
+share that ours reaches of this machine's best rate of matrix products (measured in the same run) on its multiply-adds;
+others have no fewer. With ``--points`` ours alone answers one cloud of so many points, some at a time
+(``models.InParts``), and says its time and its peak of memory. Times are medians, contenders in turn (turns.py); a
+ratio is a rival's time over ours.
 """
 
 import argparse
@@ -59,28 +60,27 @@ def contender(name, options):
 
             running = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
             return lambda: running.run(None, {"points": points})[0]
-    model = network(name, options.system)
-    return lambda: answer(model, points)
-
-
-def network(name, system):
-    """A Keras network, ours or layer by layer."""
-    classes = train_step.CLASSES[system]
     if name == "keras layer by layer":
+        import keras
         from rivals import keras_system
 
-        return keras_system(system, classes)
-    from pointkit import models
+        model = keras_system(options.system, classes)
+        return lambda: keras.ops.convert_to_numpy(model.predict_on_batch(points))
+    model = network(options.system)
+    from pointkit.models import answering
+
+    answer = answering(model)
+    return lambda: answer(points)
+
+
+def network(system):
+    """Our network."""
     from pointkit.cli import use_backend
 
-    use_backend(None)  # as `pointkit predict` does
-    return (models.classifier if system == "a" else models.segmenter)("pointnet", classes, seed=0)
+    use_backend(None)  # as `pointkit predict` does, before Keras is imported
+    from pointkit import models
 
-
-def answer(model, points):
-    import keras
-
-    return keras.ops.convert_to_numpy(model.predict_on_batch(points))
+    return (models.classifier if system == "a" else models.segmenter)("pointnet", train_step.CLASSES[system], seed=0)
 
 
 def one_cloud(options):
@@ -93,7 +93,7 @@ def one_cloud(options):
     rng = np.random.default_rng(0)
     points = points[rng.integers(len(points), size=options.points)]
     points = (points + rng.normal(0, 0.01, points.shape)).astype("float32")[None]
-    model = models.InParts(network("pointkit", options.system))
+    model = models.InParts(network(options.system))
     start = time.perf_counter()
     model(points)
     first = time.perf_counter() - start

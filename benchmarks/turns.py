@@ -8,6 +8,7 @@ Where a contender's library has a GPU, what its kernels take there is measured a
 A benchmark's script starts itself once more for each contender, with ``--worker NAME``; there it calls ``work``.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -104,7 +105,8 @@ def work(prepare):
             answer, seconds = timed(step)
             taken.append(seconds / _number(answer))
         print(json.dumps({"seconds": taken, "peak": peak(), "step": peak() - before}), flush=True)
-    print(json.dumps({"kernels": kernels(step) if gpu() in ("torch", "jax") else None}), flush=True)
+    with contextlib.suppress(BrokenPipeError):  # another contender has failed
+        print(json.dumps({"kernels": kernels(step) if gpu() in ("torch", "jax") else None}), flush=True)
 
 
 def products():

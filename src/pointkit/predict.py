@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -111,8 +110,12 @@ class Predictor:
 
     def logits(self, given: Inputs) -> Float32:
         """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3), or a dict of them and more."""
-        answer: Float32 = self._in_batches(self.model.predict_on_batch, given)
+        answer: Float32 = self._in_batches(self._answer, given)
         return answer
+
+    @functools.cached_property
+    def _answer(self) -> Callable[[Any], Float32]:
+        return models.answering(self.model)
 
     def marks(self, given: Inputs) -> NDArray[np.uint8]:
         """What each point of normalised clouds did for the answer, (B, N): see ``models.CriticalPoints``.
@@ -136,7 +139,7 @@ class Predictor:
             part = {name: array[start : start + BATCH] for name, array in whole.items()}
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
-            answers.append(np.asarray(keras.ops.convert_to_numpy(function(inputs(**padded))))[:size])
+            answers.append(function(inputs(**padded))[:size])
         return np.concatenate(answers)
 
     def part_probabilities(self, clouds: Iterable[Drawn]) -> Iterator[Float64]:

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from pointkit.models import pointnet
+from pointkit.models.answers import answering
 from pointkit.models.critical import CriticalPoints
 from pointkit.models.heads import Features, classification_head, segmentation_head, with_category
 from pointkit.models.parts import InParts
@@ -32,7 +33,7 @@ class Backbone:
 
 BACKBONES = {"pointnet": Backbone(pointnet.backbone, pointnet.CLASSIFICATION, pointnet.SEGMENTATION)}
 
-__all__ = ["BACKBONES", "CriticalPoints", "InParts", "build", "classifier", "describe", "segmenter"]
+__all__ = ["BACKBONES", "CriticalPoints", "InParts", "answering", "build", "classifier", "describe", "segmenter"]
 
 
 def seed_stream(seed: int | None) -> Iterator[int]:

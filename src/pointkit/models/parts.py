@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pointkit.models.answers import answering
 from pointkit.nn import PooledBlock
 
 
@@ -32,8 +33,9 @@ class InParts:
         self.others = [name for name in given if name not in self.cut]
         # A maximum looks at points and their features alone; Keras refuses inputs that lead nowhere.
         cut, others = ([given[name] for name in names] for names in (self.cut, self.others))
-        self.stages = [keras.Model([*cut, *maxima[:i]], top) for i, top in enumerate(maxima)]
-        self.last = keras.Model([*cut, *others, *maxima], model.output)
+        self.stages = [answering(keras.Model([*cut, *maxima[:i]], top)) for i, top in enumerate(maxima)]
+        self.last = answering(keras.Model([*cut, *others, *maxima], model.output))
+        self.features = int(model.output.shape[-1])
 
     def __call__(self, points: NDArray[np.float32], **others: NDArray[Any]) -> NDArray[np.float32]:
         """Logits float32: (B, classes), or (B, N, classes) of a segmenter."""
@@ -48,18 +50,14 @@ class InParts:
         parts[-1] = [np.concatenate([a, np.repeat(a[:, -1:], short, 1)], 1) for a in parts[-1]]  # they win no maximum
         maxima: list[NDArray[np.float32]] = []
         for stage in self.stages:
-            top = _run(stage, [*parts[0], *maxima])
+            top = stage([*parts[0], *maxima])
             for part in parts[1:]:
-                top = np.maximum(top, _run(stage, [*part, *maxima]))
+                top = np.maximum(top, stage([*part, *maxima]))
             maxima.append(top)
         rest = [*(np.asarray(others[name]) for name in self.others), *maxima]
         if not self.per_point:
-            return _run(self.last, [*parts[0], *rest])
-        answer = np.empty((size, n, self.last.output.shape[-1]), np.float32)
+            return self.last([*parts[0], *rest])
+        answer = np.empty((size, n, self.features), np.float32)
         for i, part in enumerate(parts):
-            answer[:, i * rows : (i + 1) * rows] = _run(self.last, [*part, *rest])[:, : n - i * rows]
+            answer[:, i * rows : (i + 1) * rows] = self.last([*part, *rest])[:, : n - i * rows]
         return answer
-
-
-def _run(model: keras.Model, inputs: list[NDArray[Any]]) -> NDArray[np.float32]:
-    return np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(inputs)))

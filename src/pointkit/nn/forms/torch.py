@@ -118,6 +118,7 @@ def _top(x: Tensor, w: Tensor, with_index: bool) -> tuple[Tensor, Tensor]:
     clouds = min(size, _clouds(x, n * c))
     rows = min(n, max(1, ENTRIES // c) if _on_gpu(x) else ROWS)
     held = x.new_empty(clouds * rows, c)
+    place: Any = None
     for b in range(0, size, clouds):
         for start in range(0, n, rows):
             part = x[b : b + clouds, start : start + rows]
