@@ -35,7 +35,7 @@ def _group(size: int, features: int) -> int:
 
 
 def _wide_group(size: int, entries: int) -> int:
-    """The same where each has so many entries of something wide; it divides ``size``."""
+    """The same where each has so many entries of something wide: one, on a GPU more; it divides ``size``."""
     most = max(1, ENTRIES // entries) if _on_gpu() else 1
     return next(count for count in range(min(size, most), 0, -1) if size % count == 0)
 
@@ -201,8 +201,8 @@ def _winners(x: Array, w: Array) -> tuple[Array, Array]:
 def _through_winners(dx: Array, x: Array, w: Array, index: Array, g: Array) -> tuple[Array, Array]:
     """Gradients of x, added to dx, and w from g (B, C), that of the maxima which the points ``index`` won.
 
-    A point may win in many channels: both are summed in at least float32, as is dx. (Atomic sums in half precision are
-    also 20 times slower on a GPU.)
+    A point may win in many channels: both are summed in at least float32, as is dx. (A GPU's atomic sums in half
+    precision are many times slower, too.)
     """
     columns, g = wide(w.T), wide(g)
 
