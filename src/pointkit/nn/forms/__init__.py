@@ -14,18 +14,28 @@
 ``sum_of_products(start, pairs)``
     start (B, C), repeated for each point, plus the sum of x w over the pairs, (B, N, C); w (K, C) or (B, K, C).
 
+``compiled(model)``
+    A function from what a Keras model takes to what it gives at inference, with the weights that it has at that time.
+
 docs/exact-pooling.md derives them. ``tests/nn/test_forms.py`` holds each against a plain twin.
 """
 
 import keras
 
 if keras.backend.backend() == "jax":
-    from pointkit.nn.forms.jax import affine_relu, maximum, moments, moments_and_maximum, sum_of_products
+    from pointkit.nn.forms.jax import affine_relu, compiled, maximum, moments, moments_and_maximum, sum_of_products
 elif keras.backend.backend() == "torch":
-    from pointkit.nn.forms.torch import affine_relu, maximum, moments, moments_and_maximum, sum_of_products
+    from pointkit.nn.forms.torch import affine_relu, compiled, maximum, moments, moments_and_maximum, sum_of_products
 elif keras.backend.backend() == "tensorflow":
-    from pointkit.nn.forms.tensorflow import affine_relu, maximum, moments, moments_and_maximum, sum_of_products
+    from pointkit.nn.forms.tensorflow import (
+        affine_relu,
+        compiled,
+        maximum,
+        moments,
+        moments_and_maximum,
+        sum_of_products,
+    )
 else:
     raise ImportError(f"pointkit runs on the Keras backends jax, torch and tensorflow, not {keras.backend.backend()}")
 
-__all__ = ["affine_relu", "maximum", "moments", "moments_and_maximum", "sum_of_products"]
+__all__ = ["affine_relu", "compiled", "maximum", "moments", "moments_and_maximum", "sum_of_products"]

@@ -144,3 +144,7 @@ def sum_of_products(start: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Te
         own = len(w.shape) == 3
         y = y + (tf.matmul(x, w) if own else tf.reshape(tf.matmul(_flat(x), w), (*_sizes(x), w.shape[-1])))
     return y
+
+
+def compiled(model: Any) -> Callable[[Any], Tensor]:
+    return model.predict_on_batch
