@@ -13,7 +13,6 @@
     The maximum alone, for inference.
 ``sum_of_products(start, pairs)``
     start (B, C), repeated for each point, plus the sum of x w over the pairs, (B, N, C); w (K, C) or (B, K, C).
-
 ``compiled(model)``
     A function from what a Keras model takes to what it gives at inference, with the weights that it has at that time.
 

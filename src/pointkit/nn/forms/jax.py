@@ -287,8 +287,7 @@ sum_of_products.defvjp(_sum_forward, _sum_backward)
 
 
 def compiled(model: Any) -> Callable[[Any], Array]:
-    # Keras's predict_on_batch hands each weight to the compiled function and takes it back: a fifth of PointNet's answer
-    # to one cloud.
+    # Keras's predict_on_batch hands every weight over and takes it back: a fifth of PointNet's answer to one cloud.
     answer = jax.jit(lambda *given: model.stateless_call(*given, training=False)[0])
     trainable, others = model.trainable_variables, model.non_trainable_variables
     return lambda inputs: answer([v.value for v in trainable], [v.value for v in others], inputs)
