@@ -35,7 +35,7 @@ class InParts:
         cut, others = ([given[name] for name in names] for names in (self.cut, self.others))
         self.stages = [answering(keras.Model([*cut, *maxima[:i]], top)) for i, top in enumerate(maxima)]
         self.last = answering(keras.Model([*cut, *others, *maxima], model.output))
-        self.features = int(model.output.shape[-1])
+        self.classes = int(model.output.shape[-1])
 
     def __call__(self, points: NDArray[np.float32], **others: NDArray[Any]) -> NDArray[np.float32]:
         """Logits float32: (B, classes), or (B, N, classes) of a segmenter."""
@@ -57,7 +57,7 @@ class InParts:
         rest = [*(np.asarray(others[name]) for name in self.others), *maxima]
         if not self.per_point:
             return self.last([*parts[0], *rest])
-        answer = np.empty((size, n, self.features), np.float32)
+        answer = np.empty((size, n, self.classes), np.float32)
         for i, part in enumerate(parts):
             answer[:, i * rows : (i + 1) * rows] = self.last([*part, *rest])[:, : n - i * rows]
         return answer
