@@ -67,6 +67,30 @@ def test_half_precision_keeps_its_statistics_in_float32():
     np.testing.assert_allclose(numpy(covariance), twins.moments(numpy(ops.cast(x, "float32")))[1], atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [1, 3, 4])  # on a GPU two clouds at a time, and what is left over
+def test_the_maximum_hands_its_gradient_to_winners_alone(size):
+    rng = np.random.default_rng(0)
+    x, w, g = (rng.standard_normal(shape).astype("float32") for shape in ((size, 20, 8), (8, 16), (size, 16)))
+
+    class Top(keras.layers.Layer):
+        def call(self, both):
+            return forms.moments_and_maximum(*both)[2]
+
+        def compute_output_shape(self, shapes):
+            return (shapes[0][0], 16)
+
+    symbols = [keras.Input((None, 8)), keras.Input(batch_shape=(8, 16))]
+    model = keras.Model(symbols, Top()(symbols))
+    result = training_call(model, [x, w], lambda y: ops.sum(y * ops.convert_to_tensor(g)))
+    winners = (x @ w).argmax(1)  # (B, 16)
+    into, weights = np.zeros_like(x), np.zeros_like(w)
+    for b, c in np.ndindex(winners.shape):
+        into[b, winners[b, c]] += g[b, c] * w[:, c]
+        weights[:, c] += g[b, c] * x[b, winners[b, c]]
+    np.testing.assert_allclose(result["inputs"][0], into, atol=1e-4)
+    np.testing.assert_allclose(result["inputs"][1], weights, atol=1e-4)
+
+
 def test_half_precision_sums_what_a_point_wins_in_float32():
     # The first point wins every channel: its gradient is a sum of ones, which in bfloat16 ends at 256.
     x = np.zeros((2, 20, 3), "float32")
