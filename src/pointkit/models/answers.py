@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -12,11 +13,35 @@ from numpy.typing import NDArray
 from pointkit.nn import forms
 
 
+def at_once(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+    """``function`` of each part in order, of as many at the same time as the backend likes best."""
+    threads = min(forms.streams(), len(parts))
+    if threads == 1:
+        return [function(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, parts))
+
+
 def answering(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
     """A function that gives what the model answers at inference, with the weights that it has at that time.
 
     It takes what the model takes, arrays or a dict of them, and is compiled once for each shape of it. Keras's
-    ``predict_on_batch`` answers the same, on JAX later.
+    ``predict_on_batch`` answers the same, on JAX later: there the halves of a batch are answered at the same time.
     """
-    answer = forms.compiled(model)
-    return lambda inputs: np.asarray(keras.ops.convert_to_numpy(answer(inputs)))
+    compiled = forms.compiled(model)
+
+    def answer(inputs: Any) -> NDArray[np.float32]:
+        return np.asarray(keras.ops.convert_to_numpy(compiled(inputs)))
+
+    def answer_all(inputs: Any) -> NDArray[np.float32]:
+        number = forms.streams()
+        share, left = divmod(len(keras.tree.flatten(inputs)[0]), number)
+        if left or not share:
+            return answer(inputs)  # parts of different sizes would have to be compiled each
+
+        def part(i: int) -> NDArray[np.float32]:
+            return answer(keras.tree.map_structure(lambda array: array[i * share : (i + 1) * share], inputs))
+
+        return np.concatenate(at_once(part, range(number)))
+
+    return answer_all

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit.models.answers import answering
+from pointkit.models.answers import answering, at_once
 from pointkit.nn import PooledBlock
 
 
@@ -19,10 +19,11 @@ class InParts:
 
     At inference the points of a cloud meet at its maxima alone, and a maximum is the maximum of its parts'. So the
     points are gone through once for each maximum, the earlier ones given, and once more for logits of each point.
-    ``rows`` points are computed at a time. What is (B, N, ...) in the answer is made whole in main memory.
+    ``rows`` points are computed at a time, on JAX on a processor two times as many. What is (B, N, ...) in the answer
+    is made whole in main memory.
     """
 
-    def __init__(self, model: keras.Model, rows: int = 2**15) -> None:
+    def __init__(self, model: keras.Model, rows: int = 2**14) -> None:
         if rows < 1:
             raise ValueError(f"rows must be at least 1, got {rows}")
         self.rows = rows
@@ -50,14 +51,15 @@ class InParts:
         parts[-1] = [np.concatenate([a, np.repeat(a[:, -1:], short, 1)], 1) for a in parts[-1]]  # they win no maximum
         maxima: list[NDArray[np.float32]] = []
         for stage in self.stages:
-            top = stage([*parts[0], *maxima])
-            for part in parts[1:]:
-                top = np.maximum(top, stage([*part, *maxima]))
-            maxima.append(top)
+            tops = at_once(stage, [[*part, *maxima] for part in parts])
+            maxima.append(np.max(tops, 0))
         rest = [*(np.asarray(others[name]) for name in self.others), *maxima]
         if not self.per_point:
             return self.last([*parts[0], *rest])
         answer = np.empty((size, n, self.classes), np.float32)
-        for i, part in enumerate(parts):
-            answer[:, i * rows : (i + 1) * rows] = self.last([*part, *rest])[:, : n - i * rows]
+
+        def put(i: int) -> None:
+            answer[:, i * rows : (i + 1) * rows] = self.last([*parts[i], *rest])[:, : n - i * rows]
+
+        at_once(put, range(len(parts)))
         return answer

@@ -15,6 +15,9 @@
     start (B, C), repeated for each point, plus the sum of x w over the pairs, (B, N, C); w (K, C) or (B, K, C).
 ``compiled(model)``
     A function from what a Keras model takes to what it gives at inference, with the weights that it has at that time.
+``streams()``
+    How many such calls are best made at the same time, each with its share of a batch. On a processor, JAX's threads
+    wait for each other after each operation; while one call waits, the other computes.
 
 docs/exact-pooling.md derives them. ``tests/nn/test_forms.py`` holds each against a plain twin.
 """
@@ -22,9 +25,25 @@ docs/exact-pooling.md derives them. ``tests/nn/test_forms.py`` holds each agains
 import keras
 
 if keras.backend.backend() == "jax":
-    from pointkit.nn.forms.jax import affine_relu, compiled, maximum, moments, moments_and_maximum, sum_of_products
+    from pointkit.nn.forms.jax import (
+        affine_relu,
+        compiled,
+        maximum,
+        moments,
+        moments_and_maximum,
+        streams,
+        sum_of_products,
+    )
 elif keras.backend.backend() == "torch":
-    from pointkit.nn.forms.torch import affine_relu, compiled, maximum, moments, moments_and_maximum, sum_of_products
+    from pointkit.nn.forms.torch import (
+        affine_relu,
+        compiled,
+        maximum,
+        moments,
+        moments_and_maximum,
+        streams,
+        sum_of_products,
+    )
 elif keras.backend.backend() == "tensorflow":
     from pointkit.nn.forms.tensorflow import (
         affine_relu,
@@ -32,9 +51,10 @@ elif keras.backend.backend() == "tensorflow":
         maximum,
         moments,
         moments_and_maximum,
+        streams,
         sum_of_products,
     )
 else:
     raise ImportError(f"pointkit runs on the Keras backends jax, torch and tensorflow, not {keras.backend.backend()}")
 
-__all__ = ["affine_relu", "compiled", "maximum", "moments", "moments_and_maximum", "sum_of_products"]
+__all__ = ["affine_relu", "compiled", "maximum", "moments", "moments_and_maximum", "streams", "sum_of_products"]

@@ -286,6 +286,10 @@ def _sum_backward(pairs: Sequence[tuple[Array, Array]], dy: Array) -> tuple[Arra
 sum_of_products.defvjp(_sum_forward, _sum_backward)
 
 
+def streams() -> int:
+    return 1 if _on_gpu() else 2
+
+
 def compiled(model: Any) -> Callable[[Any], Array]:
     # Keras's predict_on_batch hands every weight over and takes it back: a fifth of PointNet's answer to one cloud.
     answer = jax.jit(lambda *given: model.stateless_call(*given, training=False)[0])

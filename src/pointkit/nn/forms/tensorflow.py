@@ -146,5 +146,9 @@ def sum_of_products(start: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Te
     return y
 
 
+def streams() -> int:
+    return 1  # with two, answers come sooner, but eight clouds alike get answers that differ in the last bits
+
+
 def compiled(model: Any) -> Callable[[Any], Tensor]:
     return model.predict_on_batch

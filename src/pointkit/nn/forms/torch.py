@@ -204,5 +204,9 @@ def sum_of_products(start: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Te
     return _SumOfProducts.apply(start, *(tensor for pair in pairs for tensor in pair))
 
 
+def streams() -> int:
+    return 1  # two made system A's answers 8 % slower, B's 5 % faster
+
+
 def compiled(model: Any) -> Callable[[Any], Tensor]:
     return model.predict_on_batch
