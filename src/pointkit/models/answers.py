@@ -33,15 +33,15 @@ def answering(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
     def answer(inputs: Any) -> NDArray[np.float32]:
         return np.asarray(keras.ops.convert_to_numpy(compiled(inputs)))
 
-    def answer_all(inputs: Any) -> NDArray[np.float32]:
-        number = forms.streams()
-        share, left = divmod(len(keras.tree.flatten(inputs)[0]), number)
-        if left or not share:
-            return answer(inputs)  # parts of different sizes would have to be compiled each
+    def in_shares(inputs: Any) -> NDArray[np.float32]:
+        streams, size = forms.streams(), len(keras.tree.flatten(inputs)[0])
+        if streams == 1 or not size or size % streams:  # shares of different sizes would have to be compiled each
+            return answer(inputs)
+        share = size // streams
 
         def part(i: int) -> NDArray[np.float32]:
             return answer(keras.tree.map_structure(lambda array: array[i * share : (i + 1) * share], inputs))
 
-        return np.concatenate(at_once(part, range(number)))
+        return np.concatenate(at_once(part, range(streams)))
 
-    return answer_all
+    return in_shares

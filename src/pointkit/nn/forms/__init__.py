@@ -22,39 +22,21 @@
 docs/exact-pooling.md derives them. ``tests/nn/test_forms.py`` holds each against a plain twin.
 """
 
+import importlib
+from typing import Any
+
 import keras
 
-if keras.backend.backend() == "jax":
-    from pointkit.nn.forms.jax import (
-        affine_relu,
-        compiled,
-        maximum,
-        moments,
-        moments_and_maximum,
-        streams,
-        sum_of_products,
-    )
-elif keras.backend.backend() == "torch":
-    from pointkit.nn.forms.torch import (
-        affine_relu,
-        compiled,
-        maximum,
-        moments,
-        moments_and_maximum,
-        streams,
-        sum_of_products,
-    )
-elif keras.backend.backend() == "tensorflow":
-    from pointkit.nn.forms.tensorflow import (
-        affine_relu,
-        compiled,
-        maximum,
-        moments,
-        moments_and_maximum,
-        streams,
-        sum_of_products,
-    )
-else:
+if keras.backend.backend() not in ("jax", "torch", "tensorflow"):
     raise ImportError(f"pointkit runs on the Keras backends jax, torch and tensorflow, not {keras.backend.backend()}")
+
+_form: Any = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
+affine_relu = _form.affine_relu
+compiled = _form.compiled
+maximum = _form.maximum
+moments = _form.moments
+moments_and_maximum = _form.moments_and_maximum
+streams = _form.streams
+sum_of_products = _form.sum_of_products
 
 __all__ = ["affine_relu", "compiled", "maximum", "moments", "moments_and_maximum", "streams", "sum_of_products"]
