@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--turn", type=float, default=1.0, help="seconds of answers that a contender gives in its turn")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = train_step.options_of(parser)
     if options.worker:
         turns.work(lambda: contender(options.worker, options))
         return

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--output", "-o", type=pathlib.Path, default=pathlib.Path("scaling.png"))
     parser.add_argument("--memory", type=float, default=16, help="GiB that layer by layer may take")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = train_step.options_of(parser, "a")
     if options.worker:
         axis, value, form = options.worker
         turns.work(lambda: contender(axis, int(value), form, options.store))

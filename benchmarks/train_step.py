@@ -37,6 +37,19 @@ REMAIN = {"a": 21e9, "b": 174e9}  # multiply-adds twice, batch 32
 BATCH = 32
 TORCH = ("torch eager", "torch eager tuned", "torch.compile", "torch.compile tuned")
 RIVALS = ("keras layer by layer", "keras huge pages", *TORCH)
+OURS = ("pointkit fit", "pointkit default malloc", "pointkit exact=False")
+
+
+def options_of(parser, system=None):
+    """The command's options; where the store does not do, one line says why."""
+    from pointkit.errors import StoreError
+
+    options = parser.parse_args()
+    try:
+        batch_of(options.store, system or options.system)
+    except StoreError as error:
+        parser.error(str(error))
+    return options
 
 
 def batch_of(store_path, system):
@@ -44,11 +57,13 @@ def batch_of(store_path, system):
     import numpy as np
 
     from pointkit import preprocess, store
+    from pointkit.errors import StoreError
 
     opened = store.open(store_path)
     chosen = np.flatnonzero(opened.counts >= POINTS[system])[:BATCH]
     if len(chosen) < BATCH:
-        sys.exit(f"{store_path}: must hold {BATCH} shapes of at least {POINTS[system]} points, found {len(chosen)}")
+        found = f"must hold {BATCH} shapes of at least {POINTS[system]} points, found {len(chosen)}"
+        raise StoreError(f"{store_path}: {found}")
     points = preprocess.normalise(np.stack([opened.cloud(i)[: POINTS[system]] for i in chosen]))[0]
     if system == "a":
         return points, opened.labels[chosen].astype("int32") % CLASSES["a"]
@@ -153,7 +168,7 @@ def skipped(name, backend):
 
 
 def measure(options):
-    names = ["pointkit", "pointkit fit", "pointkit default malloc", "pointkit exact=False", *RIVALS, "products"]
+    names = ["pointkit", *OURS, *RIVALS, "products"]
     if options.only:
         names = [name for name in names if name in ("pointkit", "products", *options.only)]
     left_out = {name: why for name in names if (why := skipped(name, options.backend))}
@@ -200,10 +215,15 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--turn", type=float, default=4.0, help="seconds of a turn, its steps back to back")
-    parser.add_argument("--only", action="append", help="a rival to run; several times for several (default: all)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=(*OURS, *RIVALS),
+        help="run this one; several times for several (default: all)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = options_of(parser)
     if options.worker:
         turns.work(lambda: contender(options.worker, options.system, options.store, options.dtype))
         return

@@ -918,6 +918,7 @@ def test_validation_of_parts_is_that_of_the_metrics(tiny_parts, tiny_parts_run):
     assert row["val_miou"] == max(r["val_miou"] for r in progress.history)
 
 
+@pytest.mark.slow
 def test_a_training_on_parts_in_two_calls_ends_as_one(tiny_parts, tmp_path, small):
     settings = dataclasses.replace(PARTS, epochs=3, features="normals", average=0.9)
     train.train(tiny_parts, tmp_path / "whole", settings)

@@ -7,8 +7,16 @@ from pointkit import models
 BUILD = {"classifier": models.classifier, "segmenter": models.segmenter}
 
 
-@pytest.mark.parametrize("kind", BUILD)
-@pytest.mark.parametrize(("size", "n", "rows"), [(1, 100, 30), (2, 100, 50), (3, 7, 1), (2, 5, 1000)])
+@pytest.mark.parametrize(
+    ("kind", "size", "n", "rows"),
+    [
+        ("classifier", 1, 100, 30),
+        ("classifier", 3, 7, 1),
+        ("segmenter", 1, 100, 30),
+        ("segmenter", 2, 100, 50),
+        ("segmenter", 2, 5, 1000),
+    ],
+)
 def test_parts_give_the_logits_of_the_whole(kind, size, n, rows):
     rng = np.random.default_rng(0)
     model = BUILD[kind]("pointnet", 4, seed=0)

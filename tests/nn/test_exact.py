@@ -69,8 +69,9 @@ def whole(kind, exact, x, with_matrix, **arguments):
     ("name", "with_matrix"), [*((name, False) for name in CASES), ("random", True), ("mask", True)]
 )
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.usefixtures("device")
-def test_agrees_with_layer_by_layer_in_training_and_inference(kind, name, with_matrix):
+def test_agrees_with_layer_by_layer_in_training_and_inference(kind, name, with_matrix, device):
+    if device == "gpu" and kind != "pooled" and name not in ("random", "mask"):
+        pytest.skip("several clouds at once: one case with a mask and one without suffice")
     x, mask = case(name, np.random.default_rng(0))
     goal = np.random.default_rng(2).standard_normal((*x.shape[:2], 7) if kind != "pooled" else (x.shape[0], 7))
     if mask is not None and kind != "pooled":

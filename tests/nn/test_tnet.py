@@ -27,7 +27,7 @@ def test_penalty_is_zero_at_every_orthogonal_matrix_for_every_batch_size(batch, 
     assert penalty(orthogonal(rng, batch, size)) < 1e-9 * size**2
 
 
-@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32 - 1))
+@given(st.sampled_from([1, 2, 5]), st.sampled_from([1, 3, 6]), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
 def test_penalty_agrees_with_the_plain_twin(batch, size, seed):
     matrices = np.random.default_rng(seed).standard_normal((batch, size, size)).astype("float32")
@@ -60,5 +60,5 @@ def test_tnet_starts_at_the_identity():
     arguments = {"pointwise": (8, 16), "dense": (8,), "penalty": 0.001, "momentum": 0.9, "seeds": seed_stream(0)}
     x = np.random.default_rng(0).standard_normal((2, 9, 3)).astype("float32")
     for exact in (True, False):
-        matrix = keras.Model(points, tnet(points, "t", exact=exact, **arguments))(x)
+        matrix = keras.Model(points, tnet(points, "t", exact=exact, **arguments)).predict_on_batch(x)
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(matrix), np.broadcast_to(np.eye(3), (2, 3, 3)))
