@@ -41,14 +41,15 @@ OURS = ("pointkit fit", "pointkit default malloc", "pointkit exact=False")
 
 
 def options_of(parser, system=None):
-    """The command's options; where the store does not do, one line says why."""
+    """The command's options. Where the store does not do, one line says why; workers need not ask again."""
     from pointkit.errors import StoreError
 
     options = parser.parse_args()
-    try:
-        batch_of(options.store, system or options.system)
-    except StoreError as error:
-        parser.error(str(error))
+    if not options.worker:
+        try:
+            batch_of(options.store, system or options.system)
+        except StoreError as error:
+            parser.error(str(error))
     return options
 
 
@@ -62,8 +63,8 @@ def batch_of(store_path, system):
     opened = store.open(store_path)
     chosen = np.flatnonzero(opened.counts >= POINTS[system])[:BATCH]
     if len(chosen) < BATCH:
-        found = f"must hold {BATCH} shapes of at least {POINTS[system]} points, found {len(chosen)}"
-        raise StoreError(f"{store_path}: {found}")
+        rule = f"must hold {BATCH} shapes of at least {POINTS[system]} points"
+        raise StoreError(f"{store_path}: {rule}, found {len(chosen)}")
     points = preprocess.normalise(np.stack([opened.cloud(i)[: POINTS[system]] for i in chosen]))[0]
     if system == "a":
         return points, opened.labels[chosen].astype("int32") % CLASSES["a"]

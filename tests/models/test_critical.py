@@ -27,7 +27,7 @@ def global_feature_of(model, given):
     return lambda inputs: answer([inputs[tensor.name] for tensor in taken])
 
 
-def left(cloud, stays):
+def keeping(cloud, stays):
     """The points of a cloud that stay, the first of them in the place of each other (so that one shape is compiled)."""
     return {name: np.where(stays[:, None], array, array[np.argmax(stays)])[None] for name, array in cloud.items()}
 
@@ -49,9 +49,9 @@ def test_the_critical_points_alone_give_the_same_global_feature(kind, features, 
     for i, mark in enumerate(marks):
         cloud = {name: array[i] for name, array in clouds.items()}
         whole = global_feature({name: array[None] for name, array in cloud.items()})
-        some = global_feature(left(cloud, mark != IDLE))
+        some = global_feature(keeping(cloud, mark != IDLE))
         np.testing.assert_allclose(some, whole, rtol=1e-6, atol=1e-6 * np.abs(whole).max())
-        others = global_feature(left(cloud, mark != DECIDES))
+        others = global_feature(keeping(cloud, mark != DECIDES))
         assert np.abs(others - whole).max() > 1e-3
 
 
