@@ -79,9 +79,8 @@ def test_weights_measured_are_those_of_the_best_epoch(measured):
 
 def test_several_runs_are_summed_up_and_groups_stand_side_by_side(measured, tiny_store, tmp_path):
     path, report = measured
-    for group in ("a", "b"):
-        for seed in (0, 1):
-            shutil.copytree(path, tmp_path / group / f"seed-{seed}")
+    for seed in ("a/seed-0", "a/seed-1", "b/seed-0"):
+        shutil.copytree(path, tmp_path / seed)
     result = evaluate_groups([tmp_path / "a", tmp_path / "b"], store_path=tiny_store.path)
     names = [str(tmp_path / "a"), str(tmp_path / "b")]
     assert list(result["groups"]) == names

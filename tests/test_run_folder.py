@@ -90,12 +90,13 @@ def same(one, other):
     )
 
 
-def child(body, *arguments, **variables):
+def child(body, *arguments):
     """Run Python text in a process of its own, without Keras."""
-    environment = {**os.environ, "TESTS": os.getcwd(), **variables}
+    environment = {**os.environ, "TESTS": os.getcwd()}
     return subprocess.Popen(
         [sys.executable, "-c", DISK + body, *map(str, arguments)],
         env=environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -540,7 +541,6 @@ def test_what_is_saved_is_not_written_into(run):
 
 KILL = """
 import io, signal
-count, when = 0, int(os.environ["WHEN"])
 def deadly(call):
     def wrapped(*arguments, **named):
         global count
@@ -549,33 +549,41 @@ def deadly(call):
             os.kill(os.getpid(), signal.SIGKILL)
         return call(*arguments, **named)
     return wrapped
-for module, names in ((os, ("fsync", "replace", "unlink", "close")), (io, ("open",))):
-    for name in names:
-        setattr(module, name, deadly(getattr(module, name)))
-run_folder.save_checkpoint(path, checkpoint(3))
-run_folder.write_history(path, checkpoint(3).progress.history)
-print(count)
+for line in sys.stdin:
+    child = os.fork()  # to begin anew would take a second each
+    if not child:
+        count, when = 0, int(line)
+        for module, names in ((os, ("fsync", "replace", "unlink", "close")), (io, ("open",))):
+            for name in names:
+                setattr(module, name, deadly(getattr(module, name)))
+        run_folder.save_checkpoint(path, checkpoint(3))
+        run_folder.write_history(path, checkpoint(3).progress.history)
+        print(count, end=" ")
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 def test_killed_between_any_two_operations_of_a_save(run):
-    when, killed, epochs = 1, True, []
-    while killed:
-        for epoch in (1, 2):
-            run_folder.save_checkpoint(run, checkpoint(epoch))
-        run_folder.write_history(run, checkpoint(2).progress.history)
-        process = child(KILL, run, WHEN=str(when))
-        out, err = process.communicate()
-        killed = process.returncode == -signal.SIGKILL
-        assert killed or process.returncode == 0, err
-        loaded, notes = run_folder.load_checkpoint(run)
-        assert notes == []
-        assert same(loaded, checkpoint(loaded.progress.epoch))  # never a mix
-        epochs.append(loaded.progress.epoch)
-        history = run_folder.read_history(run)
-        assert [row["epoch"] for row in history] in ([1, 2], [1, 2, 3])
-        when += 1
-    assert int(out) == when - 2 >= 12
+    when, answer, epochs = 0, [str(-signal.SIGKILL)], []
+    with child(KILL, run) as process:
+        while answer == [str(-signal.SIGKILL)]:
+            when += 1
+            for epoch in (1, 2):
+                run_folder.save_checkpoint(run, checkpoint(epoch))
+            run_folder.write_history(run, checkpoint(2).progress.history)
+            process.stdin.write(f"{when}\n")
+            process.stdin.flush()
+            answer = process.stdout.readline().split()
+            loaded, notes = run_folder.load_checkpoint(run)
+            assert notes == []
+            assert same(loaded, checkpoint(loaded.progress.epoch))  # never a mix
+            epochs.append(loaded.progress.epoch)
+            history = run_folder.read_history(run)
+            assert [row["epoch"] for row in history] in ([1, 2], [1, 2, 3])
+        _, err = process.communicate()
+    assert answer[-1] == "0", err
+    assert int(answer[0]) == when - 1 >= 12
     assert set(epochs) == {2, 3}
     assert epochs == sorted(epochs)
 
