@@ -76,8 +76,10 @@ def contender(name, options):
 def network(system):
     """Our network."""
     from pointkit.cli import use_backend
+    from pointkit.memory import lean_keras
 
-    use_backend(None)  # as `pointkit predict` does, before Keras is imported
+    use_backend(None)  # as `pointkit predict` does
+    lean_keras()
     from pointkit import models
 
     return (models.classifier if system == "a" else models.segmenter)("pointnet", train_step.CLASSES[system], seed=0)

@@ -103,10 +103,11 @@ def epoch_of(model, store_path, system):
 def as_train_does():
     """Memory as `pointkit train` has it."""
     from pointkit.cli import use_backend
-    from pointkit.memory import in_huge_pages
+    from pointkit.memory import in_huge_pages, lean_keras
 
     in_huge_pages()
     use_backend(None)
+    lean_keras()
 
 
 def products_by_keras(dtype):

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from pointkit import memory
@@ -90,17 +91,28 @@ def test_nothing_is_begun_anew_where_pages_are_not_given_on_request(found, tmp_p
 KERAS = """
 import sys
 from pointkit.cli import use_backend
+from pointkit.memory import lean_keras
 use_backend(sys.argv[1])
+lean_keras()
 import keras
-print(keras.backend.backend(), "jax" in sys.modules)
-import jax
-print(jax.numpy.arange(3).sum())
+print(keras.backend.backend(), "jax" in sys.modules, "matplotlib" in sys.modules)
+import jax, matplotlib.pyplot
+print(jax.numpy.arange(3).sum(), matplotlib.pyplot.figure().number)
 """
 
 
-@pytest.mark.backends
-@pytest.mark.parametrize("backend", ["torch", "tensorflow"])
-def test_other_backends_leave_jax_out(backend):
+@pytest.mark.parametrize(
+    "backend", ["jax", *(pytest.param(name, marks=pytest.mark.backends) for name in ("torch", "tensorflow"))]
+)
+def test_commands_leave_out_what_keras_does_without(backend):
     pytest.importorskip(backend)
     answer = subprocess.run([sys.executable, "-c", KERAS, backend], capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == [backend, "False", "3"]
+    assert answer.stdout.split() == [backend, str(backend == "jax"), "False", "3", "1"]
+
+
+def test_an_answer_takes_no_matplotlib(tiny_run, tiny_store, tmp_path):
+    np.save(tmp_path / "cloud.npy", tiny_store.cloud(0))
+    code = "import sys; from pointkit.cli import run; print(run(sys.argv[1:]), 'matplotlib' in sys.modules)"
+    command = [sys.executable, "-c", code, "predict", str(tiny_run), str(tmp_path / "cloud.npy")]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "0 False"

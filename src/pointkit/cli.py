@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from pointkit import __version__
 from pointkit.config import BACKENDS, MEANT_FOR, Settings
 from pointkit.errors import MachineError, PointkitError
-from pointkit.memory import in_huge_pages, keep_pages, keras_without_jax
+from pointkit.memory import in_huge_pages, keep_pages, lean_keras
 from pointkit.signals import Stopped
 
 Path = pathlib.Path
@@ -86,8 +86,6 @@ def use_backend(name: str | None) -> None:
         raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
     if chosen == "torch":
         keep_pages()
-    if chosen != "jax":
-        keras_without_jax()
 
 
 @app.command
@@ -250,6 +248,7 @@ def train(
     else:
         chosen, reason = config.choose(opened.task, len(opened.select("train")))
     runs = _seeded(output, seed, seeds)
+    lean_keras()
     from pointkit import run_folder
     from pointkit import train as trainer
 
@@ -317,6 +316,7 @@ def evaluate(
         Print the report as JSON and nothing else.
     """
     use_backend(backend)
+    lean_keras()
     from pointkit import console
     from pointkit.evaluate import evaluate_groups
 
@@ -364,6 +364,7 @@ def predict(
         Print one JSON object a line and nothing else.
     """
     use_backend(backend)
+    lean_keras()
     from pointkit import console
     from pointkit.predict import Predictor, find_files
 
@@ -443,6 +444,7 @@ def info(
     from pointkit import info as about
 
     if recipe is not None:
+        lean_keras()
         console.layer_table(about.network(recipe), as_json)
     elif path is None:
         console.facts(about.machine(), as_json)

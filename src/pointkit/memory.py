@@ -46,19 +46,22 @@ def keep_pages() -> bool:
     return libc is not None and all(libc.mallopt(option, value) for option, value in wanted.items())
 
 
-def keras_without_jax() -> None:
-    """Import Keras on another backend than JAX without JAX: 110 MiB less, and a quicker start.
+def lean_keras() -> None:
+    """Import Keras without what it takes along and does without: Matplotlib, and JAX where it is not the backend.
 
-    Keras imports JAX for its Orbax callback wherever it is installed, and does without where it is not. JAX can be
+    Matplotlib is for its galleries and takes a second, JAX for its Orbax callback and takes 110 MiB. Both can be
     imported afterwards as ever.
     """
-    if {"keras", "jax"} & sys.modules.keys():
+    if "keras" in sys.modules:
         return
-    sys.modules["jax"] = None  # type: ignore[assignment]
+    spare = {"matplotlib"} if os.environ.get("KERAS_BACKEND", "jax") == "jax" else {"matplotlib", "jax"}
+    spare -= sys.modules.keys()
+    sys.modules.update(dict.fromkeys(spare))  # type: ignore[arg-type]
     try:
         importlib.import_module("keras")
     finally:
-        del sys.modules["jax"]
+        for name in spare:
+            del sys.modules[name]
 
 
 def _glibc() -> ctypes.CDLL | None:
