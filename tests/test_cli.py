@@ -10,10 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from pointkit import cli, console, formats, store
+from pointkit import cli, console, formats, models, store
 from pointkit.cli import app, run
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.config import MEANT_FOR, Settings
+from tests import shapes
 
 
 def complaint(capsys, arguments, code=2):
@@ -266,7 +267,8 @@ def test_a_reader_that_leaves_early_is_no_error(tiny_store):
     assert done.stderr == ""
 
 
-def test_the_main_job_from_a_folder_to_an_answer(capsys, two_classes, tmp_path):
+def test_the_main_job_from_a_folder_to_an_answer(capsys, two_classes, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "build", shapes.small_network)  # tests of the docs and the demo take PointNet itself
     store_path, run_path = tmp_path / "S", tmp_path / "R"
     assert run(["prepare", str(two_classes), "-o", str(store_path), "--workers", "1"]) == 0
     flags = ["--num-points", "32", "--batch-size", "8", "--epochs", "2", "--seeds", "0,1"]

@@ -34,7 +34,7 @@ def keeping(cloud, stays):
 
 @pytest.mark.parametrize(
     ("kind", "features", "transforms"),
-    [("classifier", 0, "both"), ("classifier", 0, "none"), ("segmenter", 0, "both"), ("segmenter", 3, "both")],
+    [("classifier", 0, "both"), ("classifier", 0, "none"), ("segmenter", 3, "both")],
 )
 def test_the_critical_points_alone_give_the_same_global_feature(kind, features, transforms):
     rng = np.random.default_rng(1)
