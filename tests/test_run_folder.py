@@ -550,8 +550,8 @@ def deadly(call):
         return call(*arguments, **named)
     return wrapped
 for line in sys.stdin:
-    child = os.fork()  # to begin anew would take a second each
-    if not child:
+    fork = os.fork()  # to begin anew would take a second each
+    if not fork:
         count, when = 0, int(line)
         for module, names in ((os, ("fsync", "replace", "unlink", "close")), (io, ("open",))):
             for name in names:
@@ -560,7 +560,7 @@ for line in sys.stdin:
         run_folder.write_history(path, checkpoint(3).progress.history)
         print(count, end=" ")
         break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]), flush=True)
 """
 
 

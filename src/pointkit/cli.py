@@ -248,7 +248,7 @@ def train(
     else:
         chosen, reason = config.choose(opened.task, len(opened.select("train")))
     runs = _seeded(output, seed, seeds)
-    lean_keras()
+    lean_keras()  # a mistake so far is answered without it, sooner
     from pointkit import run_folder
     from pointkit import train as trainer
 
