@@ -76,7 +76,7 @@ def contender(name, options):
 def network(system):
     """Our network."""
     from pointkit.cli import use_backend
-    from pointkit.memory import lean_keras
+    from pointkit.machine import lean_keras
 
     use_backend(None)  # as `pointkit predict` does
     lean_keras()

@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from pointkit import chunks
 from pointkit.datasets import shapenet_part
+from pointkit.prepare import chunks
 
 ROUNDS = 5
 

@@ -15,7 +15,7 @@ and above what it held before the first step. A ratio is a rival's time over our
 reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds that remain:
 21 GFLOP for A, 174 for B. "pointkit fit" is a step of ``fit`` over the store's largest split: loader, metrics and
 callbacks included, an epoch's time over its steps. Both have their memory in huge pages, and keep it on PyTorch, as the
-commands do (pointkit.memory); "pointkit default malloc" does not, "keras huge pages" does so, too.
+commands do (pointkit.machine); "pointkit default malloc" does not, "keras huge pages" does so, too.
 
 Where the library has a GPU, all of it is of that: steps, peak of memory, rate of products. PyTorch's times are then
 those between two events on the device, the others' by the clock until the loss has come back. "on the GPU" is what a
@@ -103,7 +103,7 @@ def epoch_of(model, store_path, system):
 def as_train_does():
     """Memory as `pointkit train` has it."""
     from pointkit.cli import use_backend
-    from pointkit.memory import in_huge_pages, lean_keras
+    from pointkit.machine import in_huge_pages, lean_keras
 
     in_huge_pages()
     use_backend(None)

@@ -11,8 +11,7 @@ import tempfile
 
 import numpy as np
 
-from pointkit import PointCloud, formats, sampling
-from pointkit.datasets import synthetic
+from pointkit import PointCloud, formats, sampling, synthetic
 
 
 def main(folder: pathlib.Path, file: pathlib.Path | None = None) -> None:

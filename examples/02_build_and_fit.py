@@ -10,8 +10,7 @@ import pathlib
 import sys
 import tempfile
 
-from pointkit import nn, store
-from pointkit.datasets import synthetic
+from pointkit import nn, store, synthetic
 from pointkit.loader import Batches
 from pointkit.prepare import prepare
 

@@ -11,9 +11,8 @@ import sys
 import tempfile
 
 import pointkit
-from pointkit import store
+from pointkit import store, synthetic
 from pointkit.config import Settings
-from pointkit.datasets import synthetic
 from pointkit.prepare import prepare
 from pointkit.train import train
 

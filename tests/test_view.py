@@ -19,9 +19,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pointkit import formats, raster, view
+from pointkit import formats, view
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import FormatError, MissingExtraError, PointkitError
+from pointkit.report import raster
 from tests import browser
 
 BLUE, ORANGE, GREEN = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00), (0x00, 0x9E, 0x73)

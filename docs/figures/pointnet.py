@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from pointkit import plots, preprocess, sampling
-from pointkit.datasets import synthetic
+from pointkit import preprocess, sampling, synthetic
 from pointkit.models.pointnet import CLASSIFICATION, SEGMENTATION
+from pointkit.report import plots
 
 PAPER, LIGHT = "#ffffff", "#eef3f8"
 

@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from pointkit import __version__
 from pointkit.config import BACKENDS, MEANT_FOR, Settings
 from pointkit.errors import MachineError, PointkitError
-from pointkit.memory import in_huge_pages, keep_pages, lean_keras
+from pointkit.machine import in_huge_pages, keep_pages, lean_keras
 from pointkit.signals import Stopped
 
 Path = pathlib.Path

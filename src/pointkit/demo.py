@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterator
 
-from pointkit.datasets import synthetic
+from pointkit import synthetic
 from pointkit.errors import PointkitError
 
 SEED = 0

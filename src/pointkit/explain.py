@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import beside, formats, preprocess
+from pointkit import formats, outputs, preprocess
 from pointkit.cloud import Float32, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.formats import files
@@ -56,7 +56,7 @@ class Explained:
 
 def draw(target: pathlib.Path, points: Float32, marks: NDArray[np.uint8]) -> Explanation:
     """Write the picture of points (T, 3), in random order, with their marks (T,): all, and the critical ones alone."""
-    from pointkit import plots  # matplotlib takes half a second
+    from pointkit.report import plots  # matplotlib takes half a second
 
     decided, turned, others = (int((marks == mark).sum()) for mark in (DECIDES, TURNS, IDLE))
     points, marks = points[:PICTURED], marks[:PICTURED]
@@ -84,7 +84,7 @@ def explain_files(
     after its answer: a batch of large scans would not fit into memory.
     """
     known = list(paths)
-    targets = beside.places(known, output, beside.EXPLAINED)
+    targets = outputs.places(known, output, outputs.EXPLAINED)
     for path, answer in predictor.files(known):
         try:
             yield path, answer if isinstance(answer, Exception) else _explain(predictor, path, targets[path], answer)
@@ -107,4 +107,4 @@ def _marked(shape: Shape, drawn: preprocess.Drawn, marks: NDArray[np.uint8]) -> 
         return PointCloud(drawn.points, {FIELD: marks}, placement=shape.placement)
     whole = np.zeros(len(shape.points), np.uint8)
     whole[drawn.index] = marks
-    return dataclasses.replace(shape, fields=beside.fields(shape.fields, {FIELD: whole}))
+    return dataclasses.replace(shape, fields=outputs.fields(shape.fields, {FIELD: whole}))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import beside, config, explain, features, formats, preprocess
+from pointkit import config, explain, features, formats, outputs, preprocess
 from pointkit.cloud import Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.predict import Drawn, Predictor
@@ -72,7 +72,7 @@ def label_files(
         hint = config.suggest(category, predictor.classes)
         raise PointkitError(f"category must be one of {', '.join(predictor.classes)}, got {category!r}{hint}")
     files = list(paths)
-    targets = beside.places(files, output, beside.LABELLED)
+    targets = outputs.places(files, output, outputs.LABELLED)
     waiting: list[tuple[pathlib.Path, _Read | Exception]] = []
     points = 0
     for path in files:
@@ -158,12 +158,12 @@ def _write(predictor: Predictor, read: _Read, probabilities: Float64, marks: NDA
         ours[explain.FIELD] = np.zeros(len(whole), np.uint8)
         np.maximum.at(ours[explain.FIELD], read.drawn.index, marks)
         notes += explain.NOTES
-        picture = read.target.with_name(f"{read.path.stem}{beside.EXPLAINED}.png")
+        picture = read.target.with_name(f"{read.path.stem}{outputs.EXPLAINED}.png")
         explanation = explain.draw(picture, read.query.points, marks)
     if isinstance(read.shape, Mesh):
-        shape: Shape = dataclasses.replace(read.shape, face_fields=beside.fields(read.shape.face_fields, ours))
+        shape: Shape = dataclasses.replace(read.shape, face_fields=outputs.fields(read.shape.face_fields, ours))
     else:
-        shape = dataclasses.replace(read.shape, fields=beside.fields(read.shape.fields, ours), labels=None)
+        shape = dataclasses.replace(read.shape, fields=outputs.fields(read.shape.fields, ours), labels=None)
     formats.write(read.target, shape, notes=notes)
     counts = dict(zip(names, np.bincount(part, minlength=len(names)).tolist(), strict=True))
     return Labelled(read.target, name, counts, float(sure.mean()), read.warnings, explanation)

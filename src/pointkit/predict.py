@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import beside, features, formats, metrics, models, preprocess, run_folder
+from pointkit import features, formats, metrics, models, outputs, preprocess, run_folder
 from pointkit.cloud import Array, Float32, Float64, Shape
 from pointkit.datasets.folder import is_about
 from pointkit.errors import FormatError, PointkitError, RunError
@@ -67,7 +67,7 @@ def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[
             found.append(path)
             continue
         readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
-        readable = (p for p in readable if not p.stem.endswith((beside.LABELLED, beside.EXPLAINED)))
+        readable = (p for p in readable if not p.stem.endswith((outputs.LABELLED, outputs.EXPLAINED)))
         inside = sorted(p for p in readable if p.is_file())
         if not inside:
             problems.append(

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import formats, preprocess, raster
+from pointkit import formats, preprocess
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import MissingExtraError, PointkitError
 from pointkit.formats import files
+from pointkit.report import raster
 
 SAMPLED = 2048  # points drawn from a mesh, as for training
 MOST = 200_000  # points of a cloud that are shown: what a browser turns smoothly
@@ -117,7 +118,7 @@ def load(path: pathlib.Path) -> Scene:
 
 def picture(scene: Scene) -> bytes:
     """A scene as PNG: a mesh beside its points, or a cloud without its strays."""
-    from pointkit import plots
+    from pointkit.report import plots
 
     labels = scene.labels
     if scene.mesh is not None:
@@ -160,7 +161,7 @@ def _titled(text: str, scene: Scene) -> str:
     """A page with its title, in the browser's bar and in the lower left corner, above it the labels' legend."""
     from matplotlib.colors import to_hex
 
-    from pointkit import plots
+    from pointkit.report import plots
 
     safe = html.escape(scene.title)
     text = re.sub("<title>.*?</title>", lambda _: f"<title>{safe}</title>", text, count=1)
@@ -287,7 +288,7 @@ def _named_labels(path: pathlib.Path) -> dict[float, str]:
 
 def _colors(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Colours (N, 3) of labels by their numbers (N,), as in all pictures."""
-    from pointkit import plots
+    from pointkit.report import plots
 
     return (plots.part_colors(numbers) * 255).round().astype(np.uint8)
 

@@ -16,8 +16,8 @@ import zipfile
 import pytest
 
 from pointkit.datasets import DATASETS, FetchResult, find
+from pointkit.datasets.download import NetworkError, Patience, alone
 from pointkit.datasets.modelnet import MODELNET10, ModelNet
-from pointkit.download import NetworkError, Patience, alone
 from pointkit.errors import FormatError, PointkitError
 from tests.server import cut, serving, stalling, status, whole
 
@@ -259,7 +259,7 @@ def test_sources_that_are_none(tmp_path, mini):
             part,
             r"part: not the whole of ModelNet10 \(1 train, 0 test; without night_stand\), which has 6 train, 2 test",
         ),
-        (tmp_path / "text.zip", "text.zip: neither a zip nor a tar archive"),
+        (tmp_path / "text.zip", "text.zip: must be a zip archive"),
         (tmp_path / "pipe", "pipe: neither a plain file nor a folder"),
         ("file:///etc/passwd", "only http:// and https://"),
     ):

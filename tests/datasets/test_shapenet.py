@@ -14,9 +14,9 @@ import pytest
 from pointkit import store
 from pointkit.cli import run
 from pointkit.datasets import DATASETS
+from pointkit.datasets.download import NetworkError, Patience
 from pointkit.datasets.shapenet import SHAPENET_PART
 from pointkit.datasets.shapenet_part import BENCHMARK
-from pointkit.download import NetworkError, Patience
 from pointkit.errors import FormatError, PointkitError
 from tests.server import cut, serving, status, whole
 

@@ -12,7 +12,7 @@ from pointkit.config import suggest
 from pointkit.errors import PointkitError
 
 if TYPE_CHECKING:  # it loads ssl and http, which listing a folder does not need
-    from pointkit.download import Progress
+    from pointkit.datasets.download import Progress
 
 __all__ = ["DATASETS", "Dataset", "FetchResult", "find"]
 

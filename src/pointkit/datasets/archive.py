@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pointkit.datasets import FetchResult
-from pointkit.download import NetworkError, Patience, Progress, alone, download, extract
+from pointkit.datasets.download import NetworkError, Patience, Progress, alone, download
+from pointkit.datasets.unpack import extract
 from pointkit.errors import FormatError, PointkitError
 from pointkit.formats.files import replacing
 from pointkit.store import disk_errors, file_digest, sync

@@ -15,10 +15,10 @@ import keras
 import numpy as np
 
 from pointkit.models import pointnet
-from pointkit.models.answers import answering
 from pointkit.models.critical import CriticalPoints
 from pointkit.models.heads import Features, classification_head, segmentation_head, with_category
-from pointkit.models.parts import InParts
+from pointkit.models.inference import answering
+from pointkit.models.piecewise import InParts
 from pointkit.nn import OwnParts
 
 

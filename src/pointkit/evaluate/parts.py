@@ -1,0 +1,229 @@
+"""What is measured of a run that tells parts: all original points of each shape, the argmax among its category's.
+
+Every point is answered by the network itself, among a window of others as in training (``part_probabilities``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointkit import metrics, preprocess
+from pointkit.cloud import Float32, Float64
+from pointkit.metrics import ShapeScore
+from pointkit.predict import Drawn, Predictor
+from pointkit.report import plots
+from pointkit.store import Store
+
+PROTOCOLS = ("reference-b",)
+REFERENCE_POINTS = 1024  # what reference system B draws of each cloud
+
+
+class Measured(NamedTuple):
+    """What a report is made of: its ``figures`` ready for JSON, the text of predictions.csv, PNG by name."""
+
+    figures: dict[str, Any]
+    predictions: str
+    pictures: dict[str, bytes]
+
+
+class _Shape(NamedTuple):
+    """A shape of the store: its number there, true parts and answers (T,) from 0 within its category, and score."""
+
+    place: int
+    category: str
+    truth: NDArray[np.int64]
+    answer: NDArray[np.int64]
+    score: ShapeScore | None
+
+
+def measure(
+    predictor: Predictor, opened: Store, split: str, *, draws: int = 0, votes: int = 0, protocol: str = ""
+) -> Measured:
+    """The figures of a split, predictions and pictures. Raises RunError and StoreError."""
+    chosen = opened.select(split)
+    shapes = list(_answered(predictor, opened, chosen, _probabilities(predictor, opened, chosen)))
+    parts = predictor.task.parts
+    figures = metrics.segmentation_report([shape.score for shape in shapes], parts)
+    drawn = f"all original points of each shape, answered in windows of {predictor.num_points}"
+    whole = figures | {"points": {"num_points": predictor.num_points, "drawn": drawn}}
+    if draws:
+        whole["draws"] = _draws(predictor, opened, chosen, draws)
+    if votes:
+        whole["votes"] = _votes(predictor, opened, chosen, votes)
+    if protocol:
+        whole["protocol"] = _reference(opened, shapes)
+    pictures = {"sampling": _sampling(predictor, opened, shapes)} | _pictures(opened, shapes, parts, whole)
+    return Measured(whole, _predictions(opened, shapes), pictures)
+
+
+def _probabilities(
+    predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draw: int = 0, vary: bool = False
+) -> Iterator[Float64]:
+    """Of each shape (T, parts), in the store's order of points.
+
+    ``draw`` > 0 gathers the windows anew; ``vary`` also turns and stretches each shape, at most as training did.
+    """
+    columns = opened.columns(predictor.task.features)
+    orders: list[NDArray[np.int64]] = []
+
+    def clouds() -> Iterator[Drawn]:
+        for index in chosen:
+            span = opened.span(index)
+            rng = np.random.default_rng([draw, index])
+            order = rng.permutation(span.stop - span.start) if draw else np.arange(span.stop - span.start)
+            orders.append(order)
+            points = opened.points[span][order]
+            numbers = opened.features[span][order][:, columns] if columns and opened.features is not None else None
+            if vary:
+                points, numbers = _varied(points, numbers, predictor, rng)
+            yield Drawn(points, numbers, int(opened.labels[index]))
+
+    for i, answer in enumerate(predictor.part_probabilities(clouds())):
+        back = np.empty_like(answer)
+        back[orders[i]] = answer
+        yield back
+
+
+def _varied(
+    points: Float32, numbers: Float32 | None, predictor: Predictor, rng: np.random.Generator
+) -> tuple[Float32, Float32 | None]:
+    """A shape turned about the up axis and stretched along it, within what training did; normals turn along."""
+    settings = predictor.facts["settings"]
+    angle = math.radians(rng.uniform(-1, 1) * settings["rotate"])
+    size = math.exp(rng.uniform(-1, 1) * math.log1p(settings["scale"]))
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    turned = numbers
+    if numbers is not None and "normals" in predictor.kinds:
+        turned = np.concatenate([numbers[:, :3] @ turn, numbers[:, 3:]], 1)
+    return (points @ turn) * np.array([1, 1, size], np.float32), turned
+
+
+def _answered(
+    predictor: Predictor, opened: Store, chosen: NDArray[np.int64], probabilities: Iterator[Float64]
+) -> Iterator[_Shape]:
+    spans = opened.part_ids
+    assert opened.point_labels is not None
+    for index, rows in zip(chosen, probabilities, strict=True):
+        category = predictor.classes[opened.labels[index]]
+        labels = opened.point_labels[opened.span(index)].astype(np.int64)
+        truth = np.where(labels < 0, -1, labels - spans[category].start)
+        answer = metrics.restricted_answer(rows, range(rows.shape[1]))
+        score = metrics.score_shape(category, truth, answer, rows.shape[1])
+        yield _Shape(int(index), category, truth, answer, score)
+
+
+def _figures(shapes: list[_Shape], predictor: Predictor) -> dict[str, float]:
+    report = metrics.segmentation_report([shape.score for shape in shapes], predictor.task.parts)
+    return {key: report[key] for key in ("instance_miou", "class_miou", "point_accuracy")}
+
+
+def _draws(predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draws: int) -> dict[str, Any]:
+    """Mean and standard deviation of the figures over fresh draws of the windows."""
+    found = [
+        _figures(list(_answered(predictor, opened, chosen, _probabilities(predictor, opened, chosen, draw))), predictor)
+        for draw in range(1, draws + 1)
+    ]
+    spreads = {key: metrics.mean_sd([figures[key] for figures in found]) for key in found[0]}
+    named = {
+        f"{key}_{word}": value
+        for key, pair in spreads.items()
+        for word, value in zip(("mean", "sd"), pair, strict=True)
+    }
+    return {"k": draws, **named}
+
+
+def _votes(predictor: Predictor, opened: Store, chosen: NDArray[np.int64], votes: int) -> dict[str, Any]:
+    """The figures of the mean of so many answers, each on a draw of its own, turned and stretched."""
+    total = [np.zeros(())] * len(chosen)
+    for vote in range(1, votes + 1):
+        answers = _probabilities(predictor, opened, chosen, vote, vary=True)
+        total = [before + rows for before, rows in zip(total, answers, strict=True)]
+    return {"k": votes, **_figures(list(_answered(predictor, opened, chosen, iter(total))), predictor)}
+
+
+def _reference(opened: Store, shapes: list[_Shape]) -> dict[str, Any]:
+    """Reference system B's own figure: point accuracy on the first 1,024 points, points in no part being a part.
+
+    Shapes without a point of some part, whose file is missing there, and smaller ones are left out.
+    """
+    right = total = kept = 0
+    for shape in shapes:
+        num_parts = len(opened.parts[shape.category])
+        if len(shape.truth) < REFERENCE_POINTS or len(set(shape.truth.tolist()) - {-1}) < num_parts:
+            continue
+        kept += 1
+        right += int((shape.truth == shape.answer)[:REFERENCE_POINTS].sum())
+        total += REFERENCE_POINTS
+    return {
+        "name": "reference-b",
+        "point_accuracy": right / total if total else None,
+        "shapes": kept,
+        "left_out": len(shapes) - kept,
+        "note": f"as reference system B counts: on {REFERENCE_POINTS:,} points of each shape, a point in no part is of "
+        "the part 'none' (which this network never answers), shapes without a point of some part or with fewer points "
+        "are left out",
+    }
+
+
+def _predictions(opened: Store, shapes: list[_Shape]) -> str:
+    """A line a shape: its category, points with a label, IoU, accuracy."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("file", "category", "points", "iou", "accuracy"))
+    for shape in shapes:
+        score = shape.score
+        known = (score.points, f"{score.iou:.6f}", f"{score.accuracy:.6f}") if score else (0, "", "")
+        table.writerow((opened.rows[shape.place].file, shape.category, *known))
+    return text.getvalue()
+
+
+def _pictures(opened: Store, shapes: list[_Shape], parts: Any, whole: dict[str, Any]) -> dict[str, bytes]:
+    """The best, median and worst shape of each category, truth beside answer; the report learns of them."""
+    pictures: dict[str, bytes] = {}
+    for number, (category, names) in enumerate(parts.items()):
+        of = sorted((s for s in shapes if s.category == category and s.score), key=lambda s: -_iou(s))
+        if not of:
+            continue
+        places = {"best": 0, "median": len(of) // 2, "worst": len(of) - 1}
+        shown = {place: word for word, place in reversed(places.items())}  # of few shapes, each once
+        some = [(word, of[place]) for place, word in sorted(shown.items())]
+        figure = plots.parts_pairs(
+            [preprocess.normalise(opened.cloud(shape.place))[0] for _, shape in some],
+            [shape.truth for _, shape in some],
+            [shape.answer for _, shape in some],
+            [f"{word}: {100 * _iou(shape):.1f} % IoU" for word, shape in some],
+            names,
+        )
+        name = f"category_{number}"
+        pictures[name] = plots.png(figure)
+        files = [opened.rows[shape.place].file for _, shape in some]
+        whole["categories"][number] |= {"picture": name, "shown": files}
+    return pictures
+
+
+def _sampling(predictor: Predictor, opened: Store, shapes: list[_Shape]) -> bytes:
+    """Two shapes with all their points, then the same two as the network takes them, coloured by part."""
+    category = shapes[0].category
+    some = [shape for shape in shapes if shape.category == category][:2]
+    clouds = [preprocess.normalise(opened.cloud(shape.place))[0] for shape in some]
+    drawn = [preprocess.window(len(cloud), predictor.num_points) for cloud in clouds]
+    figure = plots.labelled_clouds(
+        [*clouds, *(cloud[index] for cloud, index in zip(clouds, drawn, strict=True))],
+        [*(s.truth for s in some), *(s.truth[index] for s, index in zip(some, drawn, strict=True))],
+        [f"{len(cloud):,} points" for cloud in clouds] + [f"{len(set(index.tolist())):,} drawn" for index in drawn],
+        predictor.task.parts[category],
+        columns=2 * len(some),
+    )
+    return plots.png(figure)
+
+
+def _iou(shape: _Shape) -> float:
+    return shape.score.iou if shape.score else math.nan

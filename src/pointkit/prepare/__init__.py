@@ -1,0 +1,305 @@
+"""Files -> store: find the shapes of a folder, read them on every core, split them, write the store whole.
+
+Finished chunks are kept in a hidden folder beside the store until it stands, so the same command goes on where a killed
+one stopped. The store's bytes depend on the files and the settings alone: not on the number of workers, not on what was
+interrupted, not on the place or the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from pointkit import features, formats, store
+from pointkit.datasets import DATASETS, folder, shapenet_part
+from pointkit.datasets.folder import Found
+from pointkit.errors import PointkitError, StoreError
+from pointkit.formats.files import shown
+from pointkit.prepare import chunks, label_ids, reading, rows
+from pointkit.prepare.chunks import Outcome
+from pointkit.prepare.reading import Progress
+
+NUM_POINTS = 2048  # drawn of each shape where the user names no number
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What ``prepare`` made: the store, the files it could not read and why, and what the user should know.
+
+    ``already``: the store stood, made from the same files and settings, and nothing was done. ``resumed``: files that
+    an earlier, interrupted try had read.
+    """
+
+    store: store.Store
+    unread: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    already: bool = False
+    resumed: int = 0
+
+
+def prepare(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    task: str | None = None,
+    classes: Collection[str] = (),
+    num_points: int | None = None,
+    keep: str | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    strict: bool = False,
+    force: bool = False,
+    groups: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Prepare the folder ``source`` as the store ``output``: of classes, one folder each, or of labelled parts.
+
+    ``task`` is "classification" or "parts"; by default it is parts where the folder is a published set of them
+    (``shapenet_part``), else classification. ``classes`` are those to take, by default all. ``num_points`` are drawn of
+    each shape (a cloud with fewer gives all it has); by default 2,048 of a mesh, and of a cloud as many for classes,
+    all it has for parts. ``keep``, such as "normals,color" or "none", is what else is kept of each point
+    (``features.KINDS``); by default nothing for classes, for parts what all shapes have.
+    ``workers`` processes read, by default one a core; ``executor`` is used in their place where given, and its workers
+    must see both folders.
+    ``groups`` is a CSV file with the columns file and group: shapes of one group stay on one side of a split made here.
+    ``progress`` is called with the files done, the files in all, and class -> (done, in all).
+
+    Files that cannot be read are listed in the store's unread.csv, and in the answer. Raises PointkitError for what the
+    user can mend (with ``strict`` also where any file could not be read), StoreError where the output stands and is not
+    the same (``force`` replaces it), MachineError where the disk is full.
+    """
+    source, output = pathlib.Path(source), pathlib.Path(output)
+    workers = reading.cores() if workers is None else workers
+    for name, value, least in (("num_points", num_points, 1), ("seed", seed, 0), ("workers", workers, 1)):
+        if value is not None and value < least:
+            raise PointkitError(f"{name} must be at least {least}, got {value}")
+    _check_place(output)
+    found = find(source, task)
+    if classes:
+        found = found.only(classes)
+    given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
+    kinds = features.kinds(keep) if keep is not None else tuple(features.KINDS) if found.layout else ()
+    rule = chunks.Rule(num_points or NUM_POINTS, seed, num_points is None and bool(found.layout), found.layout, kinds)
+    settings = _settings(found, given, rule, keep)
+    output.absolute().parent.mkdir(exist_ok=True)
+    with _work_folder(output) as work, store.disk_errors(output, _advice(found, rule)):
+        if not force and (standing := _standing(output, found, settings)):
+            _refuse_unread(source, output, standing.unread, strict)
+            shutil.rmtree(work)
+            return standing
+        job = reading.Reading(found, rule, work)
+        outcomes = job.run(workers, executor, progress)
+        unread = tuple((file.file, o.reason) for file, o in zip(found.files, outcomes, strict=True) if o.reason)
+        _refuse_unread(source, output, unread, strict)
+        _refuse_lost_classes(source, output, found, outcomes, unread)
+        shapes, how, warnings = rows.make(found, outcomes, given, seed)
+        kept = _kept(found, outcomes, keep)
+        warnings = (*found.warnings, *warnings, *rows.about_points(found, outcomes, rule))
+        samples = chunks.samples(job.paths, kept)
+        extra = {"unread.csv": store.csv_text(("file", "reason"), unread)}
+        about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
+        if found.layout:
+            given_labels = label_ids.Labelling(found, shapes, chunks.samples(job.paths))
+            samples = given_labels.apply(shapes, samples)
+            about, warnings = {**given_labels.facts, **about}, (*warnings, *given_labels.warnings)
+            extra["unlabelled.csv"] = store.csv_text(("file",), [(file,) for file in found.unlabelled])
+        facts = {
+            "task": "part segmentation" if found.layout else "classification",
+            **settings,
+            **_known(found),
+            **about,
+            "drawn": _drawn(rule),
+            "split": how,
+            "counts": rows.counts(shapes, found.classes),
+            "unread": len(unread),
+            "warnings": list(warnings),
+        }
+        written = store.write(output, zip(shapes, samples, strict=True), found.classes, facts, extra)
+        shutil.rmtree(work)
+    _unread_list(output).unlink(missing_ok=True)
+    return Prepared(written, unread, warnings, resumed=job.resumed)
+
+
+def find(source: pathlib.Path, task: str | None = None) -> Found:
+    """The shapes of a folder, for ``task`` or for what the folder is. Raises PointkitError, a line that names it."""
+    published = shapenet_part.layout_of(source) if task != "classification" else None
+    if published:
+        return shapenet_part.find(*published)
+    if task == "parts":
+        return shapenet_part.with_names(folder.find(source, formats.SUFFIXES, least=1))
+    return folder.find(source, formats.SUFFIXES)
+
+
+# ---- the place
+
+
+def _check_place(output: pathlib.Path) -> None:
+    """One level above the store may be missing, no more: a longer path that does not exist is more likely a slip."""
+    parent = output.absolute().parent
+    if not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise PointkitError(
+            f"{output}: the folder {parent} must exist, found {'a file' if parent.exists() else 'none'}"
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PointkitError(f"{output}: the folder {parent} cannot be written to")
+    store.refuse_strangers(output)
+
+
+def _standing(output: pathlib.Path, found: Found, settings: Mapping[str, Any]) -> Prepared | None:
+    """The store that stands, if the same files and settings made it; None where nothing or an empty folder does."""
+    if not output.exists() or not any(output.iterdir()):
+        return None
+    old = store.open(output)
+    other = [name for name, value in settings.items() if old.manifest.get(name) != value]
+    made = (output / "manifest.json").stat().st_mtime_ns
+    if not other and max(file.mtime_ns for file in found.files) > made:
+        other = ["files"]
+    if other:
+        raise StoreError(
+            f"{output}: exists, made with other {', '.join(other)}; --force replaces it, or name another store"
+        )
+    unread = tuple((row["file"], row["reason"]) for row in store.csv_rows(output / "unread.csv"))
+    return Prepared(old, unread, tuple(old.manifest["warnings"]), already=True)
+
+
+@contextlib.contextmanager
+def _work_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The hidden folder beside the store, held by this process; one that died holds nothing."""
+    output = output.absolute()
+    path = output.with_name(f".{output.name}.partial")
+    with store.disk_errors(output):
+        handle = _hold(output, path)
+        (path / "pid").write_text(str(os.getpid()))
+    try:
+        yield path
+    finally:
+        if path.exists() and not any(path.glob("*.chunk")):
+            shutil.rmtree(path)
+        os.close(handle)
+
+
+def _hold(output: pathlib.Path, path: pathlib.Path) -> int:
+    while True:
+        path.mkdir(exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            holder = path / "pid"
+            pid = holder.read_text() if holder.exists() else "unknown"
+            raise PointkitError(f"{output}: in use by the process {pid}, which prepares it") from None
+        except FileNotFoundError:  # its holder finished between our two looks
+            pass
+        os.close(handle)
+
+
+def _advice(found: Found, rule: chunks.Rule) -> str:
+    """What to do about a full disk: the chunks and then the store itself stand on it, 12 bytes a point."""
+    if rule.whole:
+        return "; the same command goes on from here"
+    size = len(found.files) * rule.num_points * 24 / 1e6
+    return f" (making it takes up to {size:,.0f} MB); the same command goes on from here"
+
+
+# ---- files that could not be read
+
+
+def _refuse_unread(source: pathlib.Path, output: pathlib.Path, unread: Sequence[tuple[str, str]], strict: bool) -> None:
+    if strict and unread:
+        raise PointkitError(f"{source}: --strict, and {_listed(output, unread)}")
+
+
+def _refuse_lost_classes(
+    source: pathlib.Path,
+    output: pathlib.Path,
+    found: Found,
+    outcomes: Sequence[Outcome],
+    unread: Sequence[tuple[str, str]],
+) -> None:
+    """A class none of whose files, or none of whose training files, could be read is a damaged set."""
+    readable = {file for file, outcome in zip(found.files, outcomes, strict=True) if outcome.size}
+    for name in found.classes:
+        files = [file for file in found.files if file.class_name == name]
+        for kind, some in (("", files), ("training ", [file for file in files if file.split == "train"])):
+            if some and not readable.intersection(some):
+                those = {file.file for file in some}
+                first = [row for row in unread if row[0] in those]
+                others = [row for row in unread if row[0] not in those]
+                raise PointkitError(
+                    f"{source}: the class {name!r} has lost all its {kind}files: {_listed(output, first + others)}"
+                )
+
+
+def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
+    """Write the list of unread files beside the store that is not made; what to say of it."""
+    path = _unread_list(output)
+    with store.disk_errors(path):
+        path.write_bytes(store.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
+    file, reason = unread[0]
+    files = "1 file" if len(unread) == 1 else f"{len(unread):,} files"
+    return f"{files} could not be read, such as {shown(file)} ({reason}); all are listed in {path}"
+
+
+def _kept(found: Found, outcomes: Sequence[Outcome], keep: str | None) -> tuple[str, ...]:
+    """The features that the store keeps: those that all shapes have. Raises PointkitError where some were asked for."""
+    kept, _ = features.shared(outcome.features for outcome in outcomes if outcome.size)
+    for kind in features.kinds(keep) if keep is not None else ():
+        without = [f.file for f, o in zip(found.files, outcomes, strict=True) if o.size and kind not in o.features]
+        if without:
+            raise PointkitError(
+                f"{found.root}: --features {keep}, but {len(without):,} of {len(outcomes):,} files have no {kind} "
+                f"({', '.join(features.KINDS[kind])} of each point), such as {shown(without[0])}"
+            )
+    return kept
+
+
+def _unread_list(output: pathlib.Path) -> pathlib.Path:
+    return output.absolute().with_name(f"{output.name}.unread.csv")
+
+
+# ---- what is said and written down
+
+
+def _drawn(rule: chunks.Rule) -> str:
+    cloud = "all points" if rule.whole else "a random subset"
+    return f"by area from a mesh's faces, {cloud} of a cloud, in random order; seeded by the seed and the shape"
+
+
+def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule, keep: str | None) -> dict[str, Any]:
+    """What decides a store: the same settings give the same bytes."""
+    listing = [[file.file, file.size] for file in found.files]
+    layout = {"layout": found.layout, "whole_clouds": rule.whole} if found.layout else {}
+    return {
+        "source": found.root.resolve().name,
+        "files": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
+        **layout,
+        **({"keep_features": list(rule.features)} if keep is not None else {}),
+        "num_points_drawn": rule.num_points,
+        "seed": rule.seed,
+        "groups": hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest() if given else "",
+    }
+
+
+def _known(found: Found) -> dict[str, str]:
+    """Licence and citation of a published set, recognised by its folder's name and its classes, or its directories."""
+    known = DATASETS.get(found.root.resolve().name.lower())
+    if {file.file.split("/")[0] for file in found.files} <= shapenet_part.BENCHMARK.keys():
+        known = DATASETS["shapenet-part"]
+    elif known is None or sorted(known.classes) != list(found.classes):
+        return {}
+    return {"licence": known.licence, "citation": known.citation}

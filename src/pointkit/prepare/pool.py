@@ -1,0 +1,156 @@
+"""Processes for work that may crash, hang or eat memory: each job's death is its own.
+
+``concurrent.futures.ProcessPoolExecutor`` gives up all jobs when one of its processes dies, cannot end a job that
+hangs, and has every process import the caller's main script again. Here each process is served by a thread of its own,
+so a death or a deadline fails the one job and the next gets a fresh process; a process starts in the time that its
+imports take. It is an ``Executor``, so that any other one can stand in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection, Pipe
+from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_CHILD = (
+    "import sys; from multiprocessing.connection import Connection; connection = Connection(int(sys.argv[1])); "
+    "sys.path[:] = connection.recv(); from pointkit.prepare.pool import serve; serve(connection)"
+)
+
+
+_ENVIRONMENT = {
+    # Reading is not linear algebra: threads of a BLAS would only cost their start.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # glibc hands large arrays back to the system and asks for them anew, page by page: a fifth of the time of reading.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
+
+
+class WorkerDied(RuntimeError):
+    """The process that ran a job died, or was ended at the deadline. The message says how."""
+
+
+class _Worker:
+    """A process that runs one job after another."""
+
+    def __init__(self, memory: int) -> None:
+        self._connection, theirs = Pipe()
+        environment = {**os.environ, **_ENVIRONMENT}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # a library that prints must not write into the caller's output
+            stderr=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is the caller's to handle
+        )
+        theirs.close()
+        self._connection.send([entry for entry in sys.path if entry])
+        self._connection.send(memory)
+
+    def call(self, job: tuple[Callable[..., Any], tuple[Any, ...]], deadline: float) -> Any:
+        try:
+            self._connection.send(job)
+            if not self._connection.poll(deadline):
+                raise WorkerDied(f"no answer within {deadline:g} seconds")
+            good, value = self._connection.recv()
+        except (EOFError, ConnectionError):
+            code = self._process.wait()
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise WorkerDied(f"the process that read it died ({how})") from None
+        if not good:
+            raise value
+        return value
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+
+class Pool(Executor):
+    """``workers`` processes; a job has ``deadline`` seconds, its process ``memory`` bytes of address space (0: any).
+
+    A job's function must be importable and its arguments and answer picklable. A job whose process dies raises
+    WorkerDied; the others go on. Leaving a ``with`` block by an error ends all processes at once.
+    """
+
+    def __init__(self, workers: int, deadline: float, memory: int = 0) -> None:
+        self.deadline, self.memory = deadline, memory
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="pointkit-pool")
+        self._own = threading.local()
+        self._workers: set[_Worker] = set()
+        self._closed = False
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run ``fn(*args)`` in one of the processes."""
+        if kwargs:
+            raise ValueError(f"a job takes positional arguments only, got {', '.join(kwargs)}")
+        return self._threads.submit(self._run, fn, args)
+
+    def _run(self, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+        worker: _Worker | None = getattr(self._own, "worker", None)
+        if worker is None:
+            worker = self._own.worker = _Worker(self.memory)
+            self._workers.add(worker)
+            if self._closed:
+                worker.end()
+        try:
+            answer: T = worker.call((fn, args), self.deadline)
+        except WorkerDied:
+            self._own.worker = None
+            self._workers.discard(worker)
+            worker.end()
+            raise
+        return answer
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Wait for the jobs, or with ``cancel_futures`` end them, and end the processes."""
+        if cancel_futures:
+            self._closed = True
+            for worker in tuple(self._workers):
+                worker._process.kill()
+        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        if wait:
+            while self._workers:
+                self._workers.pop().end()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown(cancel_futures=error is not None)
+
+
+def serve(connection: Connection) -> None:
+    """What a process of a pool does: take jobs until the other end is closed."""
+    memory = connection.recv()
+    if memory:
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
+    while True:
+        try:
+            job = connection.recv_bytes()
+        except EOFError:
+            return
+        try:
+            fn, args = pickle.loads(job)
+            answer = (True, fn(*args))
+        except Exception as error:
+            answer = (False, error)
+        connection.send(answer)

@@ -1,0 +1,142 @@
+"""The rows of a store: each shape's class, split and group, and what the user should know about them."""
+
+from __future__ import annotations
+
+import pathlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from pointkit import features, store
+from pointkit.datasets.folder import Found, FoundFile
+from pointkit.errors import PointkitError
+from pointkit.formats.files import shown
+from pointkit.prepare import splits
+from pointkit.prepare.chunks import Outcome, Rule
+
+SHOWN = 5  # names in a warning
+
+
+def make(
+    found: Found, outcomes: Sequence[Outcome], given: Mapping[str, str], seed: int
+) -> tuple[list[store.ShapeRow], str, tuple[str, ...]]:
+    """The rows of the shapes that could be read, how their split was made, and warnings."""
+    files = [file for file, outcome in zip(found.files, outcomes, strict=True) if outcome.size]
+    digests = [outcome.digest for outcome in outcomes if outcome.size]
+    named = [given.get(file.file, "") for file in files]
+    groups = splits.merge([file.ident for file in files], named, digests)
+    split, how = _split(files, groups, seed)
+    sizes = Counter(groups)
+    rows = [
+        store.ShapeRow(
+            file.ident,
+            file.file,
+            side,
+            file.class_name,
+            0,
+            0,
+            file.class_name if found.layout else "",
+            group if sizes[group] > 1 else "",
+        )
+        for file, side, group in zip(files, split, groups, strict=True)
+    ]
+    return rows, how, (*_about_classes(rows, found.classes), *_about_groups(files, named, digests))
+
+
+def _split(files: Sequence[FoundFile], groups: Sequence[str], seed: int) -> tuple[list[str], str]:
+    rng = np.random.default_rng(seed)
+    official = [file.split for file in files]
+    if not all(official):
+        labels = [file.class_name for file in files]
+        return splits.stratified(labels, groups, splits.THREE_WAY, rng), f"70/10/20 by class and group, seed {seed}"
+    if "val" in official or "train" not in official:
+        return official, "official"
+    train = [i for i, name in enumerate(official) if name == "train"]
+    labels = [files[i].class_name for i in train]
+    for i, name in zip(train, splits.stratified(labels, [groups[i] for i in train], splits.HOLD_OUT, rng), strict=True):
+        official[i] = name
+    return official, f"official, a tenth of train held out as val by class and group, seed {seed}"
+
+
+def read_groups(path: pathlib.Path, found: Found) -> dict[str, str]:
+    """File -> group from a CSV file; paths relative to the folder asked for, or to the set's own folder inside it."""
+    try:
+        rows = store.csv_rows(path)
+    except (OSError, ValueError) as error:
+        raise PointkitError(f"{path}: cannot be read as a CSV file ({error})") from None
+    if not rows or not {"file", "group"} <= rows[0].keys():
+        raise PointkitError(
+            f"{path}: needs the columns file and group and a row, found {', '.join(rows[0]) if rows else 'none'}"
+        )
+    known = {file.file for file in found.files}
+    groups: dict[str, str] = {}
+    for line, row in enumerate(rows, 2):
+        file, group = row["file"] or "", row["group"] or ""
+        if file not in known:
+            file = file.removeprefix(f"{found.prefix}/")
+        if file not in known:
+            raise PointkitError(f"{path}: line {line}: no file {row['file']!r} in {found.root}")
+        if groups.setdefault(file, group) != group:
+            raise PointkitError(f"{path}: line {line}: {file} is in two groups, {groups[file]!r} and {group!r}")
+    return groups
+
+
+def counts(rows: Sequence[store.ShapeRow], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Split -> class -> number of shapes."""
+    found = Counter((row.split, row.class_name) for row in rows)
+    return {split: {name: found[split, name] for name in classes} for split in store.SPLITS}
+
+
+def _about_classes(rows: Sequence[store.ShapeRow], classes: Sequence[str]) -> list[str]:
+    table = counts(rows, classes)
+    trained = [name for name in classes if table["train"][name]]
+    lacking = {split: [name for name in classes if not table[split][name]] for split in store.SPLITS}
+    said = []
+    if lacking["train"]:
+        names = ", ".join(map(shown, lacking["train"]))
+        said.append(f"no training shapes for {names}: the store can be evaluated and predicted on, not trained on")
+    if no_val := [name for name in trained if name in lacking["val"]]:
+        said.append(f"no validation shapes for {', '.join(map(shown, no_val))}")
+    if lacking["test"]:
+        said.append(f"no test shapes for {', '.join(map(shown, lacking['test']))}: their accuracy will be n/a")
+    return said
+
+
+def _about_groups(files: Sequence[FoundFile], named: Sequence[str], digests: Sequence[str]) -> Iterator[str]:
+    """Copies and groups that a split given by the folder, or the classes, tear apart."""
+    for keys, what in ((digests, "copies"), (named, "shapes of one group")):
+        members: dict[str, list[FoundFile]] = defaultdict(list)
+        for file, key in zip(files, keys, strict=True):
+            if key:
+                members[key].append(file)
+        for attribute, where in (
+            ("split", "on different sides of the folder's own split"),
+            ("class_name", "in different classes"),
+        ):
+            torn = [some for some in members.values() if len({getattr(file, attribute) for file in some}) > 1]
+            if torn:
+                names = [" = ".join(file.ident for file in some) for some in torn]
+                yield f"{what} lie {where}: {_some(names)}"
+
+
+def about_points(found: Found, outcomes: Sequence[Outcome], rule: Rule) -> Iterator[str]:
+    by_warning: dict[str, list[str]] = defaultdict(list)
+    for file, outcome in zip(found.files, outcomes, strict=True):
+        for warning in outcome.warnings:
+            by_warning[warning].append(file.file)
+    for warning, names in sorted(by_warning.items()):
+        yield f"{warning}: {_some(names)}"
+    kinds = [outcome.features for outcome in outcomes if outcome.size]
+    for kind, number in features.shared(kinds)[1].items():
+        yield f"no {kind} in {number:,} of {len(kinds):,} shapes: the store keeps none"
+    few = [outcome.size for outcome in outcomes if 0 < outcome.size < rule.num_points]
+    if few:
+        least = f"the fewest {min(few):,}"
+        held = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
+        yield f"{held} ({least}); each keeps all it has, shapes.csv counts them"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(shown(name) for name in names[:SHOWN]) + more

@@ -1,0 +1,432 @@
+"""Pictures for reports: shapes, grids of answers, curves, confusion, calibration.
+
+Every function returns a matplotlib Figure of its own, drawn without pyplot, so nothing is shared between threads or
+left open; ``png`` gives its bytes, the same for the same input, and ``save`` writes them. z is up, all shapes are seen
+from one place, and what matters never hangs on colour alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from pointkit.cloud import Mesh
+from pointkit.report import raster
+
+# Okabe and Ito's colours, told apart with every common kind of colour blindness.
+BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, YELLOW, BLACK = "#56B4E9", "#CC79A7", "#F0E442", "#000000"
+PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
+# Parts beyond eight: Tol's, each far from the others in lightness or hue. Unlabelled points are light grey.
+PARTS = (*PALETTE[:7], "#882255", "#117733", "#332288", "#999933", "#661100", BLACK)
+UNLABELLED = "#c9ced4"
+INK, GREY, RULE = "#1f2933", "#6b7785", "#d5dbe1"
+
+_DEPTH = LinearSegmentedColormap.from_list("depth", ["#c3d9ea", "#5b9dcb", BLUE, "#003a5c"])  # far to near
+_HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#9cc7e3", BLUE, "#003a5c"])
+_WRONG = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#f3bf95", VERMILLION, "#8a3c00"])
+_SURFACE = (0.74, 0.84, 0.94)
+
+
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """The figure as PNG: the same bytes whenever the same figure is drawn."""
+    buffer = io.BytesIO()
+    with _boxes_for_missing_glyphs():
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def cloud(points: ArrayLike, colors: ArrayLike | None = None) -> Figure:
+    """One cloud (N, 3). ``colors``: (N, 3) RGB 0 to 1, or one number a point (N,); without them, nearer is darker."""
+    figure = Figure(figsize=(3.2, 3.2))
+    draw_cloud(_bare_axes(figure.add_axes((0, 0, 1, 1))), points, colors, inches=3.2)
+    return figure
+
+
+def mesh_and_points(
+    mesh: Mesh,
+    points: ArrayLike,
+    title: str = "",
+    parts: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None,
+) -> Figure:
+    """A shaded mesh, and beside it the points (N, 3) drawn from its surface, seen alike.
+
+    ``parts``: the part of each face (F,) and of each point (N,), counted from 0, and the parts' names for the legend.
+    """
+    count = len(np.asarray(points))
+    entries = [] if parts is None else legend(parts[:1], parts[2])
+    lines = _lines(entries, 8)
+    foot = 0.22 * len(lines) + (0.14 if lines else 0)  # inches
+    height = 4.3 + foot
+    figure = Figure(figsize=(8, height))
+    names = (f"{len(mesh.faces):,} faces", f"{count:,} points")
+    for i, name in enumerate(names):
+        axes = _bare_axes(figure.add_axes((0.5 * i, (foot + 0.34) / height, 0.5, 3.66 / height)))
+        figure.text(0.25 + 0.5 * i, (foot + 0.11) / height, name, ha="center", color=GREY, fontsize=10)
+        if i:
+            draw_cloud(axes, points, None if parts is None else part_colors(parts[1]), inches=4)
+        else:
+            color = _SURFACE if parts is None else part_colors(parts[0])
+            axes.imshow(raster.shade(mesh, 640, color), extent=(-1, 1, -1, 1), interpolation="lanczos")
+    _draw_legend(figure, entries, lines, foot)
+    _title(figure, title)
+    return figure
+
+
+def cloud_grid(clouds: Sequence[ArrayLike], titles: Sequence[str], wrong: Sequence[bool], columns: int = 4) -> Figure:
+    """Clouds (N, 3) in rows of ``columns``, each with its title; the wrong ones have an orange frame and a cross.
+
+    A title may have two lines ("sofa" over "it is a bed"); a long line is cut with an ellipsis. Raises ValueError where
+    the three are not equally long, or empty.
+    """
+    if not len(clouds) == len(titles) == len(wrong) or not len(clouds):
+        raise ValueError(
+            f"clouds, titles and wrong must be equally many, got {len(clouds)}, {len(titles)} and {len(wrong)}"
+        )
+    columns = min(columns, len(clouds))
+    rows = math.ceil(len(clouds) / columns)
+    side, head, gap = 2.4, 0.5, 0.12  # inches
+    width, height = columns * (side + gap) + gap, rows * (side + head + gap) + gap
+    figure = Figure(figsize=(width, height))
+    for i, (points, title, is_wrong) in enumerate(zip(clouds, titles, wrong, strict=True)):
+        row, column = divmod(i, columns)
+        x, y = gap + column * (side + gap), height - (row + 1) * (side + head + gap)
+        color = VERMILLION if is_wrong else RULE
+        frame = Rectangle(
+            (x / width, y / height),
+            side / width,
+            (side + head) / height,
+            fill=False,
+            edgecolor=color,
+            linewidth=2.2 if is_wrong else 0.8,
+            transform=figure.transFigure,
+        )
+        figure.add_artist(frame)
+        draw_cloud(
+            _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height))), points, None, inches=side
+        )
+        name, *more = title.split("\n")
+        top = y + side + head - 0.08
+        figure.text(
+            (x + 0.1) / width,
+            top / height,
+            _fit(("✗ " if is_wrong else "✓ ") + name, side - 0.2, 10.5, "bold"),
+            va="top",
+            fontsize=10.5,
+            fontweight="bold",
+            color=VERMILLION if is_wrong else INK,
+            parse_math=False,
+        )
+        if more:
+            line = _fit(more[0], side - 0.2, 9)
+            figure.text(
+                (x + 0.1) / width, (top - 0.2) / height, line, va="top", fontsize=9, color=GREY, parse_math=False
+            )
+    return figure
+
+
+def part_colors(labels: ArrayLike) -> NDArray[np.float64]:
+    """RGB (N, 3), 0 to 1, of parts (N,) counted from 0; light grey for -1. Beyond thirteen, colours repeat."""
+    ids = np.asarray(labels)
+    table = np.array([to_rgb(color) for color in (*PARTS, UNLABELLED)])
+    return table[np.where(ids < 0, len(PARTS), ids % len(PARTS))]
+
+
+def labelled_clouds(
+    clouds: Sequence[ArrayLike],
+    labels: Sequence[ArrayLike],
+    titles: Sequence[str],
+    names: Sequence[str],
+    columns: int = 4,
+    rest: str = "unlabelled",
+    side: float = 2.4,
+) -> Figure:
+    """Clouds (N, 3) in rows of ``columns``, coloured by their parts (N,), each with its title; the parts' legend below.
+
+    ``rest`` is what the legend calls points of part -1; ``side`` is a cloud's, in inches.
+
+    Raises ValueError where the first three are not equally many, or none.
+    """
+    if not len(clouds) == len(labels) == len(titles) or not len(clouds):
+        raise ValueError(
+            f"clouds, labels and titles must be equally many, got {len(clouds)}, {len(labels)} and {len(titles)}"
+        )
+    columns = min(columns, len(clouds))
+    head = 0.3  # inches
+    entries = legend(labels, names, rest)
+    lines = _lines(entries, columns * side)
+    rows = math.ceil(len(clouds) / columns)
+    foot = 0.22 * len(lines) + 0.14
+    width, height = columns * side, rows * (side + head) + foot
+    figure = Figure(figsize=(width, height))
+    for i, (points, ids, title) in enumerate(zip(clouds, labels, titles, strict=True)):
+        row, column = divmod(i, columns)
+        x, y = column * side, height - (row + 1) * (side + head)
+        axes = _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height)))
+        draw_cloud(axes, points, part_colors(ids), inches=side)
+        text = _fit(title, side - 0.2, 10)
+        figure.text(
+            (x + side / 2) / width,
+            (y + side + 0.1) / height,
+            text,
+            ha="center",
+            fontsize=10,
+            color=INK,
+            parse_math=False,
+        )
+    _draw_legend(figure, entries, lines, foot)
+    return figure
+
+
+def legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str = "unlabelled") -> list[tuple[str, Any]]:
+    """Name and colour of each part, and of what has none where there is such a point."""
+    entries = [(name, part_colors([i])[0]) for i, name in enumerate(names)]
+    if any((np.asarray(ids) < 0).any() for ids in labels):
+        entries.append((rest, part_colors([-1])[0]))
+    return entries
+
+
+def _lines(entries: Sequence[tuple[str, Any]], width: float) -> list[list[int]]:
+    """Which of a legend's entries stand in each line of a figure so many inches wide."""
+    return _wrapped([_width(name, 9.5) + 0.4 for name, _ in entries], width - 0.2)
+
+
+def _draw_legend(
+    figure: Figure, entries: Sequence[tuple[str, Any]], lines: Sequence[Sequence[int]], top: float
+) -> None:
+    """A dot and a name for each entry, the first line ``top`` inches above the figure's lower edge."""
+    width, height = figure.get_size_inches()
+    for number, line in enumerate(lines):
+        x, y = 0.15, top - 0.22 * (number + 1)
+        for entry in line:
+            name, color = entries[entry]
+            figure.text(x / width, y / height, "●", color=color, fontsize=11)
+            text = _fit(name, width - 0.6, 9.5)
+            figure.text((x + 0.17) / width, y / height, text, color=INK, fontsize=9.5, parse_math=False)
+            x += _width(name, 9.5) + 0.4
+
+
+def _wrapped(widths: Sequence[float], room: float) -> list[list[int]]:
+    """What goes into each line of so much ``room``: numbers of the ``widths``, in order, at least one a line."""
+    lines: list[list[int]] = []
+    left = 0.0
+    for i, width in enumerate(widths):
+        if not lines or width > left:
+            lines.append([])
+            left = room
+        lines[-1].append(i)
+        left -= width
+    return lines
+
+
+def parts_pairs(
+    clouds: Sequence[ArrayLike],
+    truths: Sequence[ArrayLike],
+    answers: Sequence[ArrayLike],
+    titles: Sequence[str],
+    names: Sequence[str],
+) -> Figure:
+    """Each cloud (N, 3) twice, its true parts (N,) beside those answered; what has no true part is grey in both."""
+    shown = [np.where(np.asarray(t) < 0, -1, a) for t, a in zip(truths, answers, strict=True)]
+    return labelled_clouds(
+        [points for points in clouds for _ in range(2)],
+        [ids for pair in zip(truths, shown, strict=True) for ids in pair],
+        [text for title in titles for text in ("truth", title)],
+        names,
+        columns=2 * len(clouds),
+    )
+
+
+def curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) -> Figure:
+    """Loss and accuracy of training and validation by epoch, with a mark at the epoch whose weights were chosen.
+
+    Rows have ``epoch`` and any of ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``; what is missing is left out.
+    mIoU is drawn too where there is ``val_miou``.
+    """
+    panels = {"loss": "loss", "accuracy": "accuracy"}
+    panels |= {"miou": "mIoU"} if any("val_miou" in row for row in history) else {}
+    figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
+    epochs = _column(history, "epoch")
+    for axes, (name, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        _plain(axes, xlabel="epoch", ylabel=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for key, label, color, marker, style in (
+            (name, "train", BLUE, "o", "-"),
+            (f"val_{name}", "validation", VERMILLION, "s", "--"),
+        ):
+            values = _column(history, key)
+            if np.isfinite(values).any():
+                size = 4 if len(values) <= 40 else 0
+                axes.plot(
+                    epochs, values, style, color=color, marker=marker, markersize=size, linewidth=1.8, label=label
+                )
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=INK, linewidth=1, linestyle=":", label=f"chosen: epoch {best_epoch}")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def learning_rate(schedule: Sequence[float]) -> Figure:
+    """The learning rate of each epoch, the first being 1."""
+    figure = Figure(figsize=(4.5, 3), layout="constrained")
+    axes = figure.subplots()
+    _plain(axes, xlabel="epoch", ylabel="learning rate")
+    axes.plot(np.arange(1, len(schedule) + 1), schedule, color=BLUE, drawstyle="steps-mid", linewidth=1.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
+    """Counts (K, K), row = truth; a cell is as dark as its share of the row, blue where right, orange where wrong.
+
+    Up to 40 classes, cells have numbers. Raises ValueError where the counts are not K x K.
+    """
+    counts = np.asarray(confusion)
+    if counts.shape != (len(classes), len(classes)):
+        raise ValueError(f"confusion must be {len(classes)} x {len(classes)} for the classes, got {counts.shape}")
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    cell, font = (0.52, 10.0) if len(classes) <= 12 else (0.34, 8.0)  # inches, points
+    names = [_fit(name, 1.9, font) for name in classes]
+    side, room = cell * len(names), 0.45 + max(_width(name, font) for name in names)
+    figure = Figure(figsize=(side + room + 0.3, side + room + 0.3))
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes((room / width, 0.15 / height, side / width, side / height))
+    right = np.eye(len(classes), dtype=bool)
+    for shades, hidden in ((_HEAT, ~right), (_WRONG, right)):
+        axes.imshow(np.ma.masked_array(share, hidden), cmap=shades, vmin=0, vmax=1)
+    _grid_of_cells(axes, names, font)
+    digits = 10 if cell > 0.5 else 6.5
+    for row, column in zip(*np.nonzero(counts), strict=True) if len(names) <= 40 else ():
+        color = "white" if share[row, column] > 0.45 else INK
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=digits, color=color)
+    return figure
+
+
+def calibration_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
+    """Accuracy by confidence, beside the diagonal of a network that is as right as it is sure; the counts below.
+
+    Rows have ``low``, ``high``, ``count``, ``confidence`` and ``accuracy``, as in report.json.
+    """
+    figure = Figure(figsize=(4.6, 4.8), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _plain(upper, xlabel="", ylabel="accuracy")
+    _plain(lower, xlabel="confidence", ylabel="shapes")
+    upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="as right as sure")
+    full = [row for row in bins if row["count"]]
+    low, width = [row["low"] for row in full], [row["high"] - row["low"] for row in full]
+    upper.bar(
+        low, [row["accuracy"] for row in full], width, align="edge", color=SKY, edgecolor="white", label="measured"
+    )
+    upper.plot(
+        [row["confidence"] for row in full],
+        [row["accuracy"] for row in full],
+        "o",
+        color=INK,
+        markersize=4,
+        label="mean of the bin",
+    )
+    lower.bar(low, [row["count"] for row in full], width, align="edge", color=GREY, edgecolor="white")
+    lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    upper.set(xlim=(0, 1), ylim=(0, 1.02))
+    upper.legend(frameon=False, fontsize=9, loc="upper left")
+    return figure
+
+
+def draw_cloud(axes: Axes, points: ArrayLike, colors: ArrayLike | None, inches: float) -> None:
+    """Points (N, 3) into bare axes of ``inches`` a side, the far ones first; nearer ones are larger."""
+    eye = raster.project(points)
+    if eye.ndim != 2 or not len(eye):
+        raise ValueError(f"a picture needs points (N, 3), at least one, got the shape {eye.shape}")
+    eye = raster.to_square(eye) * [raster.FILL, raster.FILL, 1]
+    order = np.argsort(eye[:, 2], kind="stable")
+    nearness = 0.5 + eye[:, 2] / (float(np.ptp(eye[:, 2])) or 1.0)
+    area = np.clip(2.2 * inches * (1000 / len(eye)) ** 0.8, 0.2, 40) * (0.6 + 0.8 * nearness)
+    paint: dict[str, Any]
+    if colors is None:
+        paint = {"c": nearness[order], "cmap": _DEPTH, "vmin": 0, "vmax": 1}
+    else:
+        shown = np.asarray(colors)[order]
+        paint = {"color": shown} if shown.ndim == 2 else {"c": shown, "cmap": "viridis"}
+    axes.scatter(eye[order, 0], eye[order, 1], s=area[order], linewidths=0, **paint)
+
+
+def _bare_axes(axes: Axes) -> Axes:
+    axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
+    axes.set_axis_off()
+    return axes
+
+
+def _plain(axes: Axes, xlabel: str, ylabel: str) -> None:
+    axes.set_xlabel(xlabel, color=INK)
+    axes.set_ylabel(ylabel, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(RULE)
+    axes.tick_params(colors=GREY, labelsize=9)
+    axes.grid(color=RULE, linewidth=0.6, alpha=0.7)
+    axes.set_axisbelow(True)
+
+
+def _grid_of_cells(axes: Axes, names: Sequence[str], font: float) -> None:
+    places = np.arange(len(names))
+    axes.set_xticks(places, names, rotation=90, parse_math=False, fontsize=font, color=INK)
+    axes.set_yticks(places, names, parse_math=False, fontsize=font, color=INK)
+    axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+    axes.set_xticks(places[1:] - 0.5, minor=True)
+    axes.set_yticks(places[1:] - 0.5, minor=True)
+    axes.grid(which="minor", color=RULE, linewidth=0.6)
+    axes.tick_params(which="minor", length=0)
+    axes.spines[:].set_color(RULE)
+    axes.set_ylabel("truth", color=GREY)
+    axes.set_xlabel("answer", color=GREY)
+    axes.xaxis.set_label_position("top")
+
+
+def _title(figure: Figure, title: str) -> None:
+    if title:
+        figure.text(0.5, 0.97, _fit(title, 7.6, 12), ha="center", va="top", fontsize=12, color=INK, parse_math=False)
+
+
+def _fit(text: str, inches: float, size: float, weight: str = "normal") -> str:
+    """``text`` on one line of printable characters, cut with an ellipsis where it is wider than ``inches``."""
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:300])
+    if _width(line, size, weight) <= inches:
+        return line
+    while line and _width(line + "…", size, weight) > inches:
+        line = line[:-1]
+    return line + "…"
+
+
+def _width(text: str, size: float, weight: str = "normal") -> float:
+    """The width of a line in inches, in the default font."""
+    with _boxes_for_missing_glyphs():
+        width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)
+    return float(width) / 72
+
+
+@contextlib.contextmanager
+def _boxes_for_missing_glyphs() -> Iterator[None]:
+    """A class named in a script that the font lacks gets boxes, which is better than no picture, or than a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def _column(rows: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
+    """One column of a history (E,), NaN where a row lacks it or has it empty."""
+    return np.array([math.nan if row.get(key) in (None, "") else float(row[key]) for row in rows])
