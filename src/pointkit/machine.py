@@ -8,11 +8,15 @@ little by them, but PyTorch keeps too little by itself (docs/log.md). Networks a
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
+
+from pointkit.errors import MachineError, PointkitError
 
 # Of <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
@@ -21,6 +25,23 @@ PAD = 2**26  # the heap grows by so much at a time
 
 TUNABLES, HUGETLB = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
 PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@contextlib.contextmanager
+def exhausted(advice: str) -> Iterator[None]:
+    """Turn the errors of exhausted memory, of which each backend has its own, into one line that ends in ``advice``.
+
+    ``advice`` begins as it goes on after "out of memory", such as " at --batch-size 32; try a smaller one".
+    """
+    try:
+        yield
+    except (PointkitError, MachineError):  # ours; a file may be named "out of memory"
+        raise
+    except Exception as error:
+        known = "ResourceExhausted" in type(error).__name__ or "RESOURCE_EXHAUSTED" in str(error)
+        if not (isinstance(error, MemoryError) or known or "out of memory" in str(error).lower()):
+            raise
+        raise MachineError(f"out of memory{advice}") from None
 
 
 def in_huge_pages() -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -32,10 +31,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from pointkit.cloud import Array
-from pointkit.config import Settings
+from pointkit.config import combine
 from pointkit.errors import PointkitError, RunError
+from pointkit.preprocess import Contract
 from pointkit.store import disk_errors, sync
-from pointkit.task import Task
+from pointkit.task import LOSS, Choice, Task
 
 VERSION = 1
 FACTS = "run.json"
@@ -43,14 +43,13 @@ CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 # Losses and accuracies are means over shapes, or over points; ``loss`` holds the T-Nets' penalty, ``val_loss`` is the
 # cross-entropy alone, of smoothed labels where training has them. ``val_miou`` is the mean over shapes.
-HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
-HISTORY_OF_PARTS = (*HISTORY[:5], "val_miou", *HISTORY[5:])
+TRAINED, LAST = ("epoch", "loss", "accuracy"), ("learning_rate", "seconds")  # between them, the task's own figures
 RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run.json, key by key
     "id": str,
     "task": str,
     "classes": list,
     "settings": dict,
-    "input.num_points": int,
+    "input.num_points": int,  # what else the contract must be, Contract says
     "input.drawn": int,
     "input.seed": int,
     "parameters": int,
@@ -93,11 +92,11 @@ class Progress:
         """Loss and accuracy of the epoch so far, and the rate."""
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
 
-    def finish_epoch(self, judged: Mapping[str, float], select: str = "loss") -> bool:
+    def finish_epoch(self, judged: Mapping[str, float], choice: Choice = LOSS) -> bool:
         """Add the epoch's row to the history; whether it is the best so far.
 
-        ``judged`` are the row's figures of validation, ``val_loss`` among them. The best has the lowest loss, or, for
-        ``select`` "miou", the highest mIoU; the loss must be finite.
+        ``judged`` are the row's figures of validation, ``val_loss`` among them, which must be finite. ``choice`` says
+        which of them chooses the best.
         """
         self.epoch += 1
         means = self.means()
@@ -107,10 +106,8 @@ class Progress:
         self.history.append({"epoch": self.epoch, **means, **judged, "learning_rate": rate, "seconds": seconds})
         self.batch = 0
         self.loss = self.accuracy = self.weight = self.seconds = 0.0
-        if select == "miou":
-            best = before is None or judged["val_miou"] > before["val_miou"]
-        else:
-            best = before is None or judged["val_loss"] < before["val_loss"]
+        sign = 1 if choice.highest else -1
+        best = before is None or sign * judged[choice.key] > sign * before[choice.key]
         best = best and math.isfinite(judged["val_loss"])
         if best:
             self.best_epoch, self.best_val_loss = self.epoch, judged["val_loss"]
@@ -264,14 +261,15 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
         task = Task.of(facts)
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(f"{file}: damaged ({error})") from None
-    names = [*facts["classes"], *itertools.chain(*task.parts.values()), *task.features]
-    if task.network["num_classes"] < 2 or not all(isinstance(name, str) for name in names):
+    names = [*facts["classes"], *task.answer_names, *task.features]
+    if len(task.answer_names) < 2 or not all(isinstance(name, str) for name in names):
         raise RunError(f"{file}: damaged (classes, or parts, must be two names or more)")
-    for name in ("num_points", "drawn"):
-        if facts["input"][name] < 1:
-            raise RunError(f"{file}: damaged (input.{name} must be at least 1, found {facts['input'][name]})")
     try:
-        facts["settings"] = asdict(Settings(**facts["settings"]))
+        Contract.of_run(facts["input"])
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{file}: its input cannot be repeated ({error})") from None
+    try:
+        facts["settings"] = combine(facts["settings"]).flat()
     except (PointkitError, TypeError) as error:
         raise RunError(f"{file}: damaged (settings: {error})") from None
     return facts
@@ -304,11 +302,12 @@ def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tu
     Only arrays whose names begin with one of ``prefixes`` are kept. Raises RunError where the folder is no run, and
     where there are checkpoints and none is whole.
     """
-    run = read_facts(path)["id"]
+    facts = read_facts(path)
+    run, columns = facts["id"], history_columns(Task.of(facts))
     problems: list[str] = []
     for name in (CHECKPOINT, PREVIOUS):
         try:
-            checkpoint = _read(path / name, run, prefixes)
+            checkpoint = _read(path / name, run, columns, prefixes)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
@@ -321,7 +320,12 @@ def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tu
     return None, []
 
 
-def _read(file: pathlib.Path, run: str, prefixes: tuple[str, ...]) -> Checkpoint:
+def history_columns(task: Task | type[Task]) -> tuple[str, ...]:
+    """The columns of history.csv."""
+    return (*TRAINED, *task.validated, *LAST)
+
+
+def _read(file: pathlib.Path, run: str, columns: tuple[str, ...], prefixes: tuple[str, ...]) -> Checkpoint:
     if not stat.S_ISREG(file.stat().st_mode):
         raise ValueError("not a file")
     with safe_open(file, "numpy") as opened:
@@ -332,10 +336,10 @@ def _read(file: pathlib.Path, run: str, prefixes: tuple[str, ...]) -> Checkpoint
     if metadata["run"] != run:
         raise ValueError("it belongs to another run")
     kept = {name: array for name, array in arrays.items() if name.startswith(prefixes)}
-    return Checkpoint(run, _progress(metadata["progress"]), kept)
+    return Checkpoint(run, _progress(metadata["progress"], columns), kept)
 
 
-def _progress(text: str) -> Progress:
+def _progress(text: str, columns: tuple[str, ...]) -> Progress:
     progress = Progress(**json.loads(text))
     for name, default in asdict(Progress()).items():
         if not isinstance(getattr(progress, name), (float, int) if isinstance(default, float) else type(default)):
@@ -343,11 +347,11 @@ def _progress(text: str) -> Progress:
     rows = progress.history
     if len(rows) != progress.epoch or not all(
         isinstance(row, dict)
-        and tuple(row) in (HISTORY, HISTORY_OF_PARTS)
+        and tuple(row) in (columns, history_columns(Task))  # without the task's own, where no shape could be scored
         and all(isinstance(v, (float, int)) for v in row.values())
         for row in rows
     ):
-        raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(HISTORY)}")
+        raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(columns)}")
     return progress
 
 
@@ -358,7 +362,7 @@ def drop_damaged(path: pathlib.Path) -> None:
 
 def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write history.csv, one row an epoch, where it does not stand so already."""
-    names = tuple(history[0]) if history else HISTORY
+    names = tuple(history[0]) if history else history_columns(Task)
     lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in history)]
     data = ("\n".join(lines) + "\n").encode()
     file = path / "history.csv"

@@ -141,6 +141,16 @@ class Store:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         return np.array([i for i, row in enumerate(self.rows) if row.split == split], np.int64)
 
+    def check_uncut(self) -> None:
+        """Raise StoreError where points.npy has been cut since it was opened: reading on would end the process."""
+        file, wanted = self.path / "points.npy", getattr(self.points, "offset", 0) + self.points.nbytes
+        try:
+            size = file.stat().st_size
+        except OSError:  # removed, or just being replaced: what is mapped stays
+            return
+        if size < wanted:
+            raise StoreError(f"{file}: was cut from {wanted} to {size} bytes while in use")
+
     def cloud(self, index: int) -> Float32:
         """The points (count, 3) of one shape."""
         return self.points[self.span(index)]

@@ -17,9 +17,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from pointkit.config import suggest
 from pointkit.errors import PointkitError
 from pointkit.formats.files import shown
+from pointkit.rules import suggest
 
 SPLIT_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train",

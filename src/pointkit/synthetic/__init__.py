@@ -25,8 +25,8 @@ import numpy as np
 
 from pointkit import formats
 from pointkit.cloud import Mesh
-from pointkit.config import suggest
 from pointkit.errors import PointkitError
+from pointkit.rules import suggest
 from pointkit.synthetic import furniture, household, vehicles
 from pointkit.synthetic.solids import Solid, face_areas, join, turn
 
