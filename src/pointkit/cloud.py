@@ -109,13 +109,15 @@ class Mesh:
     """Triangles.
 
     ``vertices`` (V, 3) float32; ``faces`` (F, 3) int32, indices of vertices; ``face_fields``: name -> (F, ...) array in
-    the file's own type. All arrays are read-only.
+    the file's own type; ``polygons`` (F,) int64, ascending: the file's polygon that each triangle was cut from, None
+    where each is a polygon of its own. All arrays are read-only.
     """
 
     vertices: Float32
     faces: NDArray[np.int32]
     face_fields: Mapping[str, Array] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
+    polygons: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         vertices = _points("vertices", self.vertices)
@@ -127,6 +129,11 @@ class Mesh:
             raise ValueError(f"faces must index the {len(vertices)} vertices, got {int(bad)}")
         _set(self, vertices=vertices, faces=_frozen(faces.astype(np.int32, copy=False)))
         _set(self, face_fields=_fields("face field", self.face_fields, len(faces)))
+        if self.polygons is not None:
+            polygons = np.asarray(self.polygons)
+            if polygons.shape != (len(faces),) or (np.diff(polygons, prepend=0) < 0).any():
+                raise ValueError(f"polygons must be ({len(faces)},) ascending numbers from 0 on, got {polygons.shape}")
+            _set(self, polygons=_frozen(polygons.astype(np.int64, copy=False)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,6 @@ from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 
 Inputs = Float32 | dict[str, Array]
 
-LABELS = ("label", "part", "classification")  # fields that may hold the part of each point or face
-
 
 SCALED = ("color", "intensity")  # features that come in many units
 
@@ -139,24 +137,6 @@ def _shares(values: Array, full: float) -> Float32:
 
 def _finite(values: Array) -> Float64:
     return np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0)
-
-
-def labels(shape: Shape) -> NDArray[np.int32] | None:
-    """The label of each point of a cloud (N,), or of each face of a mesh (F,), int32; None where it has none.
-
-    They are a cloud's ``labels``, else a field of whole numbers named as in ``LABELS``. Raises ValueError where they do
-    not fit 32 bits.
-    """
-    if isinstance(shape, PointCloud) and shape.labels is not None:
-        return shape.labels
-    fields = shape.fields if isinstance(shape, PointCloud) else shape.face_fields
-    for name in LABELS:
-        field = fields.get(name)
-        if field is not None and field.ndim == 1 and field.dtype.kind in "iu":
-            if field.size and (field.min() < -(2**31) or field.max() >= 2**31):
-                raise ValueError(f"the field {name} must fit 32 bits, got {field.max()}")
-            return field.astype(np.int32)
-    return None
 
 
 def window(total: int, count: int, start: int = 0) -> NDArray[np.int64]:

@@ -33,7 +33,6 @@ ASPECT = 1.5  # width to height of the narrowest window that shows everything
 MARGIN = 1.15  # air around the shape
 GAP = 0.12  # between a mesh and its points; the mesh's longest side is 1
 SURFACE, DRAWN = "#bdd6f0", "#1f6fa3"
-LABEL_FIELDS = ("label", "part")  # come before a file's own colours
 HEAD = 1 << 16  # bytes at a file's beginning in which its comments are looked for
 
 
@@ -112,7 +111,7 @@ def load(path: pathlib.Path) -> Scene:
     if colors is not None:
         colors = colors[drawn.index]
     elif labels is None:
-        labels = _labels(path, shape, drawn.index, ("classification",))
+        labels = _labels(path, shape, drawn.index, formats.labels.LABELS)
     return Scene(f"{name}: {some}{total:,} points", drawn.points, colors, None, labels)
 
 
@@ -258,7 +257,7 @@ def _pieces(mesh: Mesh, labels: Labels | None) -> Iterator[tuple[str, NDArray[np
 
 
 def _labels(
-    path: pathlib.Path, shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = LABEL_FIELDS
+    path: pathlib.Path, shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = formats.labels.PARTS
 ) -> Labels | None:
     """The labels of a cloud's points, or a mesh's faces, of which ``index`` are shown; None where it has none."""
     if isinstance(shape, Mesh) and not len(shape.faces):
@@ -266,7 +265,7 @@ def _labels(
     own = dict(shape.face_fields if isinstance(shape, Mesh) else shape.fields)
     if isinstance(shape, PointCloud) and shape.labels is not None:
         own["label"] = shape.labels
-    field = next((name for name in fields if name in own and own[name].ndim == 1), None)
+    field = formats.labels.name_in(own, fields)
     if field is None:
         return None
     present, owner = np.unique(own[field], return_inverse=True)

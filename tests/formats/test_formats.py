@@ -91,7 +91,8 @@ def test_suffix_in_capitals_and_names_of_any_kind(tmp_path, suffix):
         b"a.b",
     ):
         path = os.fsencode(tmp_path) + b"/" + stem + suffix.upper().encode()
-        again = zoo.round_trip(path, shape_for(suffix))
+        formats.write(path, shape_for(suffix))
+        again = formats.read(os.fsdecode(path))
         zoo.assert_same(again, shape_for(suffix), suffix)
         zoo.assert_same(formats.read(pathlib.Path(os.fsdecode(path))), again, suffix)
 
@@ -102,7 +103,7 @@ def test_an_unprintable_name_still_makes_one_line(tmp_path, suffix):
     with open(path, "wb") as file:
         file.write(b"nothing of the kind \x00\x01")
     with pytest.raises(FormatError) as caught:
-        formats.read(path)
+        formats.read(os.fsdecode(path))
     assert str(caught.value).startswith(f"{tmp_path}/a\\nb\\udcff{suffix}: ")
     assert str(caught.value).isprintable()
 

@@ -322,7 +322,7 @@ def _tables(texts: Sequence[bytes]) -> Sequence[Array | None]:
 
 def _table(points: bytes) -> Array:
     """The numbers of a text that may be parted by commas, have comments or a title."""
-    cloud = text.parse(points)
+    cloud = text.read(points)
     return np.column_stack([cloud.placement.restore(cloud.points), *cloud.fields.values()])
 
 

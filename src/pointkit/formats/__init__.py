@@ -1,22 +1,31 @@
-"""Reading and writing files of shapes: one format a file, chosen by the suffix.
+"""Reading, writing and annotating files of shapes: one format a file, chosen by the suffix.
 
 A reader believes no count before it is compared with the file's size, and hands on arrays that are checked: finite,
 indices in range, at least one point, exactly as many rows as promised. A new format is one file here and one line in
-``READERS`` and in ``WRITERS``; these bring the round-trip tests.
+``READERS`` and in ``WRITERS``, and in ``ANNOTATORS`` where it has room for fields; these bring the round-trip tests.
+
+Formats work on bytes: a reader makes a shape of them, an annotator the pieces of a longer file. Only here are files
+opened and named.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import BinaryIO
 
-from pointkit.cloud import Shape
+from pointkit.cloud import Array, Mesh, Shape
 from pointkit.errors import FormatError
-from pointkit.formats import npy, obj, off, pcd, ply, stl, text
-from pointkit.formats.files import Path, printable, shown
+from pointkit.formats import labels, npy, obj, off, pcd, ply, records, stl, text
+from pointkit.formats.files import Path, load, printable, replacing, shown
 
-READERS: dict[str, Callable[[Path], Shape]] = {
+Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
+
+READERS: dict[str, Callable[[bytes], Shape]] = {
     ".asc": text.read,
     ".npy": npy.read,
     ".obj": obj.read,
@@ -42,26 +51,36 @@ WRITERS: dict[str, Callable[..., None]] = {
     ".xyz": text.write,
 }
 
+ANNOTATORS: dict[str, Callable[[bytes, Mapping[str, Array], Sequence[str]], list[bytes]]] = {
+    ".asc": text.annotate,
+    ".npy": npy.annotate,
+    ".pcd": pcd.annotate,
+    ".ply": ply.annotate,
+    ".pts": functools.partial(text.annotate, numbers_alone=True),
+    ".txt": text.annotate,
+    ".xyz": text.annotate,
+}
+
 NOTING = (pcd.write, ply.write, text.write)
 
 SUFFIXES = tuple(READERS)
+ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}  # of a file -> with more fields
 
-__all__ = ["READERS", "SUFFIXES", "WRITERS", "read", "write"]
+__all__ = ["ANNOTATED", "ANNOTATORS", "READERS", "SUFFIXES", "WRITERS", "annotate", "labels", "read", "write"]
 
 
-def read(path: Path) -> Shape:
+def read(source: Source, suffix: str | None = None) -> Shape:
     """The mesh or cloud of points in a file, whose suffix (in any case) names the format.
+
+    ``source`` is a path, or a file open for bytes, which is read from where it stands, or the bytes of a file
+    themselves. ``suffix``, such as ``.ply``, names the format where no path does so, or where a path names a wrong one.
 
     Raises FormatError, one line that begins with the path, where the file is not what its suffix says or holds no
     shape; OSError where it is missing or may not be read.
     """
-    reader = READERS[_suffix(path, READERS, "read")]
-    try:
-        return reader(path)
-    except FormatError:
-        raise
-    except ValueError as error:
-        raise FormatError(f"{shown(path)}: {printable(str(error))}") from error
+    name, kind = _kind(source, suffix)
+    with _named(name):
+        return READERS[kind](_bytes(source, name))
 
 
 def write(path: Path, shape: Shape, notes: Sequence[str] = ()) -> None:
@@ -70,20 +89,92 @@ def write(path: Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     ``notes`` are lines for people, kept as comments where the format has them. The file appears whole under its name,
     or not at all. Raises FormatError where the format cannot hold the shape.
     """
-    writer = WRITERS[_suffix(path, WRITERS, "write")]
-    try:
+    writer = WRITERS[_known(shown(path), _suffix(path), "write")]
+    with _named(shown(path)):
         if notes and writer in NOTING:
-            writer(path, shape, [" ".join(note.split()) for note in notes])
+            writer(path, shape, _lines(notes))
         else:
             writer(path, shape)
+
+
+def annotate(
+    source: Source, target: Path, fields: Mapping[str, Array], notes: Sequence[str] = (), suffix: str | None = None
+) -> None:
+    """Write ``source`` with further fields into ``target``; everything that it holds stays as it was, bit for bit.
+
+    ``source`` and ``suffix`` are what ``read`` takes; the source may be the target. ``fields``: name -> an array with
+    a row for each point of the cloud, or each triangle of the mesh, that ``read`` gives. A polygon gets the numbers of
+    its first triangle. Records that ``read`` leaves out (points without an echo, polygons without a triangle) get nan,
+    -1, or 0 where the type has neither. If the source has a field of the same name, that is called ``source_NAME``
+    from then on. ``notes`` become comments, as in ``write``.
+
+    The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
+    no room for fields; the mesh is then written as ``write`` writes it. The target appears whole under its name, or not
+    at all. Raises FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the fields.
+    """
+    name, kind = _kind(source, suffix)
+    if _suffix(target).lower() != ANNOTATED[kind]:
+        raise FormatError(f"{shown(target)}: a {kind} file with further fields must be named {ANNOTATED[kind]}")
+    with _named(name):
+        data = _bytes(source, name)
+        if kind in ANNOTATORS:
+            pieces = ANNOTATORS[kind](data, fields, _lines(notes))
+        else:
+            pieces = ply.encoded(_with(READERS[kind](data), fields), _lines(notes))
+    with replacing(target) as file:
+        file.writelines(pieces)
+
+
+def _with(mesh: Shape, ours: Mapping[str, Array]) -> Mesh:
+    """A mesh with further fields of its faces; formats without room for fields hold no clouds."""
+    assert isinstance(mesh, Mesh)
+    names = records.renamed(mesh.face_fields, ours)
+    theirs = {names.get(name, name): array for name, array in mesh.face_fields.items()}
+    return dataclasses.replace(mesh, face_fields=theirs | records.added(ours, len(mesh.faces)))
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """What a format finds wrong, as a line that begins with the name of the file."""
+    try:
+        yield
     except FormatError:
         raise
     except ValueError as error:
-        raise FormatError(f"{shown(path)}: {printable(str(error))}") from error
+        raise FormatError(f"{name}: {printable(str(error))}") from error
 
 
-def _suffix(path: Path, formats: Mapping[str, Callable[..., object]], verb: str) -> str:
-    suffix = pathlib.Path(os.fsdecode(path)).suffix.lower()
-    if suffix not in formats:
-        raise FormatError(f"{shown(path)}: cannot {verb} the suffix {suffix!r}, only {' '.join(formats)}")
-    return suffix
+def _lines(notes: Sequence[str]) -> list[str]:
+    return [" ".join(note.split()) for note in notes]
+
+
+def _kind(source: Source, suffix: str | None) -> tuple[str, str]:
+    """What messages call a source, and the suffix that names its format."""
+    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    if isinstance(path, str | bytes | os.PathLike):  # an open file may have a number for a name, or none
+        return shown(path), _known(shown(path), suffix or _suffix(path), "read")
+    name = "the given bytes" if isinstance(source, bytes) else "the given file"
+    if not suffix:
+        raise FormatError(f"{name}: of which format? give the suffix of one, {' '.join(READERS)}")
+    return name, _known(name, suffix, "read")
+
+
+def _suffix(path: Path) -> str:
+    return pathlib.Path(os.fsdecode(path)).suffix
+
+
+def _known(name: str, suffix: str, verb: str) -> str:
+    if suffix.lower() not in READERS:
+        raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(READERS)}")
+    return suffix.lower()
+
+
+def _bytes(source: Source, name: str) -> bytes:
+    if isinstance(source, str | os.PathLike):
+        return load(source)
+    data = source if isinstance(source, bytes) else source.read()
+    if not isinstance(data, bytes):
+        raise FormatError(f"{name}: must be open for bytes (mode 'rb'), got {type(data).__name__}")
+    if not data:
+        raise FormatError(f"{name}: the file is empty")
+    return data

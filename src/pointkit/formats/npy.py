@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pointkit.cloud import Array, PointCloud, Shape
 from pointkit.formats import files, records
 
+_TYPES = ("u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8")  # by their size
 
-def read(path: files.Path) -> PointCloud:
+
+def read(data: bytes) -> PointCloud:
     """The cloud in an array of numbers; columns from the fourth on are the fields ``column3``, ``column4`` ..."""
-    data = files.load(path)
     array = _checked(data)
+    long = array.dtype.kind == "f" and array.dtype.itemsize > 8
+    array = array.astype(np.float64 if long else array.dtype.newbyteorder("="), copy=False)
     points, placement = records.placed("points", array[:, :3])
     fields = {f"column{index}": array[:, index] for index in range(3, array.shape[1])}
     return PointCloud(points, fields, placement=placement)
@@ -35,6 +40,40 @@ def write(path: files.Path, shape: Shape) -> None:
         np.save(file, array, allow_pickle=False)
 
 
+def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> list[bytes]:
+    """An array with further columns, in its own type and order; without names and ``notes``, which have no room.
+
+    ``fields``: an array each, a row a point. Where the array's type does not hold their numbers, or its own no longer,
+    it is the smallest type of NumPy that holds all, in the same byte order.
+    """
+    theirs = _checked(data)
+    columns = list(records.flat(records.added(fields, len(theirs))).values())
+    for kind in (theirs.dtype, *(np.dtype(code).newbyteorder(theirs.dtype.byteorder) for code in _TYPES)):
+        if all(_holds(kind, column) for column in (theirs, *columns)):
+            break
+    else:
+        raise ValueError("no type of number holds both the array and the fields")
+    whole = np.empty(
+        (len(theirs), theirs.shape[1] + len(columns)), kind, order="C" if theirs.flags.c_contiguous else "F"
+    )
+    whole[:, : theirs.shape[1]] = theirs
+    for index, column in enumerate(columns, theirs.shape[1]):
+        whole[:, index] = column
+    stream = io.BytesIO()
+    np.save(stream, whole, allow_pickle=False)
+    return [stream.getvalue()]
+
+
+def _holds(kind: np.dtype[Any], array: Array) -> bool:
+    """Whether a type holds all numbers of an array."""
+    if kind == array.dtype:
+        return True
+    with np.errstate(all="ignore"):
+        other = array.astype(kind)
+    same = np.array_equal(other, array, equal_nan=array.dtype.kind == "f" and kind.kind == "f")
+    return same and np.array_equal(other.astype(array.dtype), array, equal_nan=array.dtype.kind == "f")
+
+
 def _checked(data: bytes) -> Array:
     """The array (N, 3 or more) of an NPY file, its shape compared with the bytes before anything is made."""
     stream = io.BytesIO(data)
@@ -53,7 +92,5 @@ def _checked(data: bytes) -> Array:
     if min(shape) < 0 or promised != there:
         raise ValueError(f"the header promises {shape}, which is {promised} bytes, got {there}")
     stream.seek(0)
-    array = np.load(stream, allow_pickle=False)
-    if array.dtype.kind == "f" and array.dtype.itemsize == 16:
-        return np.asarray(array, np.float64)
-    return np.asarray(array, array.dtype.newbyteorder("="))
+    array: Array = np.load(stream, allow_pickle=False)
+    return array

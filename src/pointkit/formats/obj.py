@@ -21,16 +21,16 @@ _EITHER = re.compile(rb"^[ \t]*([vf])[ \t]", re.MULTILINE)
 _TEXTURE_AND_NORMAL = re.compile(rb"/\S*")
 
 
-def read(path: files.Path) -> Mesh:
+def read(text: bytes) -> Mesh:
     """The polygons of an OBJ file as triangles, its vertices in their order; no groups, materials or colours."""
-    text = files.load(path)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     text = _COMMENT_OR_JOINT.sub(b"", text)
     vertices = _vertices(b"\n".join(_VERTEX.findall(text)))
     points, placement = records.placed("vertices", vertices)
     corners, counts = _corners(text, len(vertices))
-    return Mesh(points, records.fan(corners, counts)[0], placement=placement)
+    faces, polygons = records.fan(corners, counts)
+    return Mesh(points, faces, placement=placement, polygons=polygons)
 
 
 def write(path: files.Path, shape: Shape) -> None:

@@ -20,9 +20,8 @@ _COUNTS = re.compile(rb"\s*(\d{1,18})[ \t]+(\d{1,18})(?:[ \t]+\d+)?[ \t]*(?:\n|$
 _VERTEX_BYTES, _FACE_BYTES = len("0 0 0\n"), len("1 0\n")  # the shortest lines that can be
 
 
-def read(path: files.Path) -> Mesh:
+def read(text: bytes) -> Mesh:
     """The mesh of an OFF file, polygons as triangles, with their RGB as ``color`` where every face has one."""
-    text = files.load(path)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"#" in text:
@@ -33,8 +32,8 @@ def read(path: files.Path) -> Mesh:
     if len(face_counts) != num_faces:
         raise ValueError(f"the header promises {num_faces} faces, got {len(face_counts)} lines for them")
     points, placement = records.placed("vertices", vertices.reshape(num_vertices, counts)[:, :3])
-    faces, face_fields = _faces(face_values, face_counts)
-    return Mesh(points, faces, face_fields, placement)
+    faces, polygons, face_fields = _faces(face_values, face_counts)
+    return Mesh(points, faces, face_fields, placement, polygons)
 
 
 def write(path: files.Path, shape: Shape) -> None:
@@ -88,12 +87,15 @@ def _vertices(body: bytes, num_vertices: int) -> tuple[Array, int, bytes]:
     return values, int(counts[0]), body[end:]
 
 
-def _faces(values: Array, counts: Int64) -> tuple[Array, dict[str, Array]]:
-    """Triangles (F, 3) and their fields, out of lines that hold a count, as many indices, and colours."""
+def _faces(values: Array, counts: Int64) -> tuple[Array, Int64 | None, dict[str, Array]]:
+    """Triangles (F, 3), the polygons that they came from, and their fields, as ``records.fan`` cuts them.
+
+    A line holds a count, as many indices, and colours.
+    """
     if len(counts) and counts.min() == counts.max() == 4:
         rows = values.reshape(-1, 4)
         if (rows[:, 0] == 3).all():
-            return records.whole("indices of vertices", rows[:, 1:]), {}
+            return records.whole("indices of vertices", rows[:, 1:]), None, {}
     begin = np.cumsum(counts) - counts
     corners = records.whole("the first number of a face", values[begin])
     wrong = (corners < 1) | (corners >= counts)
@@ -103,12 +105,12 @@ def _faces(values: Array, counts: Int64) -> tuple[Array, dict[str, Array]]:
     column = np.arange(len(values)) - np.repeat(begin, counts)
     last = np.repeat(corners, counts)
     indices = records.whole("indices of vertices", values[(column > 0) & (column <= last)])
-    triangles, polygon = records.fan(indices, corners)
+    triangles, polygons = records.fan(indices, corners)
     extra = counts - corners - 1
     if not len(counts) or extra.min() < 3:
-        return triangles, {}
+        return triangles, polygons, {}
     color = np.stack([values[begin + corners + channel] for channel in (1, 2, 3)], 1)
     if color.min() < 0 or color.max() > 255:
-        return triangles, {}
+        return triangles, polygons, {}
     color = color.astype(np.uint8) if (color == color.round()).all() and color.max() > 1 else color.astype(np.float32)
-    return triangles, {"color": color[polygon]}
+    return triangles, polygons, {"color": color if polygons is None else color[polygons]}

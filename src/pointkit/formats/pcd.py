@@ -7,13 +7,14 @@ are left out. The compression is LZF, decoded here in plain Python.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import files, numbers, records
+from pointkit.formats import files, labels, numbers, records
 
 _DATA = re.compile(rb"^[ \t]*DATA[ \t]+(\w+)[ \t]*\r?(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
 _SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
@@ -35,21 +36,14 @@ class _Header:
         return sum(kind.itemsize * count for _, kind, count in self.columns)
 
 
-def read(path: files.Path) -> PointCloud:
+def read(data: bytes) -> PointCloud:
     """The points of a PCD file that have finite coordinates, all other columns as fields in their own types."""
-    data = files.load(path)
-    header = _header(data)
-    body = memoryview(data)[header.start :]
-    arrays = {"ascii": _text, "binary": _rows, "binary_compressed": _compressed}[header.storage](header, body)
-    columns = dict(zip((name for name, _, _ in header.columns), arrays, strict=True))
-    xyz = np.stack([columns.pop(axis)[:, 0] for axis in "xyz"], 1)
-    echo = np.isfinite(xyz).all(1)
-    if not echo.any():
-        raise ValueError(f"no points with finite coordinates, got {len(xyz)} without")
+    columns = _columns(data, _header(data))
+    xyz, echo = _points(columns)
     fields = {name: array[:, 0] if array.shape[1] == 1 else array for name, array in columns.items()}
     fields = {name: array[echo] if not echo.all() else array for name, array in fields.items() if name != "_"}
     points, placement = records.placed("points", xyz[echo])
-    return PointCloud(points, fields, records.labels_of(fields), placement)
+    return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
 
 
 def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
@@ -57,19 +51,12 @@ def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     if not isinstance(shape, PointCloud):
         raise ValueError("a .pcd file holds a cloud of points, got a mesh")
     count = len(shape.points)
-    columns = dict(zip("xyz", records.coordinates(shape).T, strict=True)) | records.columns(shape)
-    columns = {name: records.storable(name, array, 8).reshape(count, -1) for name, array in columns.items()}
-    rows = np.empty(count, [(name, array.dtype, array.shape[1:]) for name, array in columns.items()])
-    for name, array in columns.items():
-        rows[name] = array
+    rows, entries = _packed(dict(zip("xyz", records.coordinates(shape).T, strict=True)) | records.columns(shape))
     lines = [
         "# .PCD v0.7 - Point Cloud Data file format",
         *(f"# {note}" for note in notes),
         "VERSION 0.7",
-        "FIELDS " + " ".join(columns),
-        "SIZE " + " ".join(str(array.dtype.itemsize) for array in columns.values()),
-        "TYPE " + " ".join(array.dtype.kind.upper() for array in columns.values()),
-        "COUNT " + " ".join(str(array.shape[1]) for array in columns.values()),
+        *(" ".join([key, *words]) for key, words in entries.items()),
         f"WIDTH {count}",
         "HEIGHT 1",
         "VIEWPOINT 0 0 0 1 0 0 0",
@@ -81,13 +68,113 @@ def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
         file.write(rows.tobytes())
 
 
+def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> list[bytes]:
+    """A file with further fields of its points, in its own storage and grid; those without an echo are filled up.
+
+    ``fields``: an array each, a row a point of the cloud that ``read`` gives. The pieces of the new file. Compressed
+    columns stay as they are, and ours follow them uncompressed: as literal bytes of the same stream.
+    """
+    header = _header(data)
+    _, echo = _points(_columns(data, header))
+    ours = records.added(fields, int(np.count_nonzero(echo)), ["_"])
+    rows, entries = _packed(records.spread(ours, np.flatnonzero(echo), header.num_points))
+    names = records.renamed([name for name, _, _ in header.columns], ours)
+    head = _longer_header(data[: header.start], names, entries, notes)
+    if header.storage == "ascii":
+        lines = re.findall(rb"[^\n]*\n|[^\n]+", data[header.start :])
+        some = [i for i, line in enumerate(lines) if line.strip()]
+        columns = records.flat({name: rows[name] for name in entries["FIELDS"]}).values()
+        longer = records.longer_lines([lines[i] for i in some], [len(lines[i].rstrip()) for i in some], columns)
+        for i, line in zip(some, longer, strict=True):
+            lines[i] = line
+        return [head, *lines]
+    if header.storage == "binary":
+        theirs = np.frombuffer(data, np.uint8, offset=header.start)
+        return [head, records.beside(theirs, np.full(header.num_points, header.row_bytes), rows)]
+    packed, size = (int(number) for number in np.frombuffer(data, "<u4", 2, header.start))
+    more = b"".join(rows[name].tobytes() for name in entries["FIELDS"])
+    stream = [data[header.start + 8 : header.start + 8 + packed], _literals(more)]
+    sizes = [sum(map(len, stream)), size + len(more)]
+    if max(sizes) >= 2**32:
+        raise ValueError(f"compressed points must take less than 4 GiB, got {max(sizes)} bytes")
+    return [head, np.array(sizes, "<u4").tobytes(), *stream]
+
+
+def _packed(columns: Mapping[str, Array]) -> tuple[Array, dict[str, list[str]]]:
+    """Columns as one structured array, and the header's words for them."""
+    arrays = {name: records.storable(name, array, 8) for name, array in columns.items()}
+    arrays = {name: array.reshape(len(array), -1) for name, array in arrays.items()}
+    rows = np.empty(
+        len(next(iter(arrays.values()))), [(n, array.dtype, array.shape[1:]) for n, array in arrays.items()]
+    )
+    for name, array in arrays.items():
+        rows[name] = array
+    return rows, {
+        "FIELDS": list(arrays),
+        "SIZE": [str(array.dtype.itemsize) for array in arrays.values()],
+        "TYPE": [array.dtype.kind.upper() for array in arrays.values()],
+        "COUNT": [str(array.shape[1]) for array in arrays.values()],
+    }
+
+
+def _longer_header(
+    head: bytes, names: Mapping[str, str], entries: Mapping[str, Sequence[str]], notes: Sequence[str]
+) -> bytes:
+    """A header with further words in its ``entries``, some of its own ``names`` changed, and ``notes``."""
+    lines = head.splitlines(keepends=True)
+    ending = lines[0][len(lines[0].rstrip(b"\r\n")) :]
+    contents = [line.split(b"#")[0].rstrip() for line in lines]
+    place = {content.split()[0].upper(): i for i, content in enumerate(contents) if content}  # the last one counts
+    for key, words in entries.items():
+        at = place.get(key.encode(), place.get(b"COLUMNS", -1) if key == "FIELDS" else -1)
+        if at < 0:  # COUNT may be left out, where all are one
+            continue
+        content, rest = contents[at], lines[at][len(contents[at]) :]
+        if key == "FIELDS":
+            content = re.sub(
+                rb"(?<=\s)\S+",
+                lambda m: names.get(m[0].decode("ascii", "backslashreplace"), "").encode() or m[0],
+                content,
+            )
+        lines[at] = b" ".join([content, *(word.encode() for word in words)]) + rest
+    if b"COUNT" not in place and set(entries["COUNT"]) != {"1"}:
+        ones = ["1"] * (len(contents[place[b"TYPE"]].split()) - 1)
+        lines[place[b"TYPE"]] += b" ".join(word.encode() for word in ["COUNT", *ones, *entries["COUNT"]]) + ending
+    first = next(i for i, content in enumerate(contents) if content)
+    return b"".join([*lines[:first], *(f"# {note}".encode() + ending for note in notes), *lines[first:]])
+
+
+def _literals(data: bytes) -> bytes:
+    """Bytes as LZF holds them uncompressed: runs of 32 at most, a byte that is one less than the length before each."""
+    whole = len(data) - len(data) % 32
+    runs = np.frombuffer(data, np.uint8, whole).reshape(-1, 32)
+    rest = data[whole:]
+    return np.insert(runs, 0, 31, 1).tobytes() + (bytes([len(rest) - 1]) + rest if rest else b"")
+
+
+def _columns(data: bytes, header: _Header) -> dict[str, Array]:
+    """The columns (N, count) under their names; "_" is filling."""
+    body = memoryview(data)[header.start :]
+    arrays = {"ascii": _text, "binary": _rows, "binary_compressed": _compressed}[header.storage](header, body)
+    return dict(zip((name for name, _, _ in header.columns), arrays, strict=True))
+
+
+def _points(columns: dict[str, Array]) -> tuple[Array, NDArray[np.bool_]]:
+    """The coordinates (N, 3) that are taken out of the columns, and which of them are finite."""
+    xyz = np.stack([columns.pop(axis)[:, 0] for axis in "xyz"], 1)
+    echo: NDArray[np.bool_] = np.isfinite(xyz).all(1)
+    if not echo.any():
+        raise ValueError(f"no points with finite coordinates, got {len(xyz)} without")
+    return xyz, echo
+
+
 def _header(data: bytes) -> _Header:
     end = _DATA.search(data, 0, _LONGEST_HEADER)
     if not end:
         raise ValueError("a PCD file has a header that ends with DATA, got none")
     entries: dict[str, list[str]] = {}
-    for line in data[: end.start()].decode("ascii", "backslashreplace").splitlines():
-        words = line.split("#")[0].split()
+    for line in data[: end.start()].splitlines():
+        words = line.decode("ascii", "backslashreplace").split("#")[0].split()
         if words:
             entries[words[0].upper()] = words[1:]
     names = entries.get("FIELDS") or entries.get("COLUMNS") or []

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
-from pointkit.formats import files, numbers, records
+from pointkit.formats import files, labels, numbers, records
 from pointkit.formats.records import Int64
 
 _NAMES = {
@@ -59,32 +59,37 @@ class _Lists(NamedTuple):
 Columns = dict[str, "Array | _Lists"]
 
 
-def read(path: files.Path) -> Shape:
+def read(data: bytes) -> Shape:
     """A mesh where the file has faces, with their other properties as face fields; else the cloud of its vertices.
 
     A list property is kept where all lists are equally long, as (rows, length). Vertex properties of a mesh, and
     elements other than ``vertex`` and ``face``, are checked and left out.
     """
-    data = files.load(path)
     elements, order, start = _header(data)
-    body = data[start:]
-    tables = _binary(body, elements, order) if order else _text(body, elements)
+    tables = _tables(data, elements, order, start)
     vertex, face = tables["vertex"], tables.get("face", {})
     xyz = np.stack([_numbers(vertex, axis) for axis in "xyz"], 1)
     points, placement = records.placed("vertices", xyz)
     if any(element.name == "face" and element.count for element in elements):
-        corners = next((face[name] for name in _CORNERS if name in face), None)
-        if not isinstance(corners, _Lists):
-            raise ValueError(f"faces must have a list vertex_indices, got {' '.join(face)}")
-        triangles, polygon = records.fan(corners.values.astype(np.int64), corners.counts)
-        fields = {name: array[polygon] for name, array in _fields(face).items() if name not in _CORNERS}
-        return Mesh(points, triangles, fields, placement)
+        corners = _corners(face)
+        triangles, polygons = records.fan(corners.values.astype(np.int64), corners.counts)
+        fields = {name: array for name, array in _fields(face).items() if name not in _CORNERS}
+        if polygons is not None:
+            fields = {name: array[polygons] for name, array in fields.items()}
+        return Mesh(points, triangles, fields, placement, polygons)
     fields = {name: array for name, array in _fields(vertex).items() if name not in ("x", "y", "z")}
-    return PointCloud(points, fields, records.labels_of(fields), placement)
+    return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
 
 
 def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """Write a mesh with its face fields, or a cloud with its fields and labels, as little-endian bytes."""
+    pieces = encoded(shape, notes)
+    with files.replacing(path) as file:
+        file.writelines(pieces)
+
+
+def encoded(shape: Shape, notes: Sequence[str] = ()) -> list[bytes]:
+    """The pieces of the file that ``write`` writes."""
     vertex: Columns = dict(zip("xyz", records.coordinates(shape).T, strict=True))
     elements = [("vertex", vertex)]
     if isinstance(shape, Mesh):
@@ -98,10 +103,88 @@ def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
         rows, properties = _packed(columns, count)
         lines += [f"element {name} {count}", *properties]
         blocks.append(rows.tobytes())
-    with files.replacing(path) as file:
-        file.write("".join(line + "\n" for line in [*lines, "end_header"]).encode())
-        for block in blocks:
-            file.write(block)
+    return ["".join(line + "\n" for line in [*lines, "end_header"]).encode(), *blocks]
+
+
+def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> list[bytes]:
+    """A file with further properties of its faces where it is a mesh, of its vertices where it is a cloud.
+
+    ``fields``: an array each, a row a triangle or point of the shape that ``read`` gives. The pieces of the new file.
+    """
+    elements, order, start = _header(data)
+    tables = _tables(data, elements, order, start)
+    place = next((i for i, each in enumerate(elements) if each.name == "face" and each.count), None)
+    if place is None:
+        place = [each.name for each in elements].index("vertex")
+        ours = records.added(fields, elements[place].count)
+    else:
+        ours = _of_polygons(_corners(tables["face"]).counts, fields)
+    element = elements[place]
+    rows, properties = _packed(dict(ours), element.count)
+    names = records.renamed([each.name for each in element.properties], ours)
+    head = _longer_header(data[:start], element.name, names, properties, notes)
+    if not order:
+        before = sum(each.count for each in elements[:place])
+        return [head, *_longer_rows(data[start:], before, rows)]
+    if order == ">":
+        rows = rows.astype(rows.dtype.newbyteorder(">"))
+    sizes = [_row_sizes(each, tables[each.name]) for each in elements]
+    first = start + sum(int(each.sum()) for each in sizes[:place])
+    end = first + int(sizes[place].sum())
+    theirs = np.frombuffer(data, np.uint8, end - first, first)
+    return [head, data[start:first], records.beside(theirs, sizes[place], rows), data[end:]]
+
+
+def _of_polygons(counts: Int64, fields: Mapping[str, Array]) -> dict[str, Array]:
+    """Fields of triangles as fields of the polygons, of ``counts`` corners, that they were cut from: the first's."""
+    triangles = np.maximum(counts - 2, 0)
+    ours = records.added(fields, int(triangles.sum()), _CORNERS)
+    polygons = np.flatnonzero(triangles)
+    first = (np.cumsum(triangles) - triangles)[polygons]
+    return records.spread({name: array[first] for name, array in ours.items()}, polygons, len(counts))
+
+
+def _longer_header(
+    head: bytes, element: str, names: Mapping[str, str], properties: Sequence[str], notes: Sequence[str]
+) -> bytes:
+    """A header with further ``properties`` of an element, some of its own ``names`` changed, and ``notes``."""
+    lines: list[bytes] = []
+    ending = b"\r\n" if head.split(b"\n", 1)[0].endswith(b"\r") else b"\n"
+    within = ""
+    for line in head.splitlines(keepends=True):
+        words = line.decode("utf-8", "backslashreplace").split()
+        if words[:1] in (["element"], ["end_header"]):
+            if not within:
+                lines += [f"comment {note}".encode() + ending for note in notes]
+            if within == element:
+                lines += [each.encode() + ending for each in properties]
+            within = words[-1] if words[0] == "end_header" else words[1]
+        elif words[:1] == ["property"] and within == element and words[-1] in names:
+            end = len(line.rstrip())
+            begin = line.rfind(line.split()[-1], 0, end)
+            line = line[:begin] + names[words[-1]].encode() + line[end:]
+        lines.append(line)
+    return b"".join(lines)
+
+
+def _longer_rows(body: bytes, before: int, rows: Array) -> list[bytes]:
+    """Lines of numbers with further ones in those of one element, which ``before`` others come ahead of."""
+    lines = body.splitlines(keepends=True)
+    some = [i for i, line in enumerate(lines) if line.strip()][before : before + len(rows)]
+    columns = records.flat({name: rows[name] for name in rows.dtype.names or ()})
+    ends = [len(lines[i].rstrip()) for i in some]
+    for i, line in zip(some, records.longer_lines([lines[i] for i in some], ends, columns.values()), strict=True):
+        lines[i] = line
+    return lines
+
+
+def _row_sizes(element: _Element, columns: Columns) -> Int64:
+    """The bytes of each row of an element."""
+    sizes = np.zeros(element.count, np.int64)
+    for each in element.properties:
+        column, size = columns[each.name], np.dtype(each.kind).itemsize
+        sizes += np.dtype(each.length).itemsize + size * column.counts if isinstance(column, _Lists) else size
+    return sizes
 
 
 def _packed(columns: Columns, count: int) -> tuple[Array, list[str]]:
@@ -136,7 +219,7 @@ def _header(data: bytes) -> tuple[list[_Element], str, int]:
         raise ValueError("a PLY file has a header from ply to end_header, got none")
     elements: list[_Element] = []
     order = None
-    for line in match[1].decode("utf-8", "backslashreplace").splitlines()[:-1]:
+    for line in (line.decode("utf-8", "backslashreplace") for line in match[1].splitlines()[:-1]):
         match line.split():
             case [] | ["comment" | "obj_info", *_]:
                 pass
@@ -177,6 +260,18 @@ def _check(elements: list[_Element], order: str, there: int) -> None:
     if needed - (not order) > there:
         promised = ", ".join(f"{element.count} {element.name}" for element in elements)
         raise ValueError(f"the header promises {promised}, which need {needed} bytes or more, got {there}")
+
+
+def _tables(data: bytes, elements: list[_Element], order: str, start: int) -> dict[str, Columns]:
+    """The columns of each element out of the rows, which begin at ``start``."""
+    return _binary(data, start, elements, order) if order else _text(data[start:], elements)
+
+
+def _corners(face: Columns) -> _Lists:
+    corners = next((face[name] for name in _CORNERS if name in face), None)
+    if not isinstance(corners, _Lists):
+        raise ValueError(f"faces must have a list vertex_indices, got {' '.join(face)}")
+    return corners
 
 
 def _numbers(columns: Columns, name: str) -> Array:
@@ -240,20 +335,20 @@ def _all_rows(element: _Element, fine: Array, otherwise: str) -> None:
         raise ValueError(f"{element.name} {int(np.flatnonzero(~fine)[0])} {otherwise}")
 
 
-def _binary(body: bytes, elements: list[_Element], order: str) -> dict[str, Columns]:
+def _binary(data: bytes, start: int, elements: list[_Element], order: str) -> dict[str, Columns]:
     tables: dict[str, Columns] = {}
-    start = 0
+    end = start
     for element in elements:
-        columns, start = _even(body, start, element, order) or _uneven(body, start, element, order)
+        columns, end = _even(data, end, element, order) or _uneven(data, end, element, order)
         tables[element.name] = columns
-    if start != len(body):
-        raise ValueError(f"the header promises {start} bytes, got {len(body)}")
+    if end != len(data):
+        raise ValueError(f"the header promises {end - start} bytes, got {len(data) - start}")
     return tables
 
 
-def _even(body: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int] | None:
+def _even(data: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int] | None:
     """Columns of rows whose lists are all as long as the first row's, and where they end; None where they are not."""
-    first = _uneven(body, start, _Element(element.name, min(element.count, 1), element.properties), order)[0]
+    first = _uneven(data, start, _Element(element.name, min(element.count, 1), element.properties), order)[0]
     lengths = {each.name: len(column.values) for each in element.properties
                if isinstance(column := first[each.name], _Lists)}  # fmt: skip
     kinds: list[tuple[str, str, tuple[int, ...]]] = []
@@ -263,9 +358,9 @@ def _even(body: bytes, start: int, element: _Element, order: str) -> tuple[Colum
         kinds.append((each.name, order + each.kind, (lengths[each.name],) if each.length else ()))
     kind = np.dtype(kinds)
     end = start + element.count * kind.itemsize
-    if end > len(body):
+    if end > len(data):
         return None
-    rows = np.frombuffer(body, kind, element.count, start)
+    rows = np.frombuffer(data, kind, element.count, start)
     if not all((rows[f"{name}\0length"] == length).all() for name, length in lengths.items()):
         return None
     columns: Columns = {}
@@ -276,24 +371,24 @@ def _even(body: bytes, start: int, element: _Element, order: str) -> tuple[Colum
     return columns, end
 
 
-def _uneven(body: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int]:
+def _uneven(data: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int]:
     """Columns of any rows, one after another in plain Python, and where they end."""
     heads = [struct.Struct(order + _CODES[each.length or each.kind]) for each in element.properties]
     values: list[list[float]] = [[] for _ in heads]
     counts: list[list[int]] = [[] for _ in heads]
     for row in range(element.count):
         for each, head, value, count in zip(element.properties, heads, values, counts, strict=True):
-            if start + head.size > len(body):
+            if start + head.size > len(data):
                 raise ValueError(f"the file ends in {element.name} {row} of {element.count}")
-            (number,) = head.unpack_from(body, start)
+            (number,) = head.unpack_from(data, start)
             start += head.size
             if not each.length:
                 value.append(number)
                 continue
             size = np.dtype(each.kind).itemsize * number
-            if number < 0 or start + size > len(body):
+            if number < 0 or start + size > len(data):
                 raise ValueError(f"a list of {element.name} {row} must fit the file, got {number} numbers")
-            value.extend(struct.unpack_from(f"{order}{number}{_CODES[each.kind]}", body, start))
+            value.extend(struct.unpack_from(f"{order}{number}{_CODES[each.kind]}", data, start))
             count.append(number)
             start += size
     columns: Columns = {}

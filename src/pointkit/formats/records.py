@@ -1,11 +1,11 @@
-"""What the formats share about records: coordinates checked and placed, polygons cut into triangles, columns to write.
+"""What the formats share about records: coordinates, polygons cut into triangles, columns to write or to add.
 
 Errors here are ValueErrors without a file's name; ``formats.read`` and ``formats.write`` put it in front.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,29 +70,19 @@ def storable(name: str, array: Array, widest: int) -> Array:
     raise ValueError(f"the field {name} of the type {array.dtype} has no type in this format that holds it")
 
 
-def fan(corners: Int64, counts: Int64) -> tuple[Array, Int64]:
+def fan(corners: Int64, counts: Int64) -> tuple[Array, Int64 | None]:
     """Polygons as triangles (F, 3) that share the polygon's first corner, and the polygon (F,) that each came from.
 
     ``corners``: the polygons' vertex indices one after another; ``counts``: how many each has. Fewer than three give no
-    triangle.
+    triangle. The second is None where all polygons are triangles.
     """
-    if len(counts) and counts.min() == counts.max() == 3:
-        return corners.reshape(-1, 3), np.arange(len(counts))
+    if (counts == 3).all():
+        return corners.reshape(-1, 3), None
     triangles = np.maximum(counts - 2, 0)
     polygon = np.repeat(np.arange(len(counts)), triangles)
     first = (np.cumsum(counts) - counts)[polygon]
     step = np.arange(len(polygon)) - (np.cumsum(triangles) - triangles)[polygon]
     return np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], 1), polygon
-
-
-def labels_of(fields: dict[str, Array]) -> NDArray[np.int32] | None:
-    """The labels that an integer field ``label`` holds, if there is one."""
-    label = fields.get("label")
-    if label is None or label.ndim != 1 or label.dtype.kind not in "iu":
-        return None
-    if label.size and (label.min() < -(2**31) or label.max() >= 2**31):
-        raise ValueError(f"labels must fit 32 bits, got {label.max()}")
-    return label.astype(np.int32)
 
 
 def coordinates(shape: Mesh | PointCloud) -> Array:
@@ -136,6 +126,68 @@ def flat(columns: dict[str, Array]) -> dict[str, Array]:
             rows = array.reshape(len(array), -1)
             result |= {f"{name}_{index}": rows[:, index] for index in range(rows.shape[1])}
     return result
+
+
+def added(fields: Mapping[str, Array], count: int, reserved: Sequence[str] = ()) -> dict[str, Array]:
+    """Fields that are to be added to ``count`` records; ValueError where they do not fit them."""
+    if not fields:
+        raise ValueError("one field or more must be given to be added, got none")
+    for name, array in fields.items():
+        if name in ("x", "y", "z", *reserved):
+            raise ValueError(f"a field must not have a name that the format uses itself, got {name!r}")
+        if not array.ndim or len(array) != count:
+            raise ValueError(
+                f"the field {name} must have {count} rows, one a point or face, got the shape {array.shape}"
+            )
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"the field {name} must hold numbers, got the type {array.dtype}")
+    return worded(fields)
+
+
+def renamed(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
+    """The names of a file's own fields that ours take -> what these fields are called from then on."""
+    ours = set(ours)
+    taken = {*theirs, *ours}
+    result = {}
+    for name in theirs:
+        if name in ours:
+            other = f"source_{name}"
+            while other in taken:
+                other = f"source_{other}"
+            result[name] = other
+            taken.add(other)
+    return result
+
+
+def spread(fields: Mapping[str, Array], rows: Int64, count: int) -> dict[str, Array]:
+    """Fields of some of ``count`` records for all of them; the others get nan, -1, or 0 where the type has neither."""
+    if len(rows) == count:
+        return dict(fields)
+    result = {}
+    for name, array in fields.items():
+        nothing = {"f": np.nan, "i": -1}.get(array.dtype.kind, 0)
+        result[name] = np.full((count, *array.shape[1:]), nothing, array.dtype)
+        result[name][rows] = array
+    return result
+
+
+def beside(theirs: NDArray[np.uint8], sizes: Int64, ours: Array) -> bytes:
+    """Records of ``sizes`` bytes each, with the bytes of a row of ``ours``, a structured array, behind each."""
+    added = ours.view(np.uint8).reshape(len(ours), -1)
+    if (sizes == sizes[0]).all():
+        return np.concatenate([theirs.reshape(len(ours), -1), added], 1).tobytes()
+    return np.insert(theirs, np.repeat(np.cumsum(sizes), added.shape[1]), added.reshape(-1)).tobytes()
+
+
+def longer_lines(
+    lines: Sequence[bytes], ends: Iterable[int], columns: Iterable[Array], gap: bytes = b" "
+) -> list[bytes]:
+    """Lines with numbers put in where each one's own end, a ``gap`` before each number."""
+    words = zip(*map(_words, columns), strict=True)
+    return [
+        gap.join([line[:end], *(word.encode() for word in row)]) + line[end:]
+        for line, end, row in zip(lines, ends, words, strict=True)
+    ]
 
 
 def text_rows(rows: list[Array], start: str = "") -> bytes:

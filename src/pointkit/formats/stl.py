@@ -19,9 +19,8 @@ _SOLID = re.compile(rb"\s*(?:end)?solid\b[^\n]*(?:\n|\Z)", re.IGNORECASE)
 _VERTEX = re.compile(rb"\bvertex\b", re.IGNORECASE)
 
 
-def read(path: files.Path) -> Mesh:
+def read(data: bytes) -> Mesh:
     """The triangles of an STL file in their order, unmerged: three vertices of its own for each, (3 F, 3)."""
-    data = files.load(path)
     count = int(np.frombuffer(data, "<u4", 1, _HEADER - 4)[0]) if len(data) >= _HEADER else None
     if (
         count is not None and len(data) == _HEADER + count * _TRIANGLE.itemsize

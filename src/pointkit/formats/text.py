@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import files, numbers, records
+from pointkit.formats import files, labels, numbers, records
 
 _TITLE = re.compile(rb"\A\s*(?:\d+[ \t]*\n)?[ \t]*(?:#|//)([^\n]*)")
 _FIRST_LINE = re.compile(rb"\A\s*([^\n]*)(?:\n|\Z)")
 _EMPTY_COLUMN = re.compile(rb"[,;][ \t]*[,;]|^[ \t]*[,;]", re.MULTILINE)
 _SEPARATORS = bytes.maketrans(b",;", b"  ")
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put first
+_COMMENT = re.compile(rb"(?:#|//)[^\n]*")
+_COUNT = re.compile(rb"\s*\d+[ \t]*[\r\n]*")
+_WORD = re.compile(rb"[^\s,;]+")
+_MARKER = re.compile(rb"\s*(?:#|//)?\s*")
+_LAST_GAP = re.compile(rb"[\s,;]+(?=[^\s,;]+\Z)")
 
 
-def read(path: files.Path) -> PointCloud:
+def read(text: bytes) -> PointCloud:
     """The cloud in a text; columns beyond the coordinates are fields, under their names or as ``column3`` ..."""
-    return parse(files.load(path))
-
-
-def parse(text: bytes) -> PointCloud:
-    """``read`` for the text itself. Raises ValueError where it holds no cloud."""
-    text = text.removeprefix(b"\xef\xbb\xbf")
+    text = text.removeprefix(_MARK)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     title = _TITLE.match(text)
     if b"#" in text or b"//" in text:
-        text = re.sub(rb"(?:#|//)[^\n]*", b"", text)
+        text = _COMMENT.sub(b"", text)
     text, names = _names(_split(text))
     text, promised = _promised(text)
     table = numbers.table(text)
@@ -46,16 +45,15 @@ def parse(text: bytes) -> PointCloud:
         raise ValueError(f"the first line names {len(names)} columns, got {width} numbers in a row")
     if width < 3:
         raise ValueError(f"a row must hold x, y and z, got {width} numbers")
-    if names is None and title:  # a comment counts as names only where it looks like them
-        words = _words(title[1].translate(_SEPARATORS))
-        names = words if len(words) == width and _axes(words) else None
-    names = names or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
+    if names is None and title:
+        names = _names_in(title, width)
+    names = names or _plain_names(width)
     axes = _axes(names) or [0, 1, 2]
     points, placement = records.placed("points", table[:, axes])
-    fields = {name: _field(name, table[:, i]) for i, name in enumerate(names) if i not in axes}
+    fields = {name: labels.in_text(name, table[:, i]) for i, name in enumerate(names) if i not in axes}
     if len(fields) != width - 3:
         raise ValueError(f"columns must have different names, got {' '.join(names)}")
-    return PointCloud(points, fields, records.labels_of(fields), placement)
+    return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
 
 
 def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
@@ -65,10 +63,7 @@ def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """
     if not isinstance(shape, PointCloud):
         raise ValueError("a text of points holds a cloud, got a mesh")
-    fields = records.flat(records.columns(shape))
-    for name, column in fields.items():
-        if re.search(r"[,;#]|//", name) or column.dtype.kind not in "biuf":
-            raise ValueError(f"a text of points holds named numbers, got {name!r} of the type {column.dtype}")
+    fields = _writable(records.flat(records.columns(shape)))
     with files.replacing(path) as file:
         if os.fsdecode(path).lower().endswith(".pts"):
             file.write(f"{len(shape.points)}\n".encode())
@@ -76,6 +71,86 @@ def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
             file.write(f"# {' '.join(['x', 'y', 'z', *fields])}\n".encode("ascii"))
         file.write("".join(f"# {note}\n" for note in notes).encode())
         file.write(records.text_rows([*records.text_coordinates(shape).T, *fields.values()]))
+
+
+def annotate(
+    text: bytes, fields: Mapping[str, Array], notes: Sequence[str], numbers_alone: bool = False
+) -> list[bytes]:
+    """A text with further numbers behind the last one of each row, and their names behind the last name.
+
+    ``fields``: an array each, a row a point. A text without names gets those of all columns as its first comment;
+    ``notes`` follow the names. With ``numbers_alone``, a text that holds neither names nor comments gets none: programs
+    that read such files expect only numbers.
+    """
+    read(text)  # from here on it is known to be right
+    mark = _MARK if text.startswith(_MARK) else b""
+    lines = text[len(mark) :].splitlines(keepends=True)
+    contents = [_content(line) for line in lines]
+    rows = [i for i, content in enumerate(contents) if content]
+    named = None if _is_number(_words(contents[rows[0]])[0]) else rows.pop(0)
+    if len(_words(contents[rows[0]])) == 1:  # the number of points
+        rows.pop(0)
+    width = len(_words(contents[rows[0]]))
+    columns = _writable(records.flat(records.added(fields, len(rows))))
+    head = next(i for i, line in enumerate(lines) if line.strip())
+    head += bool(_COUNT.fullmatch(lines[head]))  # where a comment with names would be
+    title = _TITLE.match(lines[head])
+    if named is None and title and _names_in(title, width):
+        named = head
+    ending = lines[0][len(lines[0].rstrip(b"\r\n")) :] or b"\n"
+    more = [f"# {note}".encode() + ending for note in notes]
+    if named is not None:
+        head = named + 1
+        lines[named] = _longer_title(lines[named], contents[named], list(columns))
+    elif numbers_alone and not _COMMENT.search(text):
+        more = []
+    else:
+        theirs = _plain_names(width)
+        names = records.renamed(theirs, columns)
+        more.insert(0, f"# {' '.join([*(names.get(name, name) for name in theirs), *columns])}".encode() + ending)
+    ends, gap = [len(contents[i]) for i in rows], _gap(contents[rows[0]])
+    longer = records.longer_lines([lines[i] for i in rows], ends, columns.values(), gap)
+    for i, line in zip(rows, longer, strict=True):
+        lines[i] = line
+    return [mark, *lines[:head], *more, *lines[head:]]
+
+
+def _content(line: bytes) -> bytes:
+    """A line without its comment, and without what stands behind its last word."""
+    if b"#" in line or b"//" in line:
+        line = _COMMENT.sub(b"", line)
+    return line.rstrip(b" \t\r\n\v\f,;")
+
+
+def _longer_title(line: bytes, content: bytes, ours: Sequence[str]) -> bytes:
+    """A line of names, or a comment of them, with further ones; where it has one of these, that gets another name."""
+    content = content or line.rstrip(b" \t\r\n\v\f,;")
+    start = len(_MARKER.match(content)[0])  # type: ignore[index] # it matches anything
+    names = records.renamed(_words(content[start:]), ours)
+    quote = b'"' if content.endswith(b'"') else b""
+
+    def changed(match: re.Match[bytes]) -> bytes:
+        (word,) = _words(match[0])
+        return match[0].replace(word.encode(), names[word].encode()) if word in names else match[0]
+
+    gap = _gap(content)
+    words = [content[:start] + _WORD.sub(changed, content[start:]), *(quote + name.encode() + quote for name in ours)]
+    return gap.join(words) + line[len(content) :]
+
+
+def _gap(content: bytes) -> bytes:
+    """What parts the last two words of a line of three or more."""
+    match = _LAST_GAP.search(content)
+    assert match
+    return match[0]
+
+
+def _writable(columns: dict[str, Array]) -> dict[str, Array]:
+    """Columns that a text can hold; ValueError for others."""
+    for name, column in columns.items():
+        if re.search(r"[,;#]|//", name) or column.dtype.kind not in "biuf":
+            raise ValueError(f"a text of points holds named numbers, got {name!r} of the type {column.dtype}")
+    return columns
 
 
 def _split(text: bytes) -> bytes:
@@ -102,6 +177,16 @@ def _names(text: bytes) -> tuple[bytes, list[str] | None]:
     return text[line.end() :], words
 
 
+def _names_in(title: re.Match[bytes], width: int) -> list[str] | None:
+    """The names of columns in a comment, where it looks like them."""
+    words = _words(title[1])
+    return words if len(words) == width and _axes(words) else None
+
+
+def _plain_names(width: int) -> list[str]:
+    return ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
+
+
 def _promised(text: bytes) -> tuple[bytes, int | None]:
     """The text behind a first line that is the number of points, and this."""
     line = _FIRST_LINE.match(text)
@@ -111,6 +196,7 @@ def _promised(text: bytes) -> tuple[bytes, int | None]:
 
 
 def _words(line: bytes) -> list[str]:
+    line = line.translate(_SEPARATORS)
     return [word.strip("\"'") for word in line.decode("utf-8", "backslashreplace").split()]
 
 
@@ -126,9 +212,3 @@ def _axes(names: list[str]) -> list[int] | None:
     """Where x, y and z stand among names, if they do."""
     lower = [name.lower() for name in names]
     return [lower.index(axis) for axis in "xyz"] if {"x", "y", "z"} <= set(lower) else None
-
-
-def _field(name: str, column: Array) -> Array:
-    """A column of text: float64, but labels as whole numbers where they are."""
-    is_label = name == "label" and (column == np.round(column)).all() and (np.abs(column) < 2**31).all()
-    return column.astype(np.int32) if is_label else np.ascontiguousarray(column)

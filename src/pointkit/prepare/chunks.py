@@ -126,9 +126,9 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     try:
         if isinstance(shape, Exception):
             raise shape
-        labels = preprocess.labels(shape) if rule.layout else None
+        labels = formats.labels.of(shape) if rule.layout else None
         if rule.layout and labels is None:
-            raise ValueError(f"has no label for each point or face (a field {' or '.join(preprocess.LABELS)})")
+            raise ValueError(f"has no label for each point or face (a field {' or '.join(formats.labels.LABELS)})")
         drawn = preprocess.draw(shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features)
         stamps = [(root / name).stat() for name in (source.file, *source.labels) if name]
     except MemoryError:
