@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 
 from pointkit import __version__
 from pointkit.config import BACKENDS, MEANT_FOR, Settings
+from pointkit.disk import FULL
 from pointkit.errors import MachineError, PointkitError
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
 from pointkit.signals import Stopped
@@ -481,7 +482,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. All that can go wrong ends here in one line."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -504,8 +504,8 @@ def run(arguments: list[str]) -> int:
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
-        _complain(f"{where}{'no space left' if error.errno in full else error.strerror or error}")
-        return 1 if error.errno in (*full, errno.ENOMEM, errno.EIO) else 2
+        _complain(f"{where}{'no space left' if error.errno in FULL else error.strerror or error}")
+        return 1 if error.errno in (*FULL, errno.ENOMEM, errno.EIO) else 2
     except Exception as error:
         _bug(error)
         return 1
