@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pointkit import __version__, features, formats, run_folder, store
+from pointkit import machine as machines
 from pointkit.cloud import Mesh
 from pointkit.config import BACKENDS, Settings, combine, read_recipe
 from pointkit.errors import PointkitError
@@ -152,7 +153,6 @@ def _version(package: str) -> str | None:
 
 def machine() -> dict[str, Any]:
     """Versions, backends, cores, memory, GPU and extras of this machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     found = [name for name in BACKENDS if importlib.util.find_spec(name)]
     return {
         "pointkit": __version__,
@@ -161,8 +161,8 @@ def machine() -> dict[str, Any]:
         "packages": {name: _version(name) or "missing" for name in PACKAGES},
         "backends": found,
         "backend": os.environ.get("KERAS_BACKEND", "jax"),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": round(memory / 1e9, 1),
+        "cores": machines.cores(),
+        "memory_gb": round(machines.memory() / 1e9, 1),
         "gpus": _gpus(found),
         "formats": list(formats.SUFFIXES),
         "extras": {name: all(map(importlib.util.find_spec, needs)) for name, needs in EXTRAS.items()},

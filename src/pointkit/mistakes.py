@@ -14,10 +14,9 @@ from collections.abc import Sequence
 import cyclopts
 
 from pointkit import __version__
+from pointkit.disk import FULL
 from pointkit.errors import MachineError, PointkitError
 from pointkit.signals import Stopped
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def answered(error: BaseException, arguments: Sequence[str], command: Sequence[str]) -> int:

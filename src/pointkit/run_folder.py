@@ -13,16 +13,13 @@ JSON are read: a stranger's run cannot execute anything.
 
 from __future__ import annotations
 
-import csv
-import fcntl
 import hashlib
 import json
 import math
-import os
 import pathlib
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,11 +27,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from pointkit import disk
 from pointkit.cloud import Array
 from pointkit.config import combine
+from pointkit.disk import disk_errors
+from pointkit.disk import replace as replace
 from pointkit.errors import PointkitError, RunError
 from pointkit.preprocess import Contract
-from pointkit.store import disk_errors, sync
 from pointkit.task import LOSS, Choice, Task
 
 VERSION = 1
@@ -126,37 +125,6 @@ class Checkpoint:
     arrays: dict[str, Array]
 
 
-def replace(path: pathlib.Path, data: bytes) -> None:
-    """Write a file whole: beside its place, onto the disk, and renamed into it.
-
-    Raises MachineError where the disk is full, PointkitError where the folder cannot be written to.
-    """
-    _put(_beside(path, data), path)
-
-
-def _beside(path: pathlib.Path, data: bytes) -> pathlib.Path:
-    """Write what is to become a file, and have it on the disk."""
-    beside = path.with_name(f".{path.name}.writing")
-    with disk_errors(path.parent, f" (needed {len(data) / 1e6:.1f} MB)"):
-        try:
-            beside.unlink(missing_ok=True)
-            with beside.open("xb") as file:  # x: a link that a stranger left there is not followed
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            if beside.is_file():
-                beside.unlink()
-            raise
-    return beside
-
-
-def _put(beside: pathlib.Path, path: pathlib.Path) -> None:
-    with disk_errors(path.parent):
-        beside.replace(path)
-        sync(path.parent)
-
-
 def create(path: pathlib.Path) -> None:
     """Make the folder of a run, or check that what stands there is a run, or empty. Raises RunError."""
     make(path)
@@ -171,41 +139,13 @@ def create(path: pathlib.Path) -> None:
 
 
 def make(path: pathlib.Path) -> None:
-    """Make a folder where none stands. Raises RunError where that cannot be done.
-
-    One level above it may be missing too, no more: a longer path that does not exist is more likely a slip.
-    """
-    try:
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path}: must be a folder, found a file")
-        if not path.parent.parent.exists():
-            raise RunError(f"{path}: cannot be made, as {path.parent.parent} does not exist")
-        path.mkdir(exist_ok=True, parents=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be made ({error.strerror})") from None
+    """Make a folder where none stands, and one level above it where that is missing too. Raises RunError."""
+    disk.make(path, RunError)
 
 
-@contextmanager
-def locked(path: pathlib.Path) -> Iterator[None]:
+def locked(path: pathlib.Path) -> AbstractContextManager[None]:
     """Hold a run's folder for writing. Raises RunError naming the holder; a holder that died holds nothing."""
-    try:
-        handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written to ({error.strerror})") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 20).decode("ascii", "replace") or "(starting)"
-            raise RunError(f"{path}: in use by the process {holder}, which trains there") from None
-        except OSError as error:
-            raise RunError(f"{path}: cannot be locked ({error.strerror})") from None
-        with disk_errors(path):
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(handle)
+    return disk.held(path, "trains there", lock=path / ".lock", error=RunError)
 
 
 def write_facts(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
@@ -276,15 +216,11 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
 
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
-    """Commit a checkpoint by one rename; the one before it stays as the previous."""
+    """Commit a checkpoint by one rename; the one before it stays as the previous, and is the newest after a kill."""
     arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
     progress = json.dumps(asdict(checkpoint.progress))
     metadata = {"run": checkpoint.run, "progress": progress, "sha256": _checksum(checkpoint.run, progress, arrays)}
-    current = path / CHECKPOINT
-    beside = _beside(current, save(arrays, metadata))
-    if current.exists():
-        _put(current, path / PREVIOUS)  # killed between the two, the previous is the newest
-    _put(beside, current)
+    replace(path / CHECKPOINT, save(arrays, metadata), keep=path / PREVIOUS)
 
 
 def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
@@ -357,7 +293,8 @@ def _progress(text: str, columns: tuple[str, ...]) -> Progress:
 
 def drop_damaged(path: pathlib.Path) -> None:
     """Put the previous checkpoint in the place of a damaged newest one, so that the next commit cannot lose it."""
-    _put(path / PREVIOUS, path / CHECKPOINT)
+    with disk_errors(path):
+        disk.put(path / PREVIOUS, path / CHECKPOINT)
 
 
 def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -368,9 +305,3 @@ def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) ->
     file = path / "history.csv"
     if not file.is_file() or file.read_bytes() != data:
         replace(file, data)
-
-
-def read_history(path: pathlib.Path) -> list[dict[str, float]]:
-    """Rows of history.csv."""
-    with (path / "history.csv").open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

@@ -8,22 +8,19 @@
     manifest.json  format version, task, classes (categories) in order, names of the parts, counts, how the points were
                    drawn, checksums of all files
 
-A store never changes once it stands: ``write`` fills a hidden folder beside the place and renames it into it.
+A store never changes once it stands: ``write`` puts a new one in its place whole.
 """
 
 from __future__ import annotations
 
 import csv
-import errno
-import hashlib
 import io
 import json
 import math
 import os
 import pathlib
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -32,22 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float32, Sample
-from pointkit.errors import MachineError, PointkitError, StoreError
+from pointkit.disk import csv_rows, csv_text, disk_errors, file_digest, making, sync
+from pointkit.disk import digest as digest
+from pointkit.errors import StoreError
 from pointkit.task import Task
 
 VERSION = 1
 SPLITS = ("train", "val", "test")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FORBIDDEN = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-)
 ARRAYS = ("points.npy", "point_labels.npy", "features.npy")  # in the order of a Sample's fields
 COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "count")
 
@@ -58,15 +46,15 @@ class ShapeRow:
 
     ``ident`` names it within the set (its path without suffix), ``file`` is the path it was read from, relative to the
     set's folder; ``group`` is the key that must stay on one side of a split; its points are ``offset : offset + count``
-    of points.npy.
+    of points.npy, which ``write`` decides.
     """
 
     ident: str
     file: str
     split: str
     class_name: str
-    offset: int
-    count: int
+    offset: int = 0
+    count: int = 0
     category: str = ""
     group: str = ""
 
@@ -128,10 +116,6 @@ class Store:
         return np.array([ids[row.class_name] for row in self.rows], np.int32)
 
     @cached_property
-    def offsets(self) -> NDArray[np.int64]:
-        return np.array([row.offset for row in self.rows], np.int64)
-
-    @cached_property
     def counts(self) -> NDArray[np.int64]:
         return np.array([row.count for row in self.rows], np.int64)
 
@@ -161,15 +145,6 @@ class Store:
         return slice(row.offset, row.offset + row.count)
 
 
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def file_digest(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write(
     path: pathlib.Path,
     shapes: Iterable[tuple[ShapeRow, Float32 | Sample]],
@@ -187,25 +162,11 @@ def write(
     """
     path = path.absolute()
     refuse_strangers(path)
-    staging, old = (path.with_name(f".{path.name}.{state}") for state in ("writing", "replaced"))
-    with disk_errors(path):
-        if old.exists() and not path.exists():  # an earlier run was killed between the two renames below
-            old.rename(path)
-        shutil.rmtree(staging, ignore_errors=True)
+    with disk_errors(path), making(path) as staging:
         staging.mkdir(parents=True)
-        try:
-            _fill(staging, shapes, classes, facts, extra_files or {})
-            for file_path in (*staging.iterdir(), staging):
-                sync(file_path)
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                path.rename(old)
-            staging.rename(path)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        sync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+        _fill(staging, shapes, classes, facts, extra_files or {})
+        for file_path in (*staging.iterdir(), staging):
+            sync(file_path)
     return open(path)
 
 
@@ -289,26 +250,6 @@ def _manifest_digest(manifest: dict[str, Any]) -> str:
     return digest(_manifest_text({**manifest, "checksums": others}).encode())
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV with lines that end in \\n. Names with commas, quotes, \\n and \\r come back as they were."""
-    lines: list[str] = []
-
-    class Lines:
-        def write(self, line: str) -> None:
-            lines.append(line.removesuffix("\r\n"))
-
-    table = csv.writer(Lines())  # its own line end, \r\n, is what makes it quote a name that holds \r
-    table.writerow(columns)
-    table.writerows(rows)
-    return "\n".join(lines) + "\n"
-
-
-def csv_rows(path: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a line of column names. Names that are no UTF-8 come back as os.fsdecode has them."""
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
-
-
 def refuse_strangers(path: pathlib.Path) -> None:
     """Raise StoreError where something that is no store and no empty folder stands: it is not ours to replace."""
     if path.is_dir() and not any(path.iterdir()):
@@ -318,28 +259,6 @@ def refuse_strangers(path: pathlib.Path) -> None:
             read_manifest(path)
         except StoreError:
             raise StoreError(f"{path}: exists and is not a store, so it is not replaced; choose another name") from None
-
-
-@contextmanager
-def disk_errors(path: pathlib.Path, advice: str = "") -> Iterator[None]:
-    """Turn what the disk says while ``path`` is read or written into our errors, one line each that names the path."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise MachineError(f"{path}: no space left{advice}") from None
-        if error.errno in FORBIDDEN:
-            raise PointkitError(f"{path}: cannot be read or written ({error.filename}: {error.strerror})") from None
-        raise
-
-
-def sync(path: pathlib.Path) -> None:
-    """Have the system put a file or folder on the disk now, so that a rename after it cannot outrun it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
@@ -389,8 +308,16 @@ def open(path: str | os.PathLike[str]) -> Store:
 
 
 def _row(r: dict[str, str]) -> ShapeRow:
-    places = int(r["offset"]), int(r["count"])
-    return ShapeRow(r["ident"], r["file"], r["split"], r["class"], *places, r["category"], r["group"])
+    return ShapeRow(
+        ident=r["ident"],
+        file=r["file"],
+        split=r["split"],
+        class_name=r["class"],
+        offset=int(r["offset"]),
+        count=int(r["count"]),
+        category=r["category"],
+        group=r["group"],
+    )
 
 
 def _check_rows(rows: Sequence[ShapeRow], manifest: dict[str, Any]) -> int:

@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pointkit.datasets import folder as folders
 from pointkit.datasets import shapenet_part
 from pointkit.datasets.archive import ArchiveSet
 from pointkit.datasets.folder import Found
@@ -52,7 +53,7 @@ class PartAnnotations(ArchiveSet):
 
 def _paths(found: Found) -> Iterator[pathlib.Path]:
     lists = [shapenet_part.SPLIT_LIST.format(split) for split in SPLITS]
-    for name in (shapenet_part.METADATA, shapenet_part.DIRECTORIES, shapenet_part.PARTS, *lists):
+    for name in (shapenet_part.METADATA, shapenet_part.DIRECTORIES, folders.PARTS, *lists):
         if (found.root / name).is_file():
             yield found.root / name
     for shape in found.files:

@@ -14,7 +14,6 @@ import functools
 import json
 import os
 import pathlib
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +24,12 @@ import numpy as np
 
 from pointkit import formats
 from pointkit.cloud import Mesh
+from pointkit.disk import making
 from pointkit.errors import PointkitError
 from pointkit.rules import suggest
 from pointkit.synthetic import furniture, household, vehicles
 from pointkit.synthetic.solids import Solid, face_areas, join, turn
 
-NAME = "synthetic"
-LICENCE = "Apache-2.0"
 CITATION = "Everyday shapes made by pointkit (pointkit.synthetic), Apache-2.0."
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 FRONT = 180.0  # degrees about z: the recipes build towards +x, the pictures look from -x
@@ -213,25 +211,20 @@ def write(
         raise PointkitError(f"{path}: the built-in set needs a folder, this is a file")
     planned = plan(seed, shapes_per_class, classes)
     names = sorted({shape.class_name for shape in planned})
-    staging = path.with_name(path.name + ".writing")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    for name in names:
-        for split in SHARES:
-            (staging / name / split).mkdir(parents=True)
-    with ThreadPoolExecutor(8) as pool:  # most of the time goes by waiting for the disk
-        for _ in pool.map(functools.partial(_save, staging), planned):
-            pass
-    parts = {name: CLASSES[name].parts for name in names}
-    (staging / "parts.json").write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
-    (staging / "README.txt").write_text(
-        f"{CITATION}\nSeed {seed}, {shapes_per_class} shapes a class. "
-        "The face property 'part' is the place of a name in parts.json, from 0.\n",
-        encoding="utf-8",
-    )
-    if path.exists():
-        path.rmdir()
-    staging.rename(path)
+    with making(path) as staging:
+        for name in names:
+            for split in SHARES:
+                (staging / name / split).mkdir(parents=True)
+        with ThreadPoolExecutor(8) as pool:  # most of the time goes by waiting for the disk
+            for _ in pool.map(functools.partial(_save, staging), planned):
+                pass
+        parts = {name: CLASSES[name].parts for name in names}
+        (staging / "parts.json").write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
+        (staging / "README.txt").write_text(
+            f"{CITATION}\nSeed {seed}, {shapes_per_class} shapes a class. "
+            "The face property 'part' is the place of a name in parts.json, from 0.\n",
+            encoding="utf-8",
+        )
     return planned
 
 
