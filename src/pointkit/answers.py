@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pointkit import explain, formats, label, outputs, run_folder
+from pointkit import disk, explain, formats, label, outputs
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets.folder import is_about
-from pointkit.errors import FormatError, PointkitError
+from pointkit.errors import FormatError, PointkitError, RunError
 from pointkit.explain import Explanation
 from pointkit.predict import Answered, Predictor
 
@@ -98,7 +98,7 @@ def results(
     if output is not None:
         if not writes:
             raise PointkitError(f"--output is for parts and --explain, {predictor.path} tells classes apart")
-        run_folder.make(output)
+        disk.make(output, RunError)
     targets = outputs.places(files, output, mark) if writes else {}
     predictor.asker.check(category)
     return _results(predictor, files, category, targets, explained)

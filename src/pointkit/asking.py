@@ -77,25 +77,25 @@ class Prediction:
 class PartsPrediction:
     """The part of each point of a cloud, or of each face of a mesh.
 
-    ``parts``: name -> the label that the set's files have for it, in the order of the columns of ``probabilities``
+    ``codes``: part -> the label that the set's files have for it, in the order of the columns of ``probabilities``
     (N, parts) float64.
     """
 
     category: str
-    parts: Mapping[str, int]
+    codes: Mapping[str, int]
     probabilities: Float64
     warnings: tuple[str, ...] = ()
 
     @functools.cached_property
     def best(self) -> NDArray[np.int64]:
-        """The place in ``parts`` of the most probable part, (N,)."""
+        """The place in ``codes`` of the most probable part, (N,)."""
         best: NDArray[np.int64] = self.probabilities.argmax(1)
         return best
 
     @property
     def labels(self) -> NDArray[np.int32]:
         """The label of the most probable part, (N,)."""
-        return np.array(list(self.parts.values()), np.int32)[self.best]
+        return np.array(list(self.codes.values()), np.int32)[self.best]
 
     @property
     def probability(self) -> Float32:
@@ -105,7 +105,7 @@ class PartsPrediction:
     @property
     def counts(self) -> dict[str, int]:
         """Part -> its points, or faces."""
-        return dict(zip(self.parts, np.bincount(self.best, minlength=len(self.parts)).tolist(), strict=True))
+        return dict(zip(self.codes, np.bincount(self.best, minlength=len(self.codes)).tolist(), strict=True))
 
 
 Answer = Prediction | PartsPrediction
@@ -292,7 +292,10 @@ def back(shape: Shape, drawn: preprocess.Drawn, rows: Float64) -> Float64:
 
 
 def _on_faces(mesh: Mesh, drawn: preprocess.Drawn, rows: Float64) -> Float64:
-    """Of each face (F, K): the mean of the points drawn from it, or, where there are none, the nearest point's."""
+    """Of each face (F, K): the mean of the points drawn from it, or, where there are none, the nearest point's.
+
+    Triangles of one polygon of the file have one answer, the mean of the polygon's points.
+    """
     from scipy.spatial import cKDTree
 
     total = np.zeros((len(mesh.faces), rows.shape[1]))
@@ -303,7 +306,15 @@ def _on_faces(mesh: Mesh, drawn: preprocess.Drawn, rows: Float64) -> Float64:
         middles = mesh.vertices[mesh.faces[bare]].mean(1)
         total[bare] = rows[cKDTree(drawn.points).query(middles, workers=-1)[1]]
         number[bare] = 1
+    if mesh.polygons is not None:
+        number, total = (np.bincount(mesh.polygons, number), _summed(total, mesh.polygons))
+        number, total = number[mesh.polygons], total[mesh.polygons]
     return total / number[:, None]
+
+
+def _summed(rows: Float64, groups: NDArray[np.int64]) -> Float64:
+    """The sums of rows (F, K) of each group (G, K)."""
+    return np.stack([np.bincount(groups, column) for column in rows.T], 1)
 
 
 def _size(shape: Shape) -> int:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pointkit import disk
 from pointkit.asking import Seen
 from pointkit.cloud import Array, Float32
-from pointkit.formats.files import replacing
 from pointkit.models.critical import DECIDES, IDLE, TURNS
 
 FIELD = "critical"
@@ -58,6 +58,6 @@ def draw(target: pathlib.Path, points: Float32, marks: NDArray[np.uint8]) -> Exp
         [f"decided the answer ({decided:,})", f"turned the cloud ({turned:,})"],
         rest=f"won nothing ({others:,})",
     )
-    with replacing(target) as file:
+    with disk.replacing(target) as file:
         file.write(plots.png(figure, dpi=160))
     return Explanation(target, decided, turned, others)

@@ -17,7 +17,7 @@ def fields(answer: PartsPrediction) -> dict[str, Array]:
 
 def notes(answer: PartsPrediction) -> list[str]:
     """Lines for people that name the labels."""
-    return [f"label {code} is {name}" for name, code in answer.parts.items()]
+    return [f"label {code} is {name}" for name, code in answer.codes.items()]
 
 
 def labelled(shape: Shape, answer: PartsPrediction) -> tuple[Shape, Mapping[str, int]]:

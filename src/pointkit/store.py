@@ -55,7 +55,6 @@ class ShapeRow:
     class_name: str
     offset: int = 0
     count: int = 0
-    category: str = ""
     group: str = ""
 
 
@@ -194,7 +193,11 @@ def _fill(
             total += len(sample.points)
         if not rows:
             stack.enter_context(_Growing(staging / "points.npy", np.empty((0, 3), "<f4")))
-    lines = ((r.ident, r.file, r.split, r.class_name, r.category, r.group, r.offset, r.count) for r in rows)
+    in_parts = ARRAYS[1] in arrays  # their class is a category, and named as one besides
+    lines = (
+        (r.ident, r.file, r.split, r.class_name, r.class_name if in_parts else "", r.group, r.offset, r.count)
+        for r in rows
+    )
     texts = {"shapes.csv": csv_text(COLUMNS, lines), **extra_files}
     for name, text in texts.items():
         (staging / name).write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -286,8 +289,10 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     for key, kind in (("parts", dict), ("features", list)):
         if not isinstance(manifest.get(key, kind()), kind):
             raise StoreError(f"{file}: damaged ({key} must be a {kind.__name__})")
-    if "parts" in manifest and sorted(manifest["parts"]) != sorted(manifest["classes"]):
-        raise StoreError(f"{file}: damaged (parts must be those of the classes)")
+    try:
+        Task.of(manifest)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{file}: damaged ({error})") from None
     return manifest
 
 
@@ -300,7 +305,7 @@ def open(path: str | os.PathLike[str]) -> Store:
         total = _check_rows(rows, manifest)
         points = _map(folder / "points.npy", "<f4", (total, 3))
         columns = len(manifest.get("features", ()))
-        labels = _map(folder / "point_labels.npy", "<i4", (total,)) if "parts" in manifest else None
+        labels = _map(folder / "point_labels.npy", "<i4", (total,)) if Task.of(manifest).labels_points else None
         features = _map(folder / "features.npy", "<f4", (total, columns)) if columns else None
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise StoreError(f"{folder}: damaged store ({error})") from None
@@ -315,7 +320,6 @@ def _row(r: dict[str, str]) -> ShapeRow:
         class_name=r["class"],
         offset=int(r["offset"]),
         count=int(r["count"]),
-        category=r["category"],
         group=r["group"],
     )
 

@@ -72,6 +72,7 @@ class Task(ABC):
     validated: ClassVar[tuple[str, ...]] = ("val_loss", "val_accuracy")  # columns of the history
     counting: ClassVar[str]  # how a report counts, in words
     labels_points: ClassVar[bool] = False  # whether each point is answered, and not the shape alone
+    network_kind: ClassVar[str] = "classifier"
 
     @staticmethod
     def of(facts: Mapping[str, Any]) -> Task:
@@ -83,6 +84,15 @@ class Task(ABC):
         names = {name: tuple(parts[name]) for name in classes} if parts else {}
         kind = Parts if parts else Classification  # older manifests have another word for the task
         return kind(classes, names, tuple(facts.get("features", ())))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run keeps of it."""
+        return {
+            "task": self.name,
+            "classes": list(self.classes),
+            **({"parts": self.parts} if self.parts else {}),
+        }
 
     @property
     @abstractmethod
@@ -158,7 +168,7 @@ class Classification(Task):
 
     @property
     def network(self) -> dict[str, Any]:
-        return {"num_classes": len(self.classes), "num_features": len(self.features)}
+        return {"num_classes": len(self.classes), "kind": self.network_kind, "num_features": len(self.features)}
 
     @property
     def size(self) -> str:
@@ -201,6 +211,7 @@ class Parts(Task):
         "truth nor answer scores 1, so a category of one part scores 1 everywhere; means are taken over shapes."
     )
     labels_points = True
+    network_kind = "segmenter"
 
     @property
     def answer_names(self) -> tuple[str, ...]:
@@ -211,7 +222,7 @@ class Parts(Task):
         lengths = [len(names) for names in self.parts.values()]
         return {
             "num_classes": sum(lengths),
-            "per_point": True,
+            "kind": self.network_kind,
             "parts": lengths if self.takes_category else [],
             "num_features": len(self.features),
         }

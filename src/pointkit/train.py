@@ -12,8 +12,8 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,12 +21,13 @@ import keras
 import numpy as np
 
 import pointkit
-from pointkit import config, features, run_folder
+from pointkit import config, disk, features, run_folder
 from pointkit import store as stores
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.learner import Learner, learning_rate
 from pointkit.loader import Batches
+from pointkit.machine import exhausted
 from pointkit.preprocess import Contract
 from pointkit.run_folder import Checkpoint, Progress
 from pointkit.signals import Stopped, StopRequest
@@ -87,7 +88,7 @@ def train_all(
     """
     check_trainable(store)
     if runs[0][0] != output:
-        run_folder.make(output)
+        disk.make(output, RunError)
     outcomes = []
     for path, settings in runs:
         with watch(path) as watcher:
@@ -122,12 +123,13 @@ def check_trainable(store: Store) -> None:
 def learned(store: Store, settings: Settings) -> Task:
     """What a training with these settings learns from a store. Raises StoreError, PointkitError where it cannot."""
     check_trainable(store)
-    if settings.task not in ("", store.task.name):
-        raise PointkitError(f"{store.path}: the settings are for {settings.task}, the store is for {store.task.name}")
-    store.task.check(settings.flat())
+    task = store.task
+    if settings.task not in ("", task.name):
+        raise PointkitError(f"{store.path}: the settings are for {settings.task}, the store is for {task.name}")
+    task.check(settings.flat())
     columns = features.columns(features.kinds(settings.features))
     store.columns(columns)
-    return dataclasses.replace(store.task, features=columns)
+    return dataclasses.replace(task, features=columns)
 
 
 class Keeper:
@@ -226,6 +228,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
     """The epochs that are still to be done: steps, validation, and a commit after each."""
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
+    advice = f" at --batch-size {settings.batch_size}; try a smaller one"
     words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
     started = time.monotonic() - progress.seconds
     with StopRequest(last_words=lambda: watcher.note(words)) as stop:
@@ -236,7 +239,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     number = progress.epoch * steps + progress.batch
                     rate = learning_rate(settings, number, settings.epochs * steps)
                     batch = batches[progress.batch]
-                    with _memory(settings):
+                    with exhausted(advice):
                         loss, accuracy = learner.step(batch, rate, number)
                     if not math.isfinite(loss):
                         raise _diverged(batches, progress, rate)
@@ -246,7 +249,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     if keeper.due():
                         keeper.commit()
                     stop.check()
-                with _memory(settings):
+                with exhausted(advice):
                     judged = learner.validate(batches, validation, settings.label_smoothing, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
@@ -259,18 +262,6 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
         except Stopped:
             keeper.commit()
             raise
-
-
-@contextmanager
-def _memory(settings: Settings) -> Iterator[None]:
-    """Turn the backends' errors of exhausted memory, each its own, into one line."""
-    try:
-        yield
-    except (MemoryError, RuntimeError, ValueError) as error:
-        text = str(error)
-        if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()):
-            raise
-        raise MachineError(f"out of memory at --batch-size {settings.batch_size}; try a smaller one") from None
 
 
 def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitError:
@@ -323,10 +314,8 @@ def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> 
     fixed = {key: value for key, value in settings.flat().items() if key not in (*config.MEANT_FOR, "epochs")}
     backend = keras.backend.backend()
     return {
-        "id": stores.digest(json.dumps([fixed, store.checksum, backend]).encode())[:16],
-        "task": task.name,
-        "classes": list(task.classes),
-        **({"parts": task.parts} if task.parts else {}),
+        "id": disk.digest(json.dumps([fixed, store.checksum, backend]).encode())[:16],
+        **task.facts,
         **{key: store.manifest[key] for key in ("codes", "colors", "directories", "layout") if key in store.manifest},
         **({"features": list(task.features)} if task.features else {}),
         "settings": settings.flat(),

@@ -22,6 +22,7 @@ from typing import Any
 from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.rules import suggest
+from pointkit.task import Classification, Parts
 
 SPLIT_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train",
@@ -55,8 +56,8 @@ class Found:
     """A folder's files in the order of their paths, below ``root``; ``prefix`` leads there from the folder asked for.
 
     ``classes`` are sorted; ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
-    a category; ``layout`` says how its labels are stored, and ``parts`` (category -> names, also of categories without
-    shapes) is empty where only the labels themselves tell; ``colors`` are the set's own; ``unlabelled``: files of
+    a category; ``layout`` says how its labels are stored. ``part_names`` (category -> names, also of categories without
+    shapes) is empty where only the labels themselves tell. ``colors`` are the set's own; ``unlabelled``: files of
     shapes without any label, not read.
     """
 
@@ -67,9 +68,14 @@ class Found:
     prefix: str = ""
     ignored: Mapping[str, int] = field(default_factory=dict)
     layout: str = ""
-    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    part_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     colors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """The name of the task that the set is for."""
+        return (Parts if self.layout else Classification).name
 
     def only(self, classes: Collection[str]) -> Found:
         """The shapes of some of the classes. Raises PointkitError for one that is not among them."""
@@ -273,7 +279,7 @@ def _warnings(
 def with_names(found: Found) -> Found:
     """A folder of labelled clouds or meshes, with the names of its parts where its ``parts.json`` has them."""
     named = part_lists(found.root)
-    return replace(found, layout="fields", parts={name: named[name] for name in found.classes if name in named})
+    return replace(found, layout="fields", part_names={name: named[name] for name in found.classes if name in named})
 
 
 def part_lists(root: pathlib.Path) -> dict[str, tuple[str, ...]]:

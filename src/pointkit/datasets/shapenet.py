@@ -44,7 +44,7 @@ class PartAnnotations(ArchiveSet):
             found = shapenet_part.find(*layout)
         except PointkitError as error:
             raise FormatError(f"{origin}: not {self.title}: {error}") from None
-        here = {pathlib.PurePosixPath(shape.file).parts[0] for shape in found.files}
+        here = {shape.file.split("/")[0] for shape in found.files}
         if missing := [name for name in self.classes if name not in here]:
             raise FormatError(f"{origin}: not the whole of {self.title}: no labelled shape in {', '.join(missing)}")
         total = sum(path.stat().st_size for path in _paths(found))

@@ -172,7 +172,7 @@ def _whole(
         classes=classes,
         warnings=tuple(said),
         layout=layout,
-        parts=parts,
+        part_names=parts,
         colors=colors,
         unlabelled=unlabelled,
     )
@@ -232,8 +232,8 @@ def _split_lists(root: pathlib.Path) -> dict[str, str]:
 
 def _inside(directory: str) -> bool:
     """Whether a name from a text leads to a place inside the set's folder."""
-    path = pathlib.PurePosixPath(directory)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    steps = directory.split("/")
+    return any(step not in ("", ".") for step in steps) and not directory.startswith("/") and ".." not in steps
 
 
 def _some(names: Iterable[str]) -> str:

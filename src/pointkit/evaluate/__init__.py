@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, report, run_folder, store
+from pointkit import config, disk, report, store
 from pointkit.errors import RunError, StoreError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
@@ -77,7 +77,7 @@ def evaluate(
         "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
     }
     for name, data in pictures.items():
-        run_folder.replace(place / f"{name}.png", data)
+        disk.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))
     return whole
 
@@ -85,12 +85,12 @@ def evaluate(
 def folder_of(path: pathlib.Path, split: str) -> pathlib.Path:
     """Where the report on a split goes, in the folder of a run or of several seeds."""
     place = path if split == "test" else path / split
-    run_folder.make(place)
+    disk.make(place, RunError)
     return place
 
 
 def _write(path: pathlib.Path, name: str, text: str) -> None:
-    run_folder.replace(path / name, text.encode())
+    disk.replace(path / name, text.encode())
 
 
 def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, **given: object) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pointkit import report, run_folder
+from pointkit import disk, report, run_folder
 from pointkit.errors import PointkitError, RunError
 from pointkit.evaluate import evaluate, folder_of
 from pointkit.task import TASKS
@@ -73,8 +73,8 @@ def evaluate_groups(
     together = {"task": task, "split": split, **top, "summary": summary, "groups": groups}
     place = folder_of(paths[0], split)
     name = "comparison" if (paths[0] / "run.json").is_file() else "report"
-    run_folder.replace(place / f"{name}.json", (json.dumps(together, indent=1) + "\n").encode())
-    run_folder.replace(place / f"{name}.html", report.render_groups(groups).encode())
+    disk.replace(place / f"{name}.json", (json.dumps(together, indent=1) + "\n").encode())
+    disk.replace(place / f"{name}.html", report.render_groups(groups).encode())
     return Evaluated(groups, place / f"{name}.html", together)
 
 

@@ -2,12 +2,12 @@
 
 A new network is one file in ``models`` and one entry in ``FAMILIES``. The file has one function:
 
-    backbone(per_point, *, momentum, exact, seeds, num_features, **own settings) -> (Features, units of the head)
+    backbone(kind, *, momentum, exact, seeds, num_features, **own settings) -> (Features, units of the head)
 
-``per_point`` says whether each point is answered or each cloud; ``momentum`` is batch norm's; with ``exact`` False the
-network computes layer by layer; ``seeds`` gives a seed to each initializer and is empty where weights get loaded;
-``num_features`` is how many numbers a point has beside its place. ``heads.Features`` says what a head stands on, and
-the units are the widths of the head's hidden layers.
+``kind`` is "classifier" or "segmenter". ``momentum`` is batch norm's. With ``exact`` False the network computes layer
+by layer. ``seeds`` gives a seed to each initializer, and is empty where weights get loaded. ``num_features`` is how many
+numbers a point has beside its place. ``heads.Features`` says what a head stands on; the units are the widths of the
+head's hidden layers.
 """
 
 from __future__ import annotations

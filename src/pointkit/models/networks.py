@@ -47,7 +47,7 @@ def classifier(
     return _network(
         name,
         num_classes,
-        per_point=False,
+        kind="classifier",
         dropout=dropout,
         momentum=momentum,
         exact=exact,
@@ -84,7 +84,7 @@ def segmenter(
     return _network(
         name,
         num_classes,
-        per_point=True,
+        kind="segmenter",
         dropout=dropout,
         momentum=momentum,
         exact=exact,
@@ -100,7 +100,7 @@ def _network(
     name: str,
     num_classes: int,
     *,
-    per_point: bool,
+    kind: str,
     dropout: float,
     momentum: float,
     exact: bool,
@@ -116,25 +116,25 @@ def _network(
     backbone = importlib.import_module(find(name).module).backbone
     seeds = iter(()) if blank else seed_stream(seed)
     shared = {"momentum": momentum, "seeds": seeds}
-    features, units = backbone(per_point, exact=exact, num_features=num_features, **shared, **own)
+    features, units = backbone(kind, exact=exact, num_features=num_features, **shared, **own)
     if parts:
         features = with_category(features, len(parts))
     head = {"units": units, "dropout": dropout, **shared}
-    if per_point:
+    if kind == "segmenter":
         logits = segmentation_head(features, num_classes, exact=exact, **head)
     else:
         logits = classification_head(features, num_classes, **head)
     if parts:
         logits = OwnParts(parts, name="own_parts", dtype=logits.dtype)([logits, features.inputs["category"]])
     inputs = features.inputs if len(features.inputs) > 1 else features.inputs["points"]
-    return keras.Model(inputs, logits, name=f"{name}_{'segmenter' if per_point else 'classifier'}")
+    return keras.Model(inputs, logits, name=f"{name}_{kind}")
 
 
 def build(
     settings: Mapping[str, Any],
     num_classes: int,
     *,
-    per_point: bool = False,
+    kind: str = "classifier",
     parts: Sequence[int] = (),
     num_features: int = 0,
     blank: bool = False,
@@ -142,13 +142,13 @@ def build(
 ) -> keras.Model:
     """The network that a training's flat settings describe, with the initial weights of its seed, or ``blank``.
 
-    A classifier, or, ``per_point``, a segmenter; the other arguments are theirs.
+    ``kind`` is "classifier" or "segmenter"; the other arguments are theirs.
     """
     name = settings["model"]
     return _network(
         name,
         num_classes,
-        per_point=per_point,
+        kind=kind,
         dropout=settings["dropout"],
         momentum=settings["momentum"],
         exact=exact,

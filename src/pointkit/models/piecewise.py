@@ -27,7 +27,7 @@ class InParts:
         if rows < 1:
             raise ValueError(f"rows must be at least 1, got {rows}")
         self.rows = rows
-        self.per_point = len(model.output.shape) == 3
+        self.for_points = len(model.output.shape) == 3
         maxima = [block.output for block in pooled_blocks(model)]
         given = {tensor.name: tensor for tensor in model.inputs}
         self.cut = ["points", *(name for name, tensor in given.items() if name != "points" and tensor.ndim > 1)]
@@ -54,7 +54,7 @@ class InParts:
             tops = at_once(stage, [[*part, *maxima] for part in parts])
             maxima.append(np.max(tops, 0))
         rest = [*(np.asarray(others[name]) for name in self.others), *maxima]
-        if not self.per_point:
+        if not self.for_points:
             return self.last([*parts[0], *rest])
         answer = np.empty((size, n, self.classes), np.float32)
 

@@ -46,8 +46,11 @@ SEGMENTATION = {
 }
 
 
+WIDTHS = {"classifier": CLASSIFICATION, "segmenter": SEGMENTATION}
+
+
 def backbone(
-    per_point: bool,
+    kind: str,
     *,
     widths: str,
     transforms: str,
@@ -62,7 +65,7 @@ def backbone(
     It stands on points (B, N, 3), and features (B, N, num_features) where there are any. The first T-Net sees both and
     turns the points alone. With ``transforms`` "none" there are no T-Nets.
     """
-    sizes = (SEGMENTATION if per_point else CLASSIFICATION)[widths]
+    sizes = WIDTHS[kind][widths]
     turning = transforms == "both"
 
     def block(kind: Callable[..., Any], units: int, number: int) -> Any:

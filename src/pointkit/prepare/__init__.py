@@ -25,6 +25,7 @@ from pointkit.errors import PointkitError, StoreError
 from pointkit.prepare import chunks, label_ids, reading, rows
 from pointkit.prepare.chunks import ReadResult
 from pointkit.prepare.reading import Progress
+from pointkit.task import Classification, Parts
 
 NUM_POINTS = 2048  # drawn of each shape where the user names no number
 
@@ -94,7 +95,7 @@ def prepare(
 ) -> Prepared:
     """Prepare the folder ``source`` as the store ``output``: of classes, one folder each, or of labelled parts.
 
-    ``task`` is "classification" or "parts"; by default it is parts where the folder is a published set of them
+    ``task`` is a name in ``task.TASKS``; by default it is parts where the folder is a published set of them
     (``shapenet_part``), else classification. ``classes`` are those to take, by default all. ``num_points`` are drawn of
     each shape (a cloud with fewer gives all it has); by default 2,048 of a mesh, and of a cloud as many for classes,
     all it has for parts. ``keep``, such as "normals,color" or "none", is what else is kept of each point
@@ -164,17 +165,24 @@ def _write(
     found = plan.found
     shapes, how, warnings = rows.make(found, results, plan.groups, plan.rule.seed)
     kept = _kept(plan, results)
-    warnings = (*found.warnings, *warnings, *rows.about_points(found, results, plan.rule))
-    samples = chunks.samples(job.paths, kept)
+    scales = rows.scales(results, kept)
+    warnings = (
+        *found.warnings,
+        *warnings,
+        *rows.about_points(found, results, plan.rule),
+        *rows.about_scales(found, results, scales),
+    )
+    samples = chunks.samples(job.paths, kept, scales)
     extra = {"unread.csv": disk.csv_text(("file", "reason"), unread)}
     about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
+    about |= {"scales": scales} if scales else {}
     if found.layout:
         ids = label_ids.LabelIds(found, shapes, chunks.samples(job.paths))
         samples = ids.apply(shapes, samples)
         about, warnings = {**ids.facts, **about}, (*warnings, *ids.warnings)
         extra["unlabelled.csv"] = disk.csv_text(("file",), [(file,) for file in found.unlabelled])
     facts = {
-        "task": "part segmentation" if found.layout else "classification",
+        "task": found.task,
         **plan.settings,
         **_known(found),
         **about,
@@ -190,10 +198,10 @@ def _write(
 
 def find(source: pathlib.Path, task: str | None = None) -> Found:
     """The shapes of a folder, for ``task`` or for what the folder is. Raises PointkitError, a line that names it."""
-    published = shapenet_part.layout_of(source) if task != "classification" else None
+    published = shapenet_part.layout_of(source) if task != Classification.name else None
     if published:
         return shapenet_part.find(*published)
-    if task == "parts":
+    if task == Parts.name:
         return folder.with_names(folder.find(source, formats.SUFFIXES, least=1))
     return folder.find(source, formats.SUFFIXES)
 

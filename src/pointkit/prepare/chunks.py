@@ -12,13 +12,13 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointkit import disk, features, formats, preprocess
-from pointkit.cloud import Float32, Sample, Shape
+from pointkit.cloud import Float32, Float64, Sample, Shape
 from pointkit.disk import shown
 
 MAX_FILES = 32
@@ -55,7 +55,8 @@ class ReadResult(NamedTuple):
     """What reading a file gave: ``size`` points with the checksum ``digest``, or the ``reason`` why there are none.
 
     ``warnings`` are what ``preprocess.draw`` said of the shape; ``labelled``: whether its points have labels;
-    ``features``: the kinds of numbers that each has besides.
+    ``features``: the kinds of numbers that each has besides, as they are in the file; ``scales``: the full scales that
+    colours and intensities among them seem to have (``preprocess.full_scale``).
     """
 
     size: int
@@ -64,6 +65,7 @@ class ReadResult(NamedTuple):
     reason: str = ""
     labelled: bool = False
     features: tuple[str, ...] = ()
+    scales: tuple[tuple[str, float], ...] = ()
 
 
 def unread(reason: str) -> ReadResult:
@@ -129,7 +131,10 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         labels = formats.labels.of(shape) if rule.layout else None
         if rule.layout and labels is None:
             raise ValueError(f"has no label for each point or face (a field {' or '.join(formats.labels.LABELS)})")
-        drawn = preprocess.draw(shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features)
+        as_they_are = dict.fromkeys(preprocess.SCALED, 1.0)
+        drawn = preprocess.draw(
+            shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features, scales=as_they_are
+        )
         stamps = [(root / name).stat() for name in (source.file, *source.labels) if name]
     except MemoryError:
         return unread("reading it takes more memory than there is"), Sample.nothing()
@@ -156,6 +161,7 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         warnings=drawn.warnings,
         labelled=labels is not None,
         features=held,
+        scales=tuple(drawn.scales.items()),
     )
     return result, sample
 
@@ -186,9 +192,15 @@ def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
     facts = json.loads(header)
     results = [
         ReadResult(
-            size=size, digest=digest, warnings=tuple(said), reason=reason, labelled=labelled, features=tuple(held)
+            size=size,
+            digest=digest,
+            warnings=tuple(said),
+            reason=reason,
+            labelled=labelled,
+            features=tuple(held),
+            scales=tuple((kind, full) for kind, full in scales),
         )
-        for size, digest, said, reason, labelled, held in facts["results"]
+        for size, digest, said, reason, labelled, held, scales in facts["results"]
     ]
     if not results or min(result.size for result in results) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")
@@ -217,16 +229,25 @@ def check(path: pathlib.Path, count: int) -> list[ReadResult] | None:
     return results if len(results) == count else None
 
 
-def samples(paths: Sequence[pathlib.Path], kept: Sequence[str] = ()) -> Iterator[Sample]:
-    """The samples of chunk files that hold points, one after another, with the features of the kinds ``kept``."""
+def samples(
+    paths: Sequence[pathlib.Path], kept: Sequence[str] = (), scales: Mapping[str, float] | None = None
+) -> Iterator[Sample]:
+    """The samples of chunk files that hold points, one after another, with the features of the kinds ``kept``.
+
+    Kinds in ``scales`` become shares of that full scale.
+    """
+    full = np.repeat([(scales or {}).get(kind, 1.0) for kind in kept], [len(features.KINDS[kind]) for kind in kept])
     for path in paths:
         for result, sample in zip(*load(path), strict=True):
             if result.size:
-                yield sample._replace(features=_narrowed(sample.features, result.features, kept))
+                yield sample._replace(features=_shares(sample.features, result.features, kept, full))
 
 
-def _narrowed(numbers: Float32 | None, held: Sequence[str], kept: Sequence[str]) -> Float32 | None:
-    """Of the numbers (N, C) of a shape, which are the kinds ``held``, the columns of the kinds ``kept``."""
+def _shares(numbers: Float32 | None, held: Sequence[str], kept: Sequence[str], full: Float64) -> Float32 | None:
+    """Of the numbers (N, C) of a shape, which are the kinds ``held``, the columns of the kinds ``kept``, over ``full``.
+
+    ``preprocess.draw`` gives the same to the last bit when it is told the scales.
+    """
     names = features.columns(held)
     places = [names.index(column) for column in features.columns(kept)]
-    return numbers[:, places] if numbers is not None and places else None
+    return (numbers[:, places] / full).astype(np.float32) if numbers is not None and places else None

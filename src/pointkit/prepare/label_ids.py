@@ -73,12 +73,12 @@ def part_names(
     names: dict[str, tuple[str, ...]] = {}
     codes: dict[str, list[int]] = {}
     first = 0
-    for category in sorted({*found.classes, *found.parts}):
+    for category in sorted({*found.classes, *found.part_names}):
         if category not in found.classes:  # its numbers are taken all the same
-            first += len(found.parts[category])
+            first += len(found.part_names[category])
             continue
         used = sorted(code for code in seen[category] if code != -1)
-        own = found.parts.get(category)
+        own = found.part_names.get(category)
         start = {"flat": 1, "normal": first}.get(found.layout, 0)
         if own and set(used) <= set(range(start, start + len(own))):
             names[category], codes[category] = own, list(range(start, start + len(own)))

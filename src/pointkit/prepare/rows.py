@@ -34,7 +34,6 @@ def make(
             file=file.file,
             split=side,
             class_name=file.class_name,
-            category=file.class_name if found.layout else "",
             group=group if sizes[group] > 1 else "",
         )
         for file, side, group in zip(files, split, groups, strict=True)
@@ -133,6 +132,25 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
         least = f"the fewest {min(few):,}"
         held = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
         yield f"{held} ({least}); each keeps all it has, shapes.csv counts them"
+
+
+def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, float]:
+    """Kind -> the full scale of all shapes together, for those kinds ``kept`` that come in many units."""
+    found: dict[str, float] = {}
+    for result in results:
+        for kind, full in result.scales if result.size else ():
+            if kind in kept:
+                found[kind] = max(full, found.get(kind, 0.0))
+    return found
+
+
+def about_scales(found: Found, results: Sequence[ReadResult], scales: Mapping[str, float]) -> Iterator[str]:
+    """Shapes whose numbers seem to be shares of 1 already, in a set of whole numbers."""
+    for kind, full in scales.items():
+        read = zip(found.files, results, strict=True)
+        ones = [file.file for file, result in read if result.size and dict(result.scales).get(kind) == 1]
+        if ones and full > 1:
+            yield f"{kind} goes up to 1 in {len(ones):,} shapes, but {full:,g} is the scale of all: {_some(ones)}"
 
 
 def _some(names: Sequence[str]) -> str:
