@@ -5,9 +5,9 @@ A new network is one file in ``models`` and one entry in ``FAMILIES``. The file 
     backbone(kind, *, momentum, exact, seeds, num_features, **own settings) -> (Features, units of the head)
 
 ``kind`` is "classifier" or "segmenter". ``momentum`` is batch norm's. With ``exact`` False the network computes layer
-by layer. ``seeds`` gives a seed to each initializer, and is empty where weights get loaded. ``num_features`` is how many
-numbers a point has beside its place. ``heads.Features`` says what a head stands on; the units are the widths of the
-head's hidden layers.
+by layer. ``seeds`` gives a seed to each initializer, and is empty where weights get loaded. ``num_features`` is how
+many numbers a point has beside its place. ``heads.Features`` says what a head stands on; the units are the widths of
+the head's hidden layers.
 """
 
 from __future__ import annotations
