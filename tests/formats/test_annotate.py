@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import re
 import struct
 
 import numpy as np
@@ -351,6 +352,7 @@ class TestText:
         bare = suffix == ".pts" and title is not None and b"#" not in raw and b"//" not in raw
         data = annotated(source, suffix, ours, named=not bare, typed=False)
         titles = [f"{title} label probability critical"] if title else []
+        assert set(re.findall(rb"\r\n|\r|\n", data)) == set(re.findall(rb"\r\n|\r|\n", raw))
         mark = raw[:3] if raw.startswith(b"\xef") else b""
         assert data.startswith(mark)
         assert mark + stripped(data.removeprefix(mark), suffix, ours, NOTES + titles) == raw
