@@ -43,6 +43,17 @@ def test_types():
     assert (cloud.points.dtype, cloud.fields["a"].dtype, cloud.labels.dtype) == ("float32", "uint16", "int32")
 
 
+def test_polygons():
+    faces = np.array([[0, 1, 2], [0, 2, 1], [0, 1, 2]])
+    mesh = Mesh(TRIANGLE, faces, polygons=[0, 0, 2])
+    assert mesh.polygons.dtype == "int64"
+    assert not mesh.polygons.flags.writeable
+    assert Mesh(TRIANGLE, faces).polygons is None
+    for wrong in ([0, 0], [0, 2, 1], [-1, 0, 1]):
+        with pytest.raises(ValueError, match=r"polygons must be \(3,\) ascending numbers from 0 on"):
+            Mesh(TRIANGLE, faces, polygons=wrong)
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_no_faces_and_no_points_are_shapes_too(count):
     assert Mesh(TRIANGLE, np.zeros((0, 3), np.int32)).faces.shape == (0, 3)
@@ -81,6 +92,13 @@ def test_restore_undoes_normalisation_and_placement():
     np.testing.assert_array_equal(placement.restore([[0.5, 0, -1]]), [[102, 202, 301]])
     np.testing.assert_array_equal(placement.restore([0, 0, 0]), [101, 202, 303])
     assert placement.restore(np.float32([[0, 0, 0]])).dtype == "float64"
+
+
+def test_what_was_not_moved_keeps_its_bits():
+    assert Placement().coordinates(TRIANGLE) is TRIANGLE
+    points, placement = place(TRIANGLE.astype(np.float64))
+    assert placement.coordinates(points).dtype == "float32"
+    assert Placement(origin=[1, 0, 0]).coordinates(TRIANGLE).dtype == "float64"
 
 
 class TestPlace:

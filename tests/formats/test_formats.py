@@ -1,10 +1,12 @@
 """What holds for every format: round trips through the zoo, damaged files, names, and one line for each mistake."""
 
+import io
 import os
 import pathlib
 import stat
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -138,6 +140,73 @@ def test_any_byte_changed_is_read_or_refused_in_one_line(tmp_path, suffix):
             changed[position] = value
             path.write_bytes(changed)
             read_or_one_line(path)
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.CLOUDS if name not in ("UTM", "normalised")])
+@pytest.mark.parametrize("suffix", [".ply", ".pcd"])
+def test_float_coordinates_are_written_in_32_bits(tmp_path, suffix, name):
+    """Read or made: programs that know only the type float find no x in a file of doubles."""
+    formats.write(tmp_path / f"one{suffix}", zoo.CLOUDS[name])
+    formats.write(tmp_path / f"two{suffix}", formats.read(tmp_path / f"one{suffix}"))
+    for path in tmp_path.iterdir():
+        head = path.read_bytes()[:400]
+        assert (
+            b"property float x\nproperty float y\nproperty float z\n" if suffix == ".ply" else b"SIZE 4 4 4"
+        ) in head
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".stl"])
+def test_float_coordinates_of_meshes_are_written_in_32_bits(tmp_path, suffix):
+    formats.write(tmp_path / f"one{suffix}", zoo.MESHES["nine digits"])
+    formats.write(tmp_path / "two.ply", formats.read(tmp_path / f"one{suffix}"))
+    assert b"property float x\nproperty float y\nproperty float z\n" in (tmp_path / "two.ply").read_bytes()[:400]
+
+
+@pytest.mark.parametrize("suffix", formats.SUFFIXES)
+class TestBytes:
+    def test_bytes_and_open_files_are_read_as_paths_are(self, tmp_path, suffix):
+        path = tmp_path / f"file{suffix}"
+        formats.write(path, shape_for(suffix))
+        data = path.read_bytes()
+        zoo.assert_same(formats.read(data, suffix), shape_for(suffix), suffix)
+        zoo.assert_same(formats.read(data, suffix=suffix.upper()), shape_for(suffix), suffix)
+        for name in (path, os.fsencode(path)):
+            with open(name, "rb") as file:
+                zoo.assert_same(formats.read(file), shape_for(suffix), suffix)
+        zoo.assert_same(formats.read(io.BytesIO(data), suffix), shape_for(suffix), suffix)
+        with tempfile.TemporaryFile() as file:  # its name is a number
+            file.write(b"before" + data)
+            file.seek(6)
+            zoo.assert_same(formats.read(file, suffix), shape_for(suffix), suffix)
+
+    def test_a_suffix_that_is_given_comes_before_the_paths(self, tmp_path, suffix):
+        formats.write(tmp_path / f"file{suffix}", shape_for(suffix))
+        (tmp_path / f"file{suffix}").rename(tmp_path / "file.dat")
+        zoo.assert_same(formats.read(tmp_path / "file.dat", suffix), shape_for(suffix), suffix)
+
+    def test_errors_say_what_was_given(self, tmp_path, suffix):
+        path = tmp_path / f"file{suffix}"
+        path.write_bytes(b"\x00nothing of the kind")
+        with pytest.raises(FormatError, match=r"^the given bytes: "):
+            formats.read(path.read_bytes(), suffix)
+        with pytest.raises(FormatError, match=r"^the given bytes: the file is empty$"):
+            formats.read(b"", suffix)
+        with pytest.raises(FormatError, match=r"^the given file: "):
+            formats.read(io.BytesIO(path.read_bytes()), suffix)
+        with path.open("rb") as file, pytest.raises(FormatError, match=f"^{path}: "):
+            formats.read(file)
+        path.write_text("1 2 3")
+        with path.open() as file, pytest.raises(FormatError, match=r"must be open for bytes \(mode 'rb'\), got str"):
+            formats.read(file)
+
+
+def test_bytes_of_no_known_format():
+    with pytest.raises(FormatError, match=r"^the given bytes: of which format\? give the suffix of one, \.asc \.npy"):
+        formats.read(b"1 2 3\n")
+    with pytest.raises(FormatError, match=r"^the given file: of which format\?"):
+        formats.read(io.BytesIO(b"1 2 3\n"))
+    with pytest.raises(FormatError, match=r"^the given bytes: cannot read the suffix '.doc', only \.asc"):
+        formats.read(b"1 2 3\n", ".doc")
 
 
 @pytest.mark.parametrize("suffix", formats.SUFFIXES)

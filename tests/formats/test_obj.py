@@ -76,6 +76,11 @@ def test_what_is_refused_and_why(read, text, rule):
         read(text)
 
 
+def test_triangles_know_the_polygon_that_they_came_from(read):
+    assert read(VERTICES + "f 1 2 3 4\nf 1 2 3\nf 4 3 2 1\n").polygons.tolist() == [0, 0, 1, 2, 2]
+    assert read(VERTICES + "f 1 2 3\nf 1 3 4\n").polygons is None
+
+
 def test_vertices_keep_their_order_and_are_not_merged(read):
     mesh = read("v 5 5 5\nv 0 0 0\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 2 4 5\nf 3 4 5\n")
     assert mesh.vertices.tolist() == [[5, 5, 5], [0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0]]

@@ -121,8 +121,15 @@ def test_polygons_become_fans_with_their_colours(read):
     vertices = "".join(f"{x} {x * x} 0\n" for x in range(5))
     mesh = read(f"OFF\n5 3 0\n{vertices}5 0 1 2 3 4 255 0 9\n3 2 1 0 1 2 3\n4 4 3 2 1 255 0 128\n")
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3], [0, 3, 4], [2, 1, 0], [4, 3, 2], [4, 2, 1]]
+    assert mesh.polygons.tolist() == [0, 0, 0, 1, 2, 2]
     assert mesh.face_fields["color"].tolist() == [[255, 0, 9]] * 3 + [[1, 2, 3]] + [[255, 0, 128]] * 2
     assert mesh.face_fields["color"].dtype == "uint8"
+
+
+def test_triangles_know_the_polygon_that_they_came_from(read):
+    assert read(f"OFF\n4 3 0\n{VERTICES}2 0 1\n3 0 1 2\n4 0 1 2 3\n").polygons.tolist() == [1, 2, 2]
+    for more in ("", " 9 9 9"):
+        assert read(f"OFF\n4 2 0\n{VERTICES}3 0 1 2{more}\n3 0 2 3{more}\n").polygons is None
 
 
 def test_colours_between_zero_and_one_stay_floats(read):

@@ -8,6 +8,7 @@ import pytest
 
 from pointkit import formats
 from pointkit.errors import FormatError
+from pointkit.formats import labels
 from tests import zoo
 
 
@@ -68,6 +69,20 @@ def test_named_columns(read, text):
     assert cloud.labels.tolist() == [7, -1]
     assert sorted(cloud.fields) == ["label", "w"]
     assert cloud.fields["w"].tolist() == [0.5, 0.5]
+
+
+def test_names_without_x_y_z_leave_the_first_three_columns_the_coordinates(read):
+    cloud = read("east,north,height,label\n1,2,3,7\n4,5,6,-1\n")
+    assert cloud.points.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert {name: array.tolist() for name, array in cloud.fields.items()} == {"label": [7, -1]}
+
+
+@pytest.mark.parametrize("name", ["label", "part", "classification"])
+def test_a_column_of_labels_is_of_whole_numbers(read, name):
+    cloud = read(f"x y z {name}\n1 2 3 7\n4 5 6 -1\n")
+    assert cloud.fields[name].dtype == "int32"
+    assert labels.of(cloud).tolist() == [7, -1]
+    assert (cloud.labels is None) == (name != "label")
 
 
 def test_a_comment_that_names_nothing(read):

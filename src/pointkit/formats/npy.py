@@ -44,11 +44,12 @@ def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> 
     """An array with further columns, in its own type and order; without names and ``notes``, which have no room.
 
     ``fields``: an array each, a row a point. Where the array's type does not hold their numbers, or its own no longer,
-    it is the smallest type of NumPy that holds all, in the same byte order.
+    it is the smallest type of NumPy that holds all, in the same byte order; floats stay floats.
     """
     theirs = _checked(data)
     columns = list(records.flat(records.added(fields, len(theirs))).values())
-    for kind in (theirs.dtype, *(np.dtype(code).newbyteorder(theirs.dtype.byteorder) for code in _TYPES)):
+    others = [np.dtype(code).newbyteorder(theirs.dtype.byteorder) for code in _TYPES]
+    for kind in (theirs.dtype, *(other for other in others if other.kind == "f" or theirs.dtype.kind != "f")):
         if all(_holds(kind, column) for column in (theirs, *columns)):
             break
     else:
