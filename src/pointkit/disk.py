@@ -117,7 +117,7 @@ def replacing(
     try:
         if not shared:
             writing.unlink(missing_ok=True)
-        file = open(writing, "xb")  # noqa: SIM115 - closed below; x: a link that lies there is not followed
+        file = writing.open("xb")  # x: a link that a stranger left there is not followed
         try:
             with file:
                 yield file
