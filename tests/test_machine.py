@@ -1,4 +1,4 @@
-"""Pages that are kept, and huge ones: arrays come and go without page faults."""
+"""What a machine gives, memory that runs out, pages that are kept, and huge ones."""
 
 import os
 import platform
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pointkit import machine
+from pointkit.errors import FormatError, MachineError
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone lets itself be told")
 FAULTS = """
@@ -116,3 +117,59 @@ def test_an_answer_takes_no_matplotlib(tiny_run, tiny_store, tmp_path):
     command = [sys.executable, "-c", code, "predict", str(tiny_run), str(tmp_path / "cloud.npy")]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "0 False"
+
+
+# ---- cores and memory
+
+
+def test_cores_and_memory_are_told():
+    assert machine.cores() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine.cores() >= 1
+    assert machine.memory() > 2**28
+    assert 2**31 <= machine.memory_limit() <= max(2**31, machine.memory())
+
+
+def test_a_system_that_does_not_say(monkeypatch):
+    for name in ("sched_getaffinity", "sysconf", "sysconf_names"):
+        monkeypatch.delattr(os, name, raising=False)
+    assert machine.cores() == os.cpu_count()
+    assert machine.memory() == machine.memory_limit() == 0
+
+
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow's, which is no RuntimeError and speaks of "OOM"."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        ValueError("something: out of memory"),
+        ResourceExhaustedError("OOM when allocating tensor with shape[9,9]"),
+    ],
+)
+def test_exhausted_memory_is_one_line_with_advice(error):
+    with pytest.raises(MachineError) as caught, machine.exhausted(" at --batch-size 32; try a smaller one"):
+        raise error
+    assert str(caught.value) == "out of memory at --batch-size 32; try a smaller one"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("shapes do not fit"),
+        FormatError("out of memory.ply: the file is empty"),
+        MachineError("out of memory; try fewer"),
+        KeyboardInterrupt(),
+    ],
+)
+def test_other_errors_stay_what_they_are(error):
+    with pytest.raises(type(error)) as caught, machine.exhausted("; advice"):
+        raise error
+    assert caught.value is error
+
+
+def test_memory_that_is_really_exhausted():
+    with pytest.raises(MachineError, match="out of memory; try less"), machine.exhausted("; try less"):
+        bytearray(sys.maxsize)

@@ -19,6 +19,7 @@ from pointkit import run_folder
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.run_folder import CHECKPOINT, HISTORY, PREVIOUS, Checkpoint, Progress
+from tests.history import read_history
 
 FACTS = {
     "id": "0123",
@@ -109,24 +110,26 @@ def child(body, *arguments):
 def test_at_most_one_level_above_may_be_missing(tmp_path, monkeypatch):
     run_folder.create(tmp_path / "runs" / "a")
     assert (tmp_path / "runs" / "a").is_dir()
-    refused(lambda: run_folder.create(tmp_path / "b" / "c" / "d"), tmp_path / "b", "does not exist")
+    refused(lambda: run_folder.create(tmp_path / "b" / "c" / "d"), f"{tmp_path / 'b'} must exist, found none")
     assert not (tmp_path / "b").exists()
     monkeypatch.chdir(tmp_path)
     for name in ("here", "one/below", "runs/a"):
         run_folder.create(run_folder.pathlib.Path(name))
-    refused(lambda: run_folder.create(run_folder.pathlib.Path("x/y/z")), "x/y/z", "x does not exist")
+    refused(
+        lambda: run_folder.create(run_folder.pathlib.Path("x/y/z")), "x/y/z", f"{tmp_path / 'x'} must exist, found none"
+    )
 
 
 def test_a_folder_for_several_runs_is_made_by_the_same_rule(tmp_path):
     run_folder.make(tmp_path / "runs" / "a")
     run_folder.create(tmp_path / "runs" / "a" / "seed-0")
-    refused(lambda: run_folder.make(tmp_path / "x" / "y" / "z"), "does not exist")
+    refused(lambda: run_folder.make(tmp_path / "x" / "y" / "z"), "must exist, found none")
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "run").write_text("mine")
     refused(lambda: run_folder.create(tmp_path / "run"), tmp_path / "run", "must be a folder, found a file")
-    refused(lambda: run_folder.create(tmp_path / "run" / "a"), "cannot be made")
+    refused(lambda: run_folder.create(tmp_path / "run" / "a"), f"{tmp_path / 'run'} must exist, found a file")
     assert (tmp_path / "run").read_text() == "mine"
 
 
@@ -191,46 +194,7 @@ def test_a_dead_holder_holds_nothing(run):
         assert (run / ".lock").read_text() == str(os.getpid())
 
 
-def test_a_lock_that_a_stranger_made_a_link_empties_nobodys_file(tmp_path, run):
-    (tmp_path / "precious").write_text("mine")
-    (run / ".lock").symlink_to(tmp_path / "precious")
-    refused(lambda: run_folder.locked(run).__enter__(), run)
-    assert (tmp_path / "precious").read_text() == "mine"
-
-
-def test_a_disk_without_locks(run, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(run_folder.fcntl, "flock", refuse)
-    refused(lambda: run_folder.locked(run).__enter__(), "cannot be locked")
-
-
 # --- files -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_file_is_replaced_whole(tmp_path):
-    file = tmp_path / "a.txt"
-    run_folder.replace(file, b"one")
-    run_folder.replace(file, b"two")
-    assert file.read_bytes() == b"two"
-    assert os.listdir(tmp_path) == ["a.txt"]
-
-
-def test_what_a_killed_writer_left_is_written_over(tmp_path):
-    (tmp_path / ".a.txt.writing").write_bytes(b"half")
-    run_folder.replace(tmp_path / "a.txt", b"whole")
-    assert os.listdir(tmp_path) == ["a.txt"]
-
-
-def test_a_link_beside_is_not_followed(tmp_path):
-    (tmp_path / "precious").write_text("mine")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".run.json.writing").symlink_to(tmp_path / "precious")
-    run_folder.replace(tmp_path / "run" / "run.json", b"ours")
-    assert (tmp_path / "precious").read_text() == "mine"
-    assert (tmp_path / "run" / "run.json").read_bytes() == b"ours"
-    assert not (tmp_path / "run" / "run.json").is_symlink()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -355,12 +319,12 @@ def test_history_comes_back_and_is_written_only_where_it_changed(run):
     history = progress_of(3).history
     history[1]["val_loss"] = 0.1 + 0.2
     run_folder.write_history(run, history)
-    assert run_folder.read_history(run) == history
+    assert read_history(run) == history
     before = (run / "history.csv").stat()
     run_folder.write_history(run, history)
     assert (run / "history.csv").stat() == before
     run_folder.write_history(run, history[:2])
-    assert len(run_folder.read_history(run)) == 2
+    assert len(read_history(run)) == 2
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
@@ -579,7 +543,7 @@ def test_killed_between_any_two_operations_of_a_save(run):
             assert notes == []
             assert same(loaded, checkpoint(loaded.progress.epoch))  # never a mix
             epochs.append(loaded.progress.epoch)
-            history = run_folder.read_history(run)
+            history = read_history(run)
             assert [row["epoch"] for row in history] in ([1, 2], [1, 2, 3])
         _, err = process.communicate()
     assert answer[-1] == "0", err

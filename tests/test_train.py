@@ -25,6 +25,7 @@ from pointkit.run_folder import CHECKPOINT, PREVIOUS
 from pointkit.signals import Stopped
 from pointkit.task import Task
 from tests import shapes
+from tests.history import read_history
 
 STEPS = 4  # an epoch of the tiny store
 TASK = Task(shapes.CLASSES)
@@ -118,7 +119,7 @@ def digest(path):
     for name, array in sorted(checkpoint.arrays.items()):
         total.update(name.encode() + array.tobytes())
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in checkpoint.progress.history]
-    assert run_folder.read_history(path) == checkpoint.progress.history
+    assert read_history(path) == checkpoint.progress.history
     assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
     return total.hexdigest(), history
 
@@ -168,7 +169,7 @@ def test_the_watcher_is_told_of_everything(tiny_store, tmp_path, small):
     watcher = Recorder()
     outcome = train.train(tiny_store, tmp_path / "run", PLAIN, watcher)
     assert watcher.steps == [(epoch, batch) for epoch in (1, 2, 3) for batch in (1, 2, 3, 4)]
-    assert [row for row, _ in watcher.rows] == outcome.history == run_folder.read_history(tmp_path / "run")
+    assert [row for row, _ in watcher.rows] == outcome.history == read_history(tmp_path / "run")
     assert watcher.notes == []
     assert {key: watcher.facts[key] for key in ("steps", "epochs", "done")} == {"steps": 4, "epochs": 3, "done": 0}
     assert [array.shape for array in watcher.facts["batch"]] == [(8, 64, 3), (8,), (8,)]
@@ -521,7 +522,7 @@ def test_larger_epochs_go_on(tiny_store, tmp_path, undisturbed, small):
 def test_a_history_that_a_kill_left_behind_is_brought_up_to_date(tiny_store, tmp_path, undisturbed):
     path = tmp_path / "run"
     shutil.copytree(undisturbed(PLAIN), path)
-    run_folder.write_history(path, run_folder.read_history(path)[:2])
+    run_folder.write_history(path, read_history(path)[:2])
     assert train.train(tiny_store, path, PLAIN).already
     assert digest(path) == digest(undisturbed(PLAIN))
 
@@ -721,7 +722,7 @@ def test_a_run_in_use_is_refused(tiny_store, tmp_path):
 def test_where_a_run_cannot_be(tiny_store, tmp_path):
     (tmp_path / "file").touch()
     refused(lambda: train.train(tiny_store, tmp_path / "file", PLAIN), "must be a folder")
-    refused(lambda: train.train(tiny_store, tmp_path / "a" / "b" / "c", PLAIN), "does not exist")
+    refused(lambda: train.train(tiny_store, tmp_path / "a" / "b" / "c", PLAIN), "must exist, found none")
     refused(lambda: train.train(tiny_store, tiny_store.path, PLAIN), "not a run")
     assert not (tmp_path / "a").exists()
 

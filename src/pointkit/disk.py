@@ -117,7 +117,7 @@ def replacing(
     try:
         if not shared:
             writing.unlink(missing_ok=True)
-        file = open(writing, "xb")  # noqa: SIM115 - closed below; x: a link that lies there is not followed
+        file = writing.open("xb")  # x: a link that a stranger left there is not followed
         try:
             with file:
                 yield file
@@ -219,9 +219,11 @@ def held(
     lock = lock or beside(path.absolute(), "lock")
     database = lock.with_name(f"{lock.name}.db")
     while True:
+        if lock.is_symlink():  # it may lead to somebody's file
+            raise error(f"{path}: cannot be written to ({lock.name} is a link)")
         with contextlib.ExitStack() as stack:
             try:
-                handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+                handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
             except OSError as problem:
                 raise error(f"{path}: cannot be written to ({problem.strerror})") from None
             stack.callback(os.close, handle)
@@ -276,9 +278,9 @@ def _exclusive(handle: int, database: pathlib.Path) -> Iterator[None]:
 
 
 def _is_still(path: pathlib.Path, handle: int) -> bool:
-    """Whether a path leads to the open file."""
+    """Whether a path is that of the open file, and no link to it."""
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False
 

@@ -42,7 +42,6 @@ def test_classes_with_splits_inside(tmp_path):
         "chair/test/b.off": ("chair", "test"),
         "chair/train/a.off": ("chair", "train"),
     }
-    assert found.has_splits
     assert found.classes == ("Bed", "chair")
     assert found.root == tmp_path
     assert found.warnings == ()
@@ -61,7 +60,6 @@ def test_splits_with_classes_inside(tmp_path):
 def test_classes_without_splits(tmp_path):
     touch(tmp_path, "chair/a.off", "2-seater/b.off", "Ärmel/c.off", "_x/d.off", "chair/variant/e.off")
     found = folder.find(tmp_path, SUFFIXES)
-    assert not found.has_splits
     assert found.classes == ("2-seater", "_x", "chair", "Ärmel")  # every folder is a class, whatever its first letter
     assert listed(tmp_path)["chair/variant/e.off"] == ("chair", "")
 

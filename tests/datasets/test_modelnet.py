@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import zipfile
 import pytest
 
 from pointkit.datasets import DATASETS, FetchResult, find
-from pointkit.datasets.download import NetworkError, Patience, alone
+from pointkit.datasets.download import NetworkError, Patience
 from pointkit.datasets.modelnet import MODELNET10, ModelNet
 from pointkit.errors import FormatError, PointkitError
 from tests.server import cut, serving, stalling, status, whole
@@ -298,7 +299,7 @@ def test_a_failed_replacement_leaves_what_stood(tmp_path, mini, archive):
 
 
 def test_a_killed_extraction_starts_clean(tmp_path, mini, archive):
-    unpacked(tmp_path / "data" / ".ModelNet10.unpacking" / "ModelNet10", {"airplane/train/x.off": "left", "chair": ""})
+    unpacked(tmp_path / "data" / ".ModelNet10.writing" / "ModelNet10", {"airplane/train/x.off": "left", "chair": ""})
     assert texts(fetch(mini, tmp_path / "data", archive).folder) == {"README.txt": "about", **MESHES}
     assert names(tmp_path / "data") == ["ModelNet10", "ModelNet10.json"]
 
@@ -310,13 +311,15 @@ def test_a_killed_fetch_is_finished_by_the_same_call(tmp_path, mini, archive):
         code += (
             f"dataclasses.replace(MODELNET10, url={server.url!r}, size={len(data)}).fetch({str(tmp_path / 'data')!r})"
         )
-        part = tmp_path / "data" / "ModelNet10.zip.part"
+        part = tmp_path / "data" / ".ModelNet10.zip.partial"
         with subprocess.Popen([sys.executable, "-c", code]) as process:
             deadline = time.monotonic() + 20
             while not part.exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
-            with pytest.raises(PointkitError, match="another fetch is at work"), alone(tmp_path / "data"):
-                pass
+            with pytest.raises(PointkitError) as caught:
+                fetch(mini, tmp_path / "data", archive)
+            place = tmp_path / "data" / "ModelNet10"
+            assert str(caught.value) == f"{place}: in use by the process {process.pid}, which fetches it"
             process.send_signal(signal.SIGKILL)
         result = fetch(dataclasses.replace(mini, url=server.url), tmp_path / "data")
     assert texts(result.folder) == {"README.txt": "about", **MESHES}
@@ -335,6 +338,27 @@ def test_a_record_of_something_else(tmp_path, mini, archive):
     (tmp_path / "data" / "ModelNet10.json").write_text('{"sha256": 7, "unpacked_bytes": "many"}')
     with pytest.raises(PointkitError, match="many were unpacked"):
         fetch(mini, tmp_path / "data")
+
+
+def test_a_kill_between_the_two_renames_is_mended(tmp_path, mini, archive):
+    folder = fetch(mini, tmp_path / "data", archive).folder
+    folder.rename(tmp_path / "data" / ".ModelNet10.replaced")
+    (tmp_path / "text.zip").write_text("not a zip")
+    with pytest.raises(FormatError):
+        fetch(mini, tmp_path / "data", tmp_path / "text.zip")
+    assert texts(folder) == {"README.txt": "about", **MESHES}
+
+
+def test_a_set_that_stands_may_be_on_a_disk_that_cannot_be_written_to(tmp_path, mini, monkeypatch):
+    unpacked(tmp_path / "data", MESHES)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PointkitError, match="cannot be written to"):
+        fetch(mini, tmp_path / "data", force=True)
+    assert "nothing was done" in fetch(mini, tmp_path / "data").notes[0]
 
 
 def test_a_file_in_place_of_the_folder(tmp_path, mini, archive):

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pointkit import disk
 from pointkit.cloud import Sample
 from pointkit.prepare import chunks
-from pointkit.prepare.chunks import Outcome, Rule, Source
+from pointkit.prepare.chunks import ReadResult, Rule, Source
 
 
 def stamp(root, file):
@@ -31,7 +32,7 @@ def test_division(sizes):
             assert len(inside) == chunks.MAX_FILES or sum(inside) + sizes[after.start] > chunks.MAX_BYTES
 
 
-def test_reading_keeps_outcomes_and_points(tmp_path):
+def test_reading_keeps_results_and_points(tmp_path):
     (tmp_path / "good.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
     (tmp_path / "flat.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n")
     (tmp_path / "bare.off").write_text("OFF\n2 0 0\n0 0 0\n1 0 0\n")
@@ -39,16 +40,16 @@ def test_reading_keeps_outcomes_and_points(tmp_path):
     files = ["good.off", "flat.off", "bare.off", "cut.off"]
     sources = [*(stamp(tmp_path, file) for file in files), Source("gone.off", 1, 1), Source("good.off", 1, 1)]
     target = tmp_path / "chunk"
-    outcomes = chunks.read(str(tmp_path), sources, Rule(50, 0), str(target))
-    assert [outcome.size for outcome in outcomes] == [50, 0, 2, 0, 0, 0]
-    assert outcomes[1].reason.startswith("a surface needs a face of positive area")
-    assert outcomes[2].warnings == ("mesh without faces: its vertices are taken as a cloud",)
-    assert "the header promises 3 vertices" in outcomes[3].reason
-    assert outcomes[4].reason == "No such file or directory"
-    assert outcomes[5].reason == "changed while the set was prepared"
-    assert not any(str(tmp_path) in outcome.reason for outcome in outcomes)
+    results = chunks.read(str(tmp_path), sources, Rule(50, 0), str(target))
+    assert [result.size for result in results] == [50, 0, 2, 0, 0, 0]
+    assert results[1].reason.startswith("a surface needs a face of positive area")
+    assert results[2].warnings == ("mesh without faces: its vertices are taken as a cloud",)
+    assert "the header promises 3 vertices" in results[3].reason
+    assert results[4].reason == "No such file or directory"
+    assert results[5].reason == "changed while the set was prepared"
+    assert not any(str(tmp_path) in result.reason for result in results)
     kept, clouds = chunks.load(target)
-    assert kept == outcomes == chunks.check(target, 6)
+    assert kept == results == chunks.check(target, 6)
     assert [cloud.points.shape for cloud in clouds] == [(50, 3), (0, 3), (2, 3), (0, 3), (0, 3), (0, 3)]
     assert {path.name for path in tmp_path.iterdir()} == {*files, "chunk"}
     assert [len(sample.points) for sample in chunks.samples([target, target])] == [50, 2] * 2
@@ -60,18 +61,18 @@ def test_labels_and_features_come_with_their_points(tmp_path):
     np.savetxt(tmp_path / "a.txt", table, "%.4f")
     (tmp_path / "b.txt").write_text("0 0 0 0 0 1 2.5\n")
     sources = [stamp(tmp_path, name) for name in ("a.txt", "b.txt", "a.txt")]
-    outcomes = chunks.read(
+    results = chunks.read(
         str(tmp_path), sources, Rule(5, 0, True, "normal", ("normals", "color")), str(tmp_path / "chunk")
     )
-    assert [(o.size, o.labelled, o.features) for o in outcomes] == [
+    assert [(o.size, o.labelled, o.features) for o in results] == [
         (9, True, ("normals",)),
         (0, False, ()),
         (9, True, ("normals",)),
     ]
-    assert "b.txt" not in outcomes[1].reason
-    assert "labels must be whole numbers, got 2.5" in outcomes[1].reason
+    assert "b.txt" not in results[1].reason
+    assert "labels must be whole numbers, got 2.5" in results[1].reason
     kept, samples = chunks.load(tmp_path / "chunk")
-    assert kept == outcomes
+    assert kept == results
     for sample in (samples[0], samples[2]):
         rows = np.column_stack([sample.points, sample.features, sample.labels])
         np.testing.assert_allclose(rows[np.lexsort(rows.T)], table[np.lexsort(table.T)], atol=1e-6)
@@ -87,8 +88,8 @@ def test_a_reader_that_fails_in_its_own_way_is_listed(tmp_path, monkeypatch):
     for name in "abc":
         (tmp_path / f"{name}.off").write_text("x")
     sources = [stamp(tmp_path, f"{n}.off") for n in "abc"]
-    outcomes = chunks.read(str(tmp_path), sources, Rule(5, 0), str(tmp_path / "chunk"))
-    assert [outcome.reason for outcome in outcomes] == [
+    results = chunks.read(str(tmp_path), sources, Rule(5, 0), str(tmp_path / "chunk"))
+    assert [result.reason for result in results] == [
         "reading it takes more memory than there is",
         "RuntimeError: assert b.off failed",
         "Denied",
@@ -97,11 +98,11 @@ def test_a_reader_that_fails_in_its_own_way_is_listed(tmp_path, monkeypatch):
 
 def test_a_damaged_chunk_is_not_believed(tmp_path):
     points = np.arange(30, dtype=np.float32).reshape(10, 3)
-    outcomes = [Outcome(10, chunks._digest(points), ()), chunks.unread("cut")]
+    results = [ReadResult(10, disk.digest(points.data), ()), chunks.unread("cut")]
     path = tmp_path / "chunk"
-    chunks.save(path, outcomes, [Sample(points), Sample.nothing()])
+    chunks.save(path, results, [Sample(points), Sample.nothing()])
     whole = path.read_bytes()
-    assert chunks.check(path, 2) == outcomes
+    assert chunks.check(path, 2) == results
     assert chunks.check(path, 3) is None
     assert chunks.check(tmp_path / "none", 2) is None
     for length in (0, 1, len(whole) // 2, len(whole) - 1):
@@ -114,7 +115,7 @@ def test_a_damaged_chunk_is_not_believed(tmp_path):
         assert chunks.check(path, 2) is None
     empty = hashlib.sha256(b"").hexdigest()
     lists = [[], [1], [[10, "x", [], ""]], [[-1, "x", [], ""]]]
-    for header in ({}, [1], {"sha256": "", "outcomes": []}, *({"sha256": empty, "outcomes": some} for some in lists)):
+    for header in ({}, [1], {"sha256": "", "results": []}, *({"sha256": empty, "results": some} for some in lists)):
         path.write_bytes(json.dumps(header).encode() + b"\n")
         assert chunks.check(path, 1) is None
 

@@ -1,10 +1,8 @@
 """Files -> store: layouts, splits, bad files, kills, deaths, full disks, and the same bytes in the end."""
 
 import concurrent.futures
-import contextlib
 import os
 import pathlib
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,9 +13,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pointkit import store
+from pointkit import disk, store
 from pointkit.errors import MachineError, PointkitError, StoreError
 from pointkit.prepare import chunks, prepare, reading
+from tests.limits import files_of_at_most
 
 DATA = os.environ.get("POINTKIT_DATA")
 READ = chunks.read
@@ -206,7 +205,7 @@ def test_bad_files_are_listed_and_the_others_prepared(damaged, tmp_path):
     assert "regular file" in reasons["chair/train/pipe.off"]
     assert reasons["chair/train/nothing.off"] == "No such file or directory"
     assert not any(str(tmp_path) in reason or "\n" in reason for reason in reasons.values())
-    rows = store.csv_rows(done.store.path / "unread.csv")
+    rows = disk.csv_rows(done.store.path / "unread.csv")
     assert [(row["file"], row["reason"]) for row in rows] == list(done.unread) == sorted(done.unread)
     assert done.store.manifest["unread"] == 7
     assert len(done.store.rows) == 46 - len(BAD)
@@ -218,7 +217,7 @@ def test_strict_lists_them_beside_and_loses_no_work(damaged, tmp_path):
     listed = tmp_path / "out.unread.csv"
     assert message.startswith(f"{damaged}: --strict, and 7 files could not be read, such as bed/test/bed_002.off (")
     assert message.endswith(f"listed in {listed}")
-    assert len(store.csv_rows(listed)) == 7
+    assert len(disk.csv_rows(listed)) == 7
     assert not (tmp_path / "out").exists()
     done = prepare(damaged, tmp_path / "out", num_points=16)
     assert done.resumed == 48
@@ -236,7 +235,7 @@ def test_a_class_that_lost_its_files_is_an_error(source, tmp_path):
     for path in (source / "chair/test").iterdir():
         path.write_text("OFF\n0 0 0\n")
     assert "the class 'chair' has lost all its files" in refusal(source, tmp_path / "out", num_points=16)
-    assert len(store.csv_rows(tmp_path / "out.unread.csv")) == 23
+    assert len(disk.csv_rows(tmp_path / "out.unread.csv")) == 23
     assert not (tmp_path / "out").exists()
 
 
@@ -315,7 +314,7 @@ def test_groups_from_a_table(tmp_path):
         for i in range(30)
     ]
     table = tmp_path / "groups.csv"
-    table.write_text(store.csv_text(("file", "group"), rows[:-3]))
+    table.write_text(disk.csv_text(("file", "group"), rows[:-3]))
     done = quick(tmp_path / "in", tmp_path / "out", num_points=8, groups=table)
     sides = {(row.ident[-2:], row.split) for row in done.store.rows if row.ident < "chair/27"}
     assert (
@@ -417,7 +416,7 @@ def test_killed_at_many_moments(source, tmp_path):
             process.send_signal(signal.SIGKILL)
             killed += process.wait() == -signal.SIGKILL
         left = names(tmp_path) - {"set", "whole"}
-        assert left <= {".out.partial", ".out.writing", "out"}
+        assert left <= {".out.lock", ".out.lock.db", ".out.partial", ".out.writing", "out"}
     assert killed >= 4
     assert contents(prepare(source, tmp_path / "out", num_points=4096).store) == whole
     assert names(tmp_path) == {"set", "whole", "out"}
@@ -519,10 +518,12 @@ def test_two_at_once(source, tmp_path):
     assert names(tmp_path) == {"set", "out"}
 
 
-def test_a_dead_holder_holds_nothing(source, tmp_path):
+def test_what_a_killed_one_left_is_removed(source, tmp_path):
     (tmp_path / ".out.partial").mkdir()
-    (tmp_path / ".out.partial" / "pid").write_text("1")
-    (tmp_path / ".out.partial" / "0123456789abcdef-000000.chunk.77").write_text("half a chunk")
+    (tmp_path / ".out.partial" / ".0123456789abcdef.writing").write_text("half a chunk")
+    (tmp_path / ".out.writing").mkdir()
+    (tmp_path / ".out.writing" / "points.npy").write_text("half a store")
+    (tmp_path / ".out.lock").write_text("1")
     quick(source, tmp_path / "out", num_points=16)
     assert names(tmp_path) == {"set", "out"}
 
@@ -555,16 +556,6 @@ def test_settings_that_cannot_be(source, tmp_path):
     assert refusal(source, tmp_path / "out", seed=-1) == "seed must be at least 0, got -1"
     assert refusal(tmp_path / "no", tmp_path / "out") == f"{tmp_path / 'no'}: no such folder"
     assert names(tmp_path) == {"set"}
-
-
-@contextlib.contextmanager
-def files_of_at_most(size):
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 @pytest.mark.parametrize("size", [5_000, 20_000])  # too small for a chunk; for the points of all
