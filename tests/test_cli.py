@@ -1,5 +1,6 @@
 """Mistakes get one line and an exit code; results go to standard output alone."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from pointkit import cli, console, formats, models, store
+from pointkit import cli, config, console, formats, models, store
 from pointkit.cli import app, run
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.config import MEANT_FOR, Settings
@@ -172,10 +173,23 @@ def test_a_backend_that_is_not_installed_is_named(capsys, monkeypatch, tiny_run)
     assert "pip install 'pointkit[torch]'" in complaint(capsys, ["evaluate", tiny_run, "--backend", "torch"])
 
 
-def test_every_setting_is_a_flag():
-    flags = {name for argument in app["train"].assemble_argument_collection() for name in argument.names}
-    for setting in Settings.__dataclass_fields__:
-        assert setting in MEANT_FOR or f"--{setting.replace('_', '-')}" in flags
+def test_every_setting_is_a_flag_that_gives_its_value():
+    wanted = {}
+    for setting in dataclasses.fields(Settings):
+        if setting.name not in MEANT_FOR:
+            choices = {"features": ("normals",)}.get(setting.name) or setting.metadata["choices"]
+            wanted[setting.name] = choices[-1] if choices else {"int": 7, "float": 0.25}[setting.type]
+    words = [word for name, value in wanted.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    _, bound, _ = app.parse_args(["train", "S", "-o", "R", *words], exit_on_error=False, print_error=False)
+    given = {**bound.arguments["settings"], "seed": bound.arguments["seed"]}
+    assert given == wanted
+    assert {name: type(value) for name, value in given.items()} == {name: type(value) for name, value in wanted.items()}
+    assert config.combine(given) == Settings(**wanted)
+
+
+def test_only_flags_that_are_given_count_as_given():
+    _, bound, _ = app.parse_args(["train", "S", "-o", "R", "--epochs", "7"], exit_on_error=False, print_error=False)
+    assert bound.arguments["settings"] == {"epochs": 7}
 
 
 def test_a_fault_of_ours_is_one_line_with_the_place_of_its_report(capsys, monkeypatch, tmp_path):

@@ -4,9 +4,6 @@ import pathlib
 import re
 import shlex
 import shutil
-import struct
-import subprocess
-import sys
 import tomllib
 
 import cyclopts
@@ -245,71 +242,3 @@ def test_a_class_may_begin_with_any_letter(tmp_path, letter):
         (tmp_path / class_name).mkdir()
         (tmp_path / class_name / "1.off").touch()
     assert folder.find(tmp_path, formats.SUFFIXES).classes == tuple(sorted((f"{letter}x", f"{letter}y", "lamp")))
-
-
-# ---- what no file should hold
-
-# Written so that this file does not match itself.
-STRANGE = {
-    "a word about how it was made": re.compile(
-        r"\bse[s]sions?\b|\bthe (?:le[a]d|hel[p]ers?)\b|\bsub[-]?agent|\bbri[e]f\.md", re.IGNORECASE
-    ),
-    "a path of one machine": re.compile(r"(?<![\w.])/(?:wor[k]|roo[t]|hom[e]/\w+|User[s]/\w+)/|bash_job[s]"),
-    "an address of a registry": re.compile(
-        r"py[p]i\.org|pythonhosted\.or[g]|index-ur[l]|artifactor[y]|/simpl[e]/|files\.python", re.IGNORECASE
-    ),
-    "an address of a machine": re.compile(r"https?://(?!127\.0\.0\.1)\d+\.\d+\.\d+\.\d+"),
-}
-# The test runner's own words, and the browser's.
-OWN_WORDS = re.compile(
-    r'scope="se[s]sion"|pytest_se[s]sion\w+|start_new_se[s]sion|(?:self|shown)\.se[s]sion|\bse[s]sion = |\*\*se[s]sion'
-)
-TEXTS = (".py", ".md", ".toml", ".j2", ".yml", ".cfg", ".txt", ".json")
-
-
-def strange(text):
-    return [what for what, pattern in STRANGE.items() if pattern.search(OWN_WORDS.sub("", text))]
-
-
-def texts():
-    files = [path for part in ("src", "tests", "docs", "examples", "benchmarks") for path in (ROOT / part).rglob("*")]
-    files += [*TOP, ROOT / "mkdocs.yml", ROOT / "pyproject.toml", ROOT / "Makefile"]
-    return [path for path in files if path.suffix in TEXTS or path.name == "Makefile"]
-
-
-def test_the_project_speaks_of_itself_alone():
-    assert len(texts()) > 100
-    assert [(name(path), said) for path in texts() for said in strange(path.read_text("utf-8", "replace"))] == []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "made in this ses" + "sion",
-        "the le" + "ad fills it in",
-        "see /wo" + "rk/data",
-        "--index-" + "url",
-        "https://py" + "pi.org/x",
-        "http://10" + ".0.0.7/",
-    ],
-)
-def test_the_check_of_words_sees_them(text):
-    assert strange(text)
-
-
-def test_no_figure_is_missing():
-    assert [
-        (name(page), re.findall(r"FIGURE:\w*", page.read_text())) for page in PAGES if "FIGURE:" in page.read_text()
-    ] == []
-
-
-def test_the_drawings_of_pointnet_are_made_by_their_script(tmp_path):
-    subprocess.run([sys.executable, str(ROOT / "docs/figures/pointnet.py"), str(tmp_path)], check=True)
-    for name in ("network", "maximum", "tnet"):
-        drawn, kept = (folder / f"pointnet_{name}.png" for folder in (tmp_path, ROOT / "docs/figures"))
-        assert image_size(drawn) == image_size(kept)
-
-
-def image_size(path):
-    """Width and height, from a PNG's header."""
-    return struct.unpack(">II", path.read_bytes()[16:24])

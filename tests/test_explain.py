@@ -66,7 +66,14 @@ def test_a_meshs_drawn_points_are_marked(predictor, tmp_path):
     formats.write(tmp_path / "one.off", Mesh(square, np.array([[0, 1, 2], [0, 2, 3]], np.int32)))
     answer = explained(predictor, tmp_path / "one.off", tmp_path)
     assert answer.path == tmp_path / "one.explained.ply"
-    assert len(formats.read(answer.path).fields["critical"]) == predictor.num_points
+    written = formats.read(answer.path)
+    contract = predictor.facts["input"]
+    drawn = preprocess.draw(formats.read(tmp_path / "one.off"), contract["drawn"], contract["seed"]).points
+    np.testing.assert_array_equal(written.points, drawn[: predictor.num_points])
+    points, marks = preprocess.normalise(written.points)[0], written.fields["critical"]
+    deciding = points[marks > 0]
+    assert 0 < len(deciding) < len(points)
+    np.testing.assert_allclose(predictor.logits(deciding[None]), predictor.logits(points[None]), rtol=1e-5, atol=1e-5)
 
 
 def test_a_small_cloud_is_marked_where_its_points_are_first_seen(predictor, tmp_path):

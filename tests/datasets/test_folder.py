@@ -1,5 +1,6 @@
 """Which shapes a folder holds, of which class and split."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -149,6 +150,18 @@ def test_the_order_does_not_depend_on_the_file_system(tmp_path):
 def test_names_that_are_no_text(tmp_path):
     touch(tmp_path, "a/1.off", "b/2.off", os.fsdecode(b"c\xff\n/3.off"))
     assert folder.find(tmp_path, SUFFIXES).classes == ("a", "b", os.fsdecode(b"c\xff\n"))
+
+
+def test_some_classes_keep_their_own_files_and_files_without_labels(tmp_path):
+    found = folder.find(touch(tmp_path, "a/1.off", "b/2.off", "b/3.off", "c/4.off"), SUFFIXES)
+    found = dataclasses.replace(found, unlabelled=("a/5.off", "b/6.off", "b/b/7.off", "c/b/8.off"))
+    some = found.only(["c", "a", "c"])
+    assert some.classes == ("a", "c")
+    assert [file.file for file in some.files] == ["a/1.off", "c/4.off"]
+    assert some.unlabelled == ("a/5.off", "c/b/8.off")
+    assert found.only(found.classes) == found
+    with pytest.raises(PointkitError, match=r"classes must be some of a, b, c, got 'd'"):
+        found.only(["a", "d"])
 
 
 def test_mistakes_are_named(tmp_path):

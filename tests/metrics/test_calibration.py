@@ -113,6 +113,11 @@ def test_a_sure_answer_is_in_the_last_bin():
     assert found.error == pytest.approx(0, abs=1e-9)
 
 
+def test_probabilities_may_be_rounded():
+    found = metrics.expected_calibration_error([[0.3333, 0.3333, 0.3333]], [0])
+    assert found.error == pytest.approx(1 - 0.3333)
+
+
 def test_an_answer_on_an_edge_is_in_the_bin_below():
     found = metrics.expected_calibration_error([[0.5, 0.5]], [0], bins=2)
     assert [row.count for row in found.bins] == [1, 0]
@@ -122,6 +127,8 @@ def test_an_answer_on_an_edge_is_in_the_bin_below():
     ("probabilities", "truth", "bins", "message"),
     [
         ([[3.0, 1.0]], [0], 15, r"add up to 1, got \[3\.0, 1\.0\]"),
+        ([[0.4, 0.4]], [0], 15, r"add up to 1, got \[0\.4, 0\.4\]"),
+        ([[0.5, 0.5], [0.5, 0.498], [1.0, 0.0]], [0, 0, 0], 15, r"add up to 1, got \[0\.5, 0\.498\]"),
         ([[1.5, -0.5]], [0], 15, "at least 0 and add up to 1"),
         ([[0.5, 0.5]], [2], 15, r"truth must lie in 0 \.\.\. 1, got 2"),
         ([[0.5, 0.5]], [0], 0, "bins must be at least 1, got 0"),

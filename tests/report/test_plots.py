@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from scipy import ndimage
 
 from pointkit import metrics, sampling
 from pointkit.cloud import Mesh
@@ -106,11 +107,27 @@ def test_grids_refuse_lists_that_do_not_fit(clouds, titles, wrong):
         plots.cloud_grid(clouds, titles, wrong)
 
 
-@pytest.mark.parametrize(
-    "points", [np.zeros((1, 3)), np.zeros((5, 3)), [[0, 0, 0], [1, 1, 1]], CLOUD * 1e-20, CLOUD * 1e20]
-)
-def test_awkward_clouds_have_a_picture(points):
-    assert pixels(plots.cloud(points)).shape[0] > 100
+def ink(figure):
+    """Where the picture is not white: (height, width) bool."""
+    return pixels(figure)[..., :3].min(-1) < 0.97
+
+
+@pytest.mark.parametrize("points", [np.zeros((1, 3)), np.full((5, 3), 7.0), [[1e9, 2e9, 3e9]]])
+def test_points_in_one_place_are_a_dot_in_the_middle(points):
+    drawn = ink(plots.cloud(points))
+    for axis in (0, 1):
+        lines = np.flatnonzero(drawn.any(axis))
+        assert 1 < len(lines) < 0.1 * drawn.shape[axis - 1]
+        assert lines.mean() == pytest.approx(drawn.shape[axis - 1] / 2, abs=1.5)
+
+
+def test_two_points_are_two_dots():
+    assert ndimage.label(ink(plots.cloud([[0, 0, 0], [1, 1, 1]])))[1] == 2
+
+
+@pytest.mark.parametrize("factor", [2.0**-66, 2.0**66])
+def test_a_tiny_and_a_huge_cloud_look_as_any_other(factor):
+    np.testing.assert_array_equal(pixels(plots.cloud(CLOUD * factor)), pixels(plots.cloud(CLOUD)))
 
 
 @pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros(3)])
