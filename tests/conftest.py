@@ -14,7 +14,7 @@ if _COMPILED:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import pointkit  # noqa: E402, F401
-from tests import shapes  # noqa: E402
+from tests import families, shapes  # noqa: E402, F401
 
 hypothesis.settings.register_profile("pointkit", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("pointkit")
@@ -51,13 +51,12 @@ def tiny_parts(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_parts_run(tiny_parts, tmp_path_factory):
     """The folder of a finished training of 30 epochs on ``tiny_parts``, with a small network. Copy it to change it."""
-    from pointkit import models
     from pointkit.config import Settings
     from pointkit.train import train
 
     path = tmp_path_factory.mktemp("parts") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "build", shapes.small_network)
-        settings = Settings(num_points=64, batch_size=8, epochs=30, learning_rate=0.02, dropout=0.0, select="miou")
-        train(tiny_parts, path, settings)
+    settings = Settings(
+        model="small", num_points=64, batch_size=8, epochs=30, learning_rate=0.02, dropout=0.0, select="miou"
+    )
+    train(tiny_parts, path, settings)
     return path

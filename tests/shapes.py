@@ -78,27 +78,3 @@ def write_tiny_parts(path, shapes=None, **facts):
     """That set as a store of parts: 16 shapes to train on, 4 to validate, 6 to test."""
     whole = {"task": "parts", "num_points_drawn": POINTS, "seed": 0, "parts": PARTS, "features": ["nx", "ny", "nz"]}
     return store.write(path, shapes or tiny_labelled(), tuple(PARTS), whole | facts)
-
-
-def small_network(settings, num_classes, per_point=False, parts=(), num_features=0, blank=False):
-    """What ``models.build`` gives, in small: quick to compile, with batch norm, dropout and seeds of its own."""
-    import keras
-    from keras import layers
-
-    from pointkit.models import seed_stream
-    from pointkit.nn import OwnParts, PointwiseBlock, PooledBlock
-    from pointkit.nn.pointwise import glorot
-
-    seeds = seed_stream(settings["seed"])
-    given = {"points": keras.Input((None, 3), name="points")}
-    if num_features:
-        given["features"] = keras.Input((None, num_features), name="features")
-    x = layers.Concatenate()(list(given.values())) if num_features else given["points"]
-    block = PointwiseBlock if per_point else PooledBlock
-    x = block(16, settings["momentum"], kernel_initializer=glorot(seeds), name="pointwise")(x)
-    x = layers.Dropout(settings["dropout"], seed=next(seeds), name="dropout")(x)
-    x = layers.Dense(num_classes, kernel_initializer=glorot(seeds), name="logits")(x)
-    if parts:
-        given["category"] = keras.Input((), dtype="int32", name="category")
-        x = OwnParts(parts, name="own_parts")([x, given["category"]])
-    return keras.Model(given if len(given) > 1 else given["points"], x, name="small")

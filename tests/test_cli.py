@@ -11,11 +11,10 @@ import sys
 import numpy as np
 import pytest
 
-from pointkit import cli, config, console, formats, models, store
+from pointkit import cli, config, console, formats, store
 from pointkit.cli import app, run
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.config import MEANT_FOR, Settings
-from tests import shapes
 
 
 def complaint(capsys, arguments, code=2):
@@ -281,11 +280,10 @@ def test_a_reader_that_leaves_early_is_no_error(tiny_store):
     assert done.stderr == ""
 
 
-def test_the_main_job_from_a_folder_to_an_answer(capsys, two_classes, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "build", shapes.small_network)  # tests of the docs and the demo take PointNet itself
+def test_the_main_job_from_a_folder_to_an_answer(capsys, two_classes, tmp_path):
     store_path, run_path = tmp_path / "S", tmp_path / "R"
     assert run(["prepare", str(two_classes), "-o", str(store_path), "--workers", "1"]) == 0
-    flags = ["--num-points", "32", "--batch-size", "8", "--epochs", "2", "--seeds", "0,1"]
+    flags = ["--num-points", "32", "--batch-size", "8", "--epochs", "2", "--seeds", "0,1", "--model", "small"]
     assert run(["train", str(store_path), "-o", str(run_path), *flags]) == 0
     said = capsys.readouterr()
     assert "batch points: (8, 32, 3) float32" in said.out

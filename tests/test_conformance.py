@@ -1,10 +1,11 @@
-"""What every layer and every model must do: a line in ``LAYERS`` or ``BACKBONES`` brings all of these tests."""
+"""What every layer and every model must do: a line in ``LAYERS`` or ``families.FAMILIES`` brings all of these tests."""
 
 import keras
 import numpy as np
 import pytest
 
 from pointkit import models, nn
+from pointkit.models.maxima import pooled_blocks
 
 # Each layer with a value other than the default for every argument of its constructor, and shapes of its inputs.
 LAYERS = {
@@ -22,6 +23,9 @@ LAYERS = {
     "Shift": (nn.Shift, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Drop": (nn.Drop, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
 }
+
+# A value other than the default for a setting that is the family's own.
+OWN = {"pointnet": {"penalty": 0.5}, "small": {"units": 5}, "mean": {}}
 
 
 def inputs_for(shapes):
@@ -70,12 +74,12 @@ def test_layer_says_its_output_shape(name):
 
 
 @pytest.mark.parametrize("build", [models.classifier, models.segmenter])
-@pytest.mark.parametrize("name", models.BACKBONES)
+@pytest.mark.parametrize("name", models.FAMILIES)
 class TestModels:
     """A classifier and a segmenter of every backbone."""
 
     def test_saved_model_loads_and_answers_alike(self, name, build, tmp_path):
-        model = build(name, 4, dropout=0.1, penalty=0.5, momentum=0.8, seed=1)
+        model = build(name, 4, dropout=0.1, momentum=0.8, seed=1, **OWN[name])
         rng = np.random.default_rng(0)
         model.set_weights([w + 0.05 * np.abs(rng.standard_normal(w.shape)) for w in model.get_weights()])
         model.save(tmp_path / "model.keras")
@@ -84,6 +88,14 @@ class TestModels:
         np.testing.assert_array_equal(loaded.predict_on_batch(x), model.predict_on_batch(x))
         matrices = [layer for layer in loaded.layers if isinstance(layer, nn.TransformMatrix)]
         assert all(layer.penalty == 0.5 for layer in matrices)
+
+    def test_its_family_says_truly_where_its_points_meet(self, name, build):
+        model = build(name, 3)
+        if models.FAMILIES[name].maxima_alone:
+            assert pooled_blocks(model)
+        else:
+            with pytest.raises(ValueError, match="points must meet in pooled maxima alone"):
+                pooled_blocks(model)
 
     def test_every_weight_gets_a_gradient(self, name, build):
         model = build(name, 3, dropout=0.0, seed=0)

@@ -86,7 +86,6 @@ def test_a_small_cloud_is_marked_where_its_points_are_first_seen(predictor, tmp_
 
 
 def test_every_window_of_a_labelled_cloud_has_its_deciding_points(tiny_parts_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "build", shapes.small_network)
     predictor = Predictor(tiny_parts_run)
     network = predictor.task.network
     predictor.model = models.segmenter(
@@ -136,6 +135,5 @@ def test_the_command(tiny_run, tiny_parts_run, tmp_path, capsys, monkeypatch):
     assert "points decided" in capsys.readouterr().out
     assert run(["predict", str(tiny_run), str(path), "-o", str(out)]) == 2
     assert "--output is for parts and --explain" in capsys.readouterr().err
-    monkeypatch.setattr(models, "build", shapes.small_network)
     assert run(["predict", str(tiny_parts_run), str(path), "--explain", "-o", str(out)]) == 2
     assert "no maximum over points decides in this network" in capsys.readouterr().err

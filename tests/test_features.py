@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pointkit import cli, config, features, formats, models, preprocess, store, train
+from pointkit import cli, config, features, formats, preprocess, store, train
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import PointkitError, StoreError
 from pointkit.predict import Predictor
@@ -84,8 +84,9 @@ def test_a_classifier_that_sees_colours(painted_set, tmp_path, monkeypatch, caps
     assert made.store.task.features == features.KINDS["color"]
     assert made.store.features.shape == (len(made.store.points), 3)
     assert 0 <= made.store.features.min() < 0.2 < 0.8 < made.store.features.max() <= 1
-    monkeypatch.setattr(models, "build", shapes.small_network)
-    settings = config.Settings(num_points=64, batch_size=8, epochs=25, learning_rate=0.02, features="color")
+    settings = config.Settings(
+        model="small", num_points=64, batch_size=8, epochs=25, learning_rate=0.02, features="color"
+    )
     outcome = train.train(made.store, tmp_path / "run", settings)
     assert outcome.history[-1]["val_accuracy"] == 1
 

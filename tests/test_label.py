@@ -6,18 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from pointkit import formats, models
+from pointkit import formats
 from pointkit.cli import run
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import PointkitError
 from pointkit.label import label_files
 from pointkit.predict import Predictor, find_files
 from tests import shapes
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setattr(models, "build", shapes.small_network)
 
 
 @pytest.fixture

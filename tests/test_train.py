@@ -17,19 +17,19 @@ import keras
 import numpy as np
 import pytest
 
-from pointkit import metrics, models, nn, preprocess, run_folder, store, train
+from pointkit import learner, metrics, models, nn, preprocess, run_folder, store, train
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.loader import Batches
 from pointkit.run_folder import CHECKPOINT, PREVIOUS
 from pointkit.signals import Stopped
-from pointkit.task import Task
+from pointkit.task import Classification
 from tests import shapes
 from tests.history import read_history
 
 STEPS = 4  # an epoch of the tiny store
-TASK = Task(shapes.CLASSES)
-PLAIN = Settings(num_points=64, batch_size=8, epochs=3, learning_rate=0.01)
+TASK = Classification(shapes.CLASSES)
+PLAIN = Settings(model="small", num_points=64, batch_size=8, epochs=3, learning_rate=0.01)
 RICH = dataclasses.replace(
     PLAIN,
     schedule="cosine",
@@ -89,12 +89,6 @@ def crash():
     raise Crash
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """A small network in the place of PointNet: the training around it is what is tested."""
-    monkeypatch.setattr(models, "build", shapes.small_network)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tiny_store, tmp_path_factory):
     """Finished runs of the small network, by settings. Copy them to change them."""
@@ -103,9 +97,7 @@ def undisturbed(tiny_store, tmp_path_factory):
     def run(settings):
         if settings not in runs:
             runs[settings] = tmp_path_factory.mktemp("undisturbed") / "run"
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(models, "build", shapes.small_network)
-                train.train(tiny_store, runs[settings], settings)
+            train.train(tiny_store, runs[settings], settings)
         return runs[settings]
 
     return run
@@ -165,7 +157,7 @@ def test_classes_are_sorted_and_stored_and_ids_follow_them(tiny_store):
     assert [tiny_store.classes[label] for label in tiny_store.labels] == [row.class_name for row in tiny_store.rows]
 
 
-def test_the_watcher_is_told_of_everything(tiny_store, tmp_path, small):
+def test_the_watcher_is_told_of_everything(tiny_store, tmp_path):
     watcher = Recorder()
     outcome = train.train(tiny_store, tmp_path / "run", PLAIN, watcher)
     assert watcher.steps == [(epoch, batch) for epoch in (1, 2, 3) for batch in (1, 2, 3, 4)]
@@ -181,10 +173,10 @@ def test_the_watcher_is_told_of_everything(tiny_store, tmp_path, small):
 
 
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
-def test_the_weights_of_the_lowest_validation_loss_are_kept(tiny_store, undisturbed, small, settings):
+def test_the_weights_of_the_lowest_validation_loss_are_kept(tiny_store, undisturbed, settings):
     path = undisturbed(settings)
     checkpoint, _ = run_folder.load_checkpoint(path)
-    learner = train.Learner(settings, TASK)
+    learner = learner.Learner(settings, TASK)
     for variable in learner.model.weights:
         variable.assign(checkpoint.arrays[f"best/{variable.path}"])
     validation = Batches(tiny_store, "val", num_points=64, batch_size=8)
@@ -201,15 +193,14 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
     """By content: what reaches the network's augmentation, and what it is validated on."""
     trained, validated = [], []
 
-    class Spy(train.Learner):
+    class Spy(learner.Learner):
         def step(self, batch, rate, number):
             trained.extend(batch[0])
             return super().step(batch, rate, number)
 
-    judge = train.judge
-    monkeypatch.setattr(models, "build", shapes.small_network)
+    judge = learner.judge
     monkeypatch.setattr(train, "Learner", Spy)
-    monkeypatch.setattr(train, "judge", lambda model, b, *more: validated.append(b) or judge(model, b, *more))
+    monkeypatch.setattr(learner, "judge", lambda model, b, *more: validated.append(b) or judge(model, b, *more))
     train.train(tiny_store, tmp_path / "run", dataclasses.replace(RICH, epochs=2, num_points=96))
 
     def content(cloud):  # all 96 points, so their order alone differs; rounding is below 1e-6
@@ -226,8 +217,8 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
         assert {content(cloud) for cloud in batches[0][0]} == set(own["val"])
 
 
-def test_augmentation_is_in_training_alone_and_not_in_the_kept_model(small):
-    learner = train.Learner(dataclasses.replace(RICH, dropout=0.0, jitter=0.1), TASK)
+def test_augmentation_is_in_training_alone_and_not_in_the_kept_model():
+    learner = learner.Learner(dataclasses.replace(RICH, dropout=0.0, jitter=0.1), TASK)
     points = np.random.default_rng(0).normal(size=(2, 64, 3)).astype(np.float32)
     inside = learner.trainer.get_layer("small")
     assert inside is learner.model
@@ -244,7 +235,7 @@ def agreement(tiny_store, momentum):
     The last batch is of one class alone and at the rate 0: it moves nothing but the statistics of batch norm.
     """
     settings = dataclasses.replace(PLAIN, learning_rate=0.001, momentum=momentum)
-    learner = train.Learner(settings, TASK)
+    learner = learner.Learner(settings, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     fixed = Batches(tiny_store, "train", num_points=64, batch_size=8)
     trained = []
@@ -272,21 +263,21 @@ def test_it_would_not_with_statistics_of_the_last_batch_alone(tiny_store):
 
 def test_the_rate_over_time():
     cosine = dataclasses.replace(PLAIN, schedule="cosine", learning_rate=2.0)
-    assert [train.learning_rate(cosine, step, 4) for step in range(5)] == pytest.approx(
+    assert [learner.learning_rate(cosine, step, 4) for step in range(5)] == pytest.approx(
         [2, 1 + 2**-0.5, 1, 1 - 2**-0.5, 0]
     )
-    assert {train.learning_rate(PLAIN, step, 4) for step in range(5)} == {0.01}
+    assert {learner.learning_rate(PLAIN, step, 4) for step in range(5)} == {0.01}
 
 
-def test_the_last_batchs_fill_has_no_part_in_the_means(tiny_store, tmp_path, small):
+def test_the_last_batchs_fill_has_no_part_in_the_means(tiny_store, tmp_path):
     """25 shapes in batches of 8: the history's accuracy is a share of 25."""
     outcome = train.train(tiny_store, tmp_path / "run", dataclasses.replace(PLAIN, epochs=1))
     count = outcome.history[0]["accuracy"] * 25
     assert count == pytest.approx(round(count), abs=1e-4)
 
 
-def test_the_average_by_hand(tiny_store, small):
-    learner = train.Learner(RICH, TASK)
+def test_the_average_by_hand(tiny_store):
+    learner = learner.Learner(RICH, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     mean = learner.weights()
     for number in range(3):
@@ -302,8 +293,8 @@ def test_the_average_by_hand(tiny_store, small):
 
 
 @pytest.mark.parametrize("calls", [1, 2, 5])  # while statistics are measured, and later
-def test_a_stop_within_validation_leaves_everything_as_it_was(tiny_store, small, calls):
-    learner = train.Learner(RICH, TASK)
+def test_a_stop_within_validation_leaves_everything_as_it_was(tiny_store, calls):
+    learner = learner.Learner(RICH, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     learner.step(batches[0], 0.01, 0)
     before = learner.arrays()
@@ -320,9 +311,9 @@ def test_a_stop_within_validation_leaves_everything_as_it_was(tiny_store, small,
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_averaged_weights_are_kept_with_the_statistics_that_they_make(tiny_store, small):
+def test_averaged_weights_are_kept_with_the_statistics_that_they_make(tiny_store):
     settings = dataclasses.replace(RICH, dropout=0.0)
-    learner = train.Learner(settings, TASK)
+    learner = learner.Learner(settings, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     learner.step(batches[0], 0.01, 0)
     learner.validate(batches, Batches(tiny_store, "val", num_points=64, batch_size=8))
@@ -339,7 +330,7 @@ def test_averaged_weights_are_kept_with_the_statistics_that_they_make(tiny_store
         np.testing.assert_allclose(array, wanted, rtol=1e-4, atol=1e-6, err_msg=path)
 
 
-def test_fewer_points_in_the_store_than_asked_for(tiny_store, tmp_path, small):
+def test_fewer_points_in_the_store_than_asked_for(tiny_store, tmp_path):
     watcher = Recorder()
     settings = dataclasses.replace(PLAIN, num_points=500, epochs=1)
     train.train(tiny_store, tmp_path / "run", settings, watcher)
@@ -382,12 +373,12 @@ def test_a_store_that_does_not_say_how_it_was_drawn(tmp_path):
     refused(lambda: train.train(opened, tmp_path / "run", PLAIN), "num_points_drawn", kind=StoreError)
 
 
-def test_a_class_without_test_shapes_is_no_hindrance(tmp_path, small):
+def test_a_class_without_test_shapes_is_no_hindrance(tmp_path):
     opened = shapes.write_tiny(tmp_path / "store", shapes=without(lambda row: row.split == "test"))
     assert train.train(opened, tmp_path / "run", dataclasses.replace(PLAIN, epochs=1)).best_epoch == 1
 
 
-def test_a_byte_that_flipped_in_the_store(tiny_store, tmp_path, small):
+def test_a_byte_that_flipped_in_the_store(tiny_store, tmp_path):
     shutil.copytree(tiny_store.path, tmp_path / "store")
     file = tmp_path / "store" / "points.npy"
     data = bytearray(file.read_bytes())
@@ -397,7 +388,7 @@ def test_a_byte_that_flipped_in_the_store(tiny_store, tmp_path, small):
     refused(lambda: train.train(opened, tmp_path / "run", PLAIN), file, "SHA-256", kind=StoreError)
 
 
-def test_a_store_cut_under_the_training(tiny_store, tmp_path, small):
+def test_a_store_cut_under_the_training(tiny_store, tmp_path):
     shutil.copytree(tiny_store.path, tmp_path / "store")
     opened = store.open(tmp_path / "store")
     watcher = Recorder({(2, 1): lambda: os.truncate(tmp_path / "store" / "points.npy", 500)})
@@ -409,7 +400,7 @@ def test_a_store_cut_under_the_training(tiny_store, tmp_path, small):
 
 
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
-def test_stopped_after_any_batch_it_ends_with_the_same_weights(tiny_store, tmp_path, undisturbed, small, settings):
+def test_stopped_after_any_batch_it_ends_with_the_same_weights(tiny_store, tmp_path, undisturbed, settings):
     path = tmp_path / "run"
     moments = [(1, 1), (1, 4), ("epoch", 1), (2, 3)]
     for i, moment in enumerate(moments):
@@ -427,17 +418,17 @@ def test_stopped_after_any_batch_it_ends_with_the_same_weights(tiny_store, tmp_p
 
 
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
-def test_stopped_while_validating(tiny_store, tmp_path, undisturbed, small, monkeypatch, settings):
-    judge = train.judge
+def test_stopped_while_validating(tiny_store, tmp_path, undisturbed, monkeypatch, settings):
+    judge = learner.judge
 
     def interrupted(*arguments):
         send()
         return judge(*arguments)
 
-    monkeypatch.setattr(train, "judge", interrupted)
+    monkeypatch.setattr(learner, "judge", interrupted)
     with pytest.raises(Stopped):
         train.train(tiny_store, tmp_path / "run", settings)
-    monkeypatch.setattr(train, "judge", judge)
+    monkeypatch.setattr(learner, "judge", judge)
     progress = run_folder.load_checkpoint(tmp_path / "run")[0].progress
     assert (progress.epoch, progress.batch) == (0, STEPS)
     train.train(tiny_store, tmp_path / "run", settings)
@@ -445,7 +436,7 @@ def test_stopped_while_validating(tiny_store, tmp_path, undisturbed, small, monk
 
 
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
-def test_crashed_between_checkpoints(tiny_store, tmp_path, undisturbed, small, monkeypatch, settings):
+def test_crashed_between_checkpoints(tiny_store, tmp_path, undisturbed, monkeypatch, settings):
     """Steps after the last checkpoint are done again, and come out alike; with and without checkpoints in the epoch."""
     for seconds, moment, left in ((1e9, (2, 3), (1, 0)), (0.0, (2, 4), (1, 3))):
         monkeypatch.setattr(train, "CHECKPOINT_SECONDS", seconds)
@@ -457,7 +448,7 @@ def test_crashed_between_checkpoints(tiny_store, tmp_path, undisturbed, small, m
     assert digest(tmp_path / "run") == digest(undisturbed(settings))
 
 
-def test_a_signal_in_the_last_moment_is_not_lost(tiny_store, tmp_path, undisturbed, small):
+def test_a_signal_in_the_last_moment_is_not_lost(tiny_store, tmp_path, undisturbed):
     with pytest.raises(Stopped):
         train.train(tiny_store, tmp_path / "run", PLAIN, Recorder({("epoch", 3): send}))
     assert train.train(tiny_store, tmp_path / "run", PLAIN).already
@@ -487,7 +478,7 @@ def test_on_every_backend_a_stop_changes_nothing(tiny_store, tmp_path):
         assert np.array_equal(array, two[name]), name
 
 
-def test_another_seed_gives_other_weights(tiny_store, tmp_path, undisturbed, small):
+def test_another_seed_gives_other_weights(tiny_store, tmp_path, undisturbed):
     train.train(tiny_store, tmp_path / "run", dataclasses.replace(PLAIN, seed=1))
     assert digest(tmp_path / "run")[0] != digest(undisturbed(PLAIN))[0]
 
@@ -505,7 +496,7 @@ def test_a_finished_run_says_so_and_changes_nothing(tiny_store, tmp_path, undist
     assert (watcher.facts, watcher.notes) == (None, [])
 
 
-def test_larger_epochs_go_on(tiny_store, tmp_path, undisturbed, small):
+def test_larger_epochs_go_on(tiny_store, tmp_path, undisturbed):
     path = tmp_path / "run"
     shutil.copytree(undisturbed(PLAIN), path)
     more = dataclasses.replace(PLAIN, epochs=5)
@@ -560,7 +551,7 @@ def test_another_backend_is_refused(tiny_store, tmp_path, undisturbed):
     refused(lambda: train.train(tiny_store, path, PLAIN), "backend", "'abacus'")
 
 
-def test_before_the_first_checkpoint_anything_may_change(tiny_store, tmp_path, small):
+def test_before_the_first_checkpoint_anything_may_change(tiny_store, tmp_path):
     """Out of memory at the first step, say: the same folder takes a smaller batch."""
     with pytest.raises(Crash):
         train.train(tiny_store, tmp_path / "run", PLAIN, Recorder({(1, 1): crash}))
@@ -572,7 +563,7 @@ def test_before_the_first_checkpoint_anything_may_change(tiny_store, tmp_path, s
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(tiny_store, tmp_path, undisturbed, small):
+def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(tiny_store, tmp_path, undisturbed):
     path = tmp_path / "run"
     shutil.copytree(undisturbed(RICH), path)
     data = bytearray((path / CHECKPOINT).read_bytes())
@@ -615,7 +606,7 @@ def test_another_runs_checkpoint_is_refused(tiny_store, tmp_path, undisturbed):
         ("best/logits/bias", np.zeros(7, np.float32)),
     ],
 )
-def test_a_strangers_arrays_that_do_not_fit_are_refused(tiny_store, tmp_path, undisturbed, small, name, array):
+def test_a_strangers_arrays_that_do_not_fit_are_refused(tiny_store, tmp_path, undisturbed, name, array):
     path = tmp_path / "run"
     shutil.copytree(undisturbed(RICH), path)
     checkpoint, _ = run_folder.load_checkpoint(path)
@@ -629,7 +620,7 @@ def test_a_strangers_arrays_that_do_not_fit_are_refused(tiny_store, tmp_path, un
     refused(lambda: train.train(tiny_store, path, more), path, "does not fit its settings", name)
 
 
-def test_a_loss_that_is_no_longer_finite(tmp_path, small):
+def test_a_loss_that_is_no_longer_finite(tmp_path):
     """One shape with a point that is no number, in the second class's first training shape."""
     made = [(row, points.copy()) for row, points in shapes.tiny_shapes()]
     made[10][1][:, 1] = np.nan
@@ -638,8 +629,8 @@ def test_a_loss_that_is_no_longer_finite(tmp_path, small):
     assert f"points not finite in {made[10][0].ident})" in line
 
 
-def test_a_rate_that_is_too_high_keeps_the_last_finite_checkpoint(tiny_store, tmp_path, monkeypatch, small):
-    rate = train.learning_rate
+def test_a_rate_that_is_too_high_keeps_the_last_finite_checkpoint(tiny_store, tmp_path, monkeypatch):
+    rate = learner.learning_rate
     monkeypatch.setattr(train, "learning_rate", lambda s, step, total: np.inf if step == 9 else rate(s, step, total))
     line = refused(
         lambda: train.train(tiny_store, tmp_path / "run", PLAIN),
@@ -654,7 +645,7 @@ def test_a_rate_that_is_too_high_keeps_the_last_finite_checkpoint(tiny_store, tm
 
 
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
-def test_weights_that_are_not_finite_are_never_committed(tiny_store, tmp_path, monkeypatch, small, settings):
+def test_weights_that_are_not_finite_are_never_committed(tiny_store, tmp_path, monkeypatch, settings):
     """The last step of an epoch breaks them, so no loss has shown it yet."""
     monkeypatch.setattr(train, "learning_rate", lambda _, step, total: np.inf if step == 7 else 0.01)
     refused(
@@ -667,7 +658,7 @@ def test_weights_that_are_not_finite_are_never_committed(tiny_store, tmp_path, m
 # --- the machine -----------------------------------------------------------------------------------------------------
 
 
-def test_a_history_that_cannot_be_written_stops_nothing(tiny_store, tmp_path, undisturbed, small):
+def test_a_history_that_cannot_be_written_stops_nothing(tiny_store, tmp_path, undisturbed):
     (tmp_path / "run").mkdir()
     run_folder.write_facts(tmp_path / "run", {})
     (tmp_path / "run" / "run.json").unlink()
@@ -695,19 +686,19 @@ def test_a_history_that_cannot_be_written_stops_nothing(tiny_store, tmp_path, un
         RuntimeError("CUDA out of memory"),
     ],
 )
-def test_exhausted_memory_is_one_line_with_advice(tiny_store, tmp_path, monkeypatch, small, error):
+def test_exhausted_memory_is_one_line_with_advice(tiny_store, tmp_path, monkeypatch, error):
     def exhausted(*_):
         raise error
 
-    monkeypatch.setattr(train.Learner, "step", exhausted)
+    monkeypatch.setattr(learner.Learner, "step", exhausted)
     refused(lambda: train.train(tiny_store, tmp_path / "run", PLAIN), "--batch-size 8", "smaller", kind=MachineError)
 
 
-def test_other_errors_are_not_taken_for_it(tiny_store, tmp_path, monkeypatch, small):
+def test_other_errors_are_not_taken_for_it(tiny_store, tmp_path, monkeypatch):
     def failed(*_):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(train.Learner, "step", failed)
+    monkeypatch.setattr(learner.Learner, "step", failed)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         train.train(tiny_store, tmp_path / "run", PLAIN)
 
@@ -732,12 +723,10 @@ def test_where_a_run_cannot_be(tiny_store, tmp_path):
 PROCESS = """
 import json, os, sys
 from pathlib import Path
-from pointkit import models, store, train
-from pointkit.config import Settings
+import tests.families
+from pointkit import config, store, train
 from pointkit.errors import MachineError
 from pointkit.signals import Stopped
-from tests import shapes
-models.build = shapes.small_network
 train.CHECKPOINT_SECONDS = float(os.environ.get("SECONDS", "0"))
 class Watcher(train.Watcher):
     def step(self, epoch, batch, logs):
@@ -745,7 +734,7 @@ class Watcher(train.Watcher):
     def note(self, line):
         print(line, file=sys.stderr, flush=True)
 try:
-    outcome = train.train(store.open(sys.argv[1]), Path(sys.argv[2]), Settings(**json.loads(sys.argv[3])), Watcher())
+    outcome = train.train(store.open(sys.argv[1]), Path(sys.argv[2]), config.combine(json.loads(sys.argv[3])), Watcher())
 except Stopped as stop:
     sys.exit(stop.exit_code)
 except MachineError as error:
@@ -757,7 +746,7 @@ LONG = dataclasses.replace(RICH, epochs=12)
 
 
 def process(opened, path, settings=LONG, before=(), **variables):
-    arguments = [str(opened.path), str(path), json.dumps(dataclasses.asdict(settings))]
+    arguments = [str(opened.path), str(path), json.dumps(settings.flat())]
     return subprocess.Popen(
         [*before, sys.executable, "-c", PROCESS, *arguments],
         stdout=subprocess.PIPE,
@@ -853,7 +842,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tiny_store, tmp_path, undisturbed
 
 
 @pytest.mark.slow
-def test_a_chain_of_resumes_does_not_grow(tiny_store, tmp_path, undisturbed, small):
+def test_a_chain_of_resumes_does_not_grow(tiny_store, tmp_path, undisturbed):
     """Twenty epochs, one a call: the history, the folder and the open files stay as of one run."""
     path, open_files = tmp_path / "run", []
     for epochs in range(1, 21):
@@ -865,7 +854,7 @@ def test_a_chain_of_resumes_does_not_grow(tiny_store, tmp_path, undisturbed, sma
 
 
 @pytest.mark.slow
-def test_memory_stays_constant(tiny_store, tmp_path, small):
+def test_memory_stays_constant(tiny_store, tmp_path):
     """2,000 epochs of a tiny set: the last quarter uses no more than the second."""
     used = []
 
@@ -878,7 +867,9 @@ def test_memory_stays_constant(tiny_store, tmp_path, small):
     assert np.mean(used[300:]) <= 1.05 * np.mean(used[100:200])
 
 
-PARTS = Settings(num_points=64, batch_size=8, epochs=2, learning_rate=0.01, rotate=10, scale=0.2, jitter=0.01)
+PARTS = Settings(
+    model="small", num_points=64, batch_size=8, epochs=2, learning_rate=0.01, rotate=10, scale=0.2, jitter=0.01
+)
 
 
 def test_a_training_on_parts_learns_them(tiny_parts, tiny_parts_run):
@@ -888,13 +879,15 @@ def test_a_training_on_parts_learns_them(tiny_parts, tiny_parts_run):
     history = run_folder.load_checkpoint(tiny_parts_run)[0].progress.history
     assert history[-1]["val_miou"] > 0.8
     assert history[-1]["val_miou"] > history[0]["val_miou"] + 0.1
-    assert (tiny_parts_run / "history.csv").read_text().splitlines()[0] == ",".join(run_folder.HISTORY_OF_PARTS)
+    assert (tiny_parts_run / "history.csv").read_text().splitlines()[0] == ",".join(
+        run_folder.history_columns(tiny_parts.task)
+    )
 
 
 def test_validation_of_parts_is_that_of_the_metrics(tiny_parts, tiny_parts_run):
     """Another way to the same figures: all points of the split at once, shape by shape."""
     progress = run_folder.load_checkpoint(tiny_parts_run)[0].progress
-    model = shapes.small_network(
+    model = models.build(
         run_folder.read_facts(tiny_parts_run)["settings"], **tiny_parts.task.network | {"num_features": 0}
     )
     arrays = run_folder.load_checkpoint(tiny_parts_run)[0].arrays
@@ -920,7 +913,7 @@ def test_validation_of_parts_is_that_of_the_metrics(tiny_parts, tiny_parts_run):
 
 
 @pytest.mark.slow
-def test_a_training_on_parts_in_two_calls_ends_as_one(tiny_parts, tmp_path, small):
+def test_a_training_on_parts_in_two_calls_ends_as_one(tiny_parts, tmp_path):
     settings = dataclasses.replace(PARTS, epochs=3, features="normals", average=0.9)
     train.train(tiny_parts, tmp_path / "whole", settings)
     first = dataclasses.replace(settings, epochs=1)
@@ -931,13 +924,13 @@ def test_a_training_on_parts_in_two_calls_ends_as_one(tiny_parts, tmp_path, smal
 
 def behind(kind, settings, task, **given):
     """The points (B, N, 3) and features that the augmentation layer of a kind makes of a training's inputs."""
-    trainer = train.Learner(settings, task).trainer
+    trainer = learner.Learner(settings, task).trainer
     (layer,) = [layer for layer in trainer.layers if isinstance(layer, kind)]
     spy = keras.Model(trainer.inputs, layer.output)
     return [np.asarray(array) for array in spy({t.name: given[t.name] for t in spy.inputs}, training=True)]
 
 
-def test_normals_turn_with_their_points(small):
+def test_normals_turn_with_their_points():
     task = Task.of({"classes": ["box", "stick"], "parts": shapes.PARTS, "features": ["nx", "ny", "nz"]})
     settings = dataclasses.replace(PARTS, features="normals", jitter=0, scale=0, rotate=180, dropout=0)
     points = np.random.default_rng(0).normal(size=(3, 20, 3)).astype("float32")
@@ -948,7 +941,7 @@ def test_normals_turn_with_their_points(small):
     np.testing.assert_allclose(turned, moved / np.linalg.norm(moved, axis=-1, keepdims=True), atol=1e-5)
 
 
-def test_normals_turn_and_colours_stay_and_all_are_left_out_together(small):
+def test_normals_turn_and_colours_stay_and_all_are_left_out_together():
     task = Task.of({"classes": ["box", "stick"], "features": ["nx", "ny", "nz", "red", "green", "blue"]})
     settings = dataclasses.replace(PLAIN, features="color,normals", jitter=0, scale=0, rotate=180, drop=0.5)
     points = np.random.default_rng(0).normal(size=(3, 20, 3)).astype("float32")
@@ -967,7 +960,7 @@ def test_halving_counts_the_epochs_that_are_run():
     settings = Settings(schedule="halving", learning_rate=0.008, halve_every=5, epochs=60)
     steps = 93
     rates = [
-        train.learning_rate(settings, epoch * steps + step, 60 * steps)
+        learner.learning_rate(settings, epoch * steps + step, 60 * steps)
         for epoch in range(12)
         for step in (0, steps - 1)
     ]

@@ -86,7 +86,7 @@ class Settings:
     )
     seed: int = _setting(0, "of initial weights, order, augmentation and dropout", below=2**31)
 
-    own: Mapping[str, Value] = field(default_factory=dict)
+    own: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, rule in RULES.items():

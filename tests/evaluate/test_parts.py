@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from pointkit import metrics, models, preprocess
+from pointkit import metrics, preprocess
 from pointkit.cli import run
 from pointkit.errors import RunError
 from pointkit.evaluate import evaluate, evaluate_groups
@@ -15,19 +15,12 @@ from pointkit.predict import Drawn, Predictor
 from tests import shapes
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setattr(models, "build", shapes.small_network)
-
-
 @pytest.fixture(scope="module")
 def measured(tiny_parts_run, tiny_parts, tmp_path_factory):
     """A copy of the run, and its report with everything that can be asked for."""
     copy = tmp_path_factory.mktemp("measured") / "run"
     shutil.copytree(tiny_parts_run, copy)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "build", shapes.small_network)
-        return copy, evaluate(copy, store_path=tiny_parts.path, draws=2, votes=3, protocol="reference-b")
+    return copy, evaluate(copy, store_path=tiny_parts.path, draws=2, votes=3, protocol="reference-b")
 
 
 def answers(predictor, opened, index):

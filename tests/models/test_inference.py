@@ -8,7 +8,6 @@ import pytest
 from pointkit import models
 from pointkit.models.inference import at_once
 from pointkit.nn import forms
-from tests import shapes
 
 
 def test_answers_as_the_model_does_with_the_weights_of_that_time():
@@ -34,7 +33,7 @@ def test_takes_a_dict_where_the_model_does():
 
 def test_leaves_the_model_able_to_train_and_to_answer_by_itself():
     points = np.random.default_rng(0).standard_normal((4, 20, 3)).astype("float32")
-    model = shapes.small_network({"seed": 0, "momentum": 0.9, "dropout": 0.3}, 3)
+    model = models.classifier("small", 3, seed=0)
     model.compile(optimizer="adam", loss="mse")
     answer = models.answering(model)
     before = answer(points)
