@@ -2,7 +2,7 @@
 
     python examples/01_read_and_sample.py [FILE] [FOLDER]
 
-Without a file a chair of the built-in shapes is made; without a folder the result goes to a temporary one.
+Without FILE it takes a chair of the built-in shapes. Without FOLDER it writes into a temporary one.
 """
 
 import pathlib
@@ -25,7 +25,7 @@ def main(folder: pathlib.Path, file: pathlib.Path | None = None) -> None:
     sample = sampling.surface(mesh, 2048, np.random.default_rng(0))
     print(f"drawn: points {sample.points.shape}, normals {sample.normals.shape}, faces {sample.faces.shape}")
 
-    # The file's own coordinates are the points plus the origin that reading took off; formats.write adds it again.
+    # Reading took an origin off the file's own coordinates. formats.write adds it again.
     nx, ny, nz = sample.normals.T
     cloud = PointCloud(sample.points, {"nx": nx, "ny": ny, "nz": nz}, placement=mesh.placement)
     formats.write(folder / "points.xyz", cloud)

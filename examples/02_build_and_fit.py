@@ -2,8 +2,8 @@
 
     python examples/02_build_and_fit.py [FOLDER]
 
-The set is small and the training short, so the accuracy means little; the calls are those of a real one. What comes
-with pointkit is built by one line: ``pointkit.models.classifier("pointnet", num_classes=3)``.
+The set is small and the training short, so the accuracy means little. The calls are those of a real training.
+One line builds the network that comes with pointkit: ``pointkit.models.classifier("pointnet", num_classes=3)``.
 """
 
 import pathlib
@@ -39,7 +39,7 @@ def main(folder: pathlib.Path) -> None:
     model = network(len(shapes.classes))
     model.compile(
         optimizer=keras.optimizers.Adam(1e-2),
-        # The last batch is filled up with shapes of weight 0; this mean leaves them out.
+        # The last batch is filled up with shapes of weight 0. This mean leaves them out.
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
         weighted_metrics=["accuracy"],
     )

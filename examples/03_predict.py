@@ -2,8 +2,8 @@
 
     python examples/03_predict.py [FOLDER]
 
-With a run of your own only the last lines of ``main`` are needed. A few small epochs suffice here to show how; for
-answers worth having give the training the time that it takes.
+With a run of your own you need only the last lines of ``main``. A few small epochs show how it goes here. For
+answers worth having, give the training the time that it takes.
 """
 
 import pathlib

@@ -1,8 +1,8 @@
-"""Your points are arrays already, from a simulation or a sensor: write them as a store, without any files.
+"""Points that are arrays already, from a simulation or a sensor, become a store without any files.
 
     python examples/04_arrays_to_store.py [FOLDER]
 
-Each shape's points must lie in random order: training takes stretches of them as fresh random subsets.
+Each shape's points must lie in random order. Training takes stretches of them as fresh random subsets.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ import numpy as np
 
 from pointkit import store
 
-CLASSES = ("ball", "cube")  # in sorted order; the place of a name is its id
+CLASSES = ("ball", "cube")  # in sorted order: a class's id is its place here
 POINTS = 200
 
 

@@ -7,21 +7,19 @@ Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a
 from __future__ import annotations
 
 import dataclasses
-import errno
 import importlib.util
 import os
 import pathlib
 import sys
 from typing import Annotated, Any, Literal, TypedDict
 
-import cyclopts
 from cyclopts import App, Parameter
 
-from pointkit import __version__
-from pointkit.config import BACKENDS, MEANT_FOR, Settings
-from pointkit.errors import MachineError, PointkitError
+from pointkit import __version__, mistakes
+from pointkit.config import BACKENDS, MEANT_FOR, RULES
+from pointkit.errors import PointkitError
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
-from pointkit.signals import Stopped
+from pointkit.models.families import FAMILIES
 
 Path = pathlib.Path
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
@@ -42,15 +40,21 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 def _flags() -> Any:
-    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping."""
-    kinds = {"str": str, "int": Whole, "float": float}
-    hints = {}
-    for setting in dataclasses.fields(Settings):
-        if setting.name in (*MEANT_FOR, "seed"):
-            continue
-        choices = setting.metadata["choices"]
-        kind = Literal[choices] if choices else kinds[str(setting.type)]
-        hints[setting.name] = Annotated[kind, Parameter(help=f"{setting.metadata['help']} [{setting.default}]")]
+    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping.
+
+    What is a network's own setting says whose it is.
+    """
+    own = [
+        (name, dataclasses.replace(rule, help=f"{family}: {rule.help}"))
+        for family, about in FAMILIES.items()
+        for name, rule in about.settings.items()
+    ]
+    hints: dict[str, Any] = {}
+    for name, rule in [*RULES.items(), *own]:
+        if name not in (*MEANT_FOR, "seed"):
+            choices = tuple(FAMILIES) if name == "model" else rule.choices
+            kind: Any = Literal[choices] if choices else Whole if rule.kind is int else rule.kind
+            hints[name] = Annotated[kind, Parameter(help=f"{rule.help} [{rule.default}]")]
     return TypedDict("SettingFlags", hints, total=False)  # type: ignore[operator]
 
 
@@ -241,40 +245,16 @@ def train(
     from pointkit import config, console
     from pointkit import store as stores
 
-    opened = stores.open(store)
-    given: dict[str, Any] = dict(settings or {})
-    if recipe:
-        chosen, reason = config.read_recipe(recipe), f"recipe {recipe}"
-    else:
-        chosen, reason = config.choose(opened.task, len(opened.select("train")))
-    runs = _seeded(output, seed, seeds)
-    lean_keras()  # a mistake so far is answered without it, sooner
-    from pointkit import run_folder
-    from pointkit import train as trainer
-
-    trainer.check_trainable(opened)
-    if seeds is not None:
-        run_folder.make(output)
-    for path, number in runs:
-        combined = config.combine(chosen, given, {"seed": number})
-        with console.training(path, reason) as watcher:
-            outcome = trainer.train(opened, path, combined, watcher)
-        console.trained(outcome)
-
-
-def _seeded(output: Path, seed: int | None, seeds: str | None) -> list[tuple[Path, int | None]]:
-    """The run folders of a command, with their seeds."""
-    if seeds is None:
-        return [(output, seed)]
-    if seed is not None:
+    if seed is not None and seeds is not None:
         raise PointkitError("--seed and --seeds exclude each other")
-    try:
-        numbers = [int(part) for part in seeds.split(",")]
-    except ValueError:
-        raise PointkitError(f"--seeds must be whole numbers like 0,1,2, got {seeds!r}") from None
-    if len(set(numbers)) < len(numbers):
-        raise PointkitError(f"--seeds must differ from each other, got {seeds!r}")
-    return [(output / f"seed-{number}", number) for number in numbers]
+    opened = stores.open(store)
+    given = {**(settings or {}), "seed": seed}
+    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
+    runs = config.seeded(decided, output, seeds)
+    lean_keras()  # a mistake so far is answered without it, sooner
+    from pointkit.train import train_all
+
+    train_all(opened, output, runs, console.training(reason))
 
 
 @app.command
@@ -317,17 +297,11 @@ def evaluate(
     """
     use_backend(backend)
     lean_keras()
-    from pointkit import console
-    from pointkit.evaluate import evaluate_groups
+    from pointkit.console.figures import evaluated
+    from pointkit.evaluate.groups import evaluate_groups
 
-    if not runs:
-        raise PointkitError("evaluate needs a run; train one with: pointkit train STORE -o RUN")
-    for name, value in (("draws", draws), ("votes", votes)):
-        if value < 0:
-            raise PointkitError(f"--{name} must be at least 0, got {value}")
     how = {"draws": draws, "votes": votes, "protocol": protocol or ""}
-    result = evaluate_groups(runs, against, store_path=store, split=split, **how)
-    console.evaluated(result, as_json)
+    evaluated(evaluate_groups(runs, against, store_path=store, split=split, **how), as_json)
 
 
 @app.command
@@ -365,32 +339,11 @@ def predict(
     """
     use_backend(backend)
     lean_keras()
-    from pointkit import console
-    from pointkit.predict import Predictor, find_files
+    from pointkit.answers import answer_all
+    from pointkit.console.answers import Answers
 
-    if not files:
-        raise PointkitError("predict needs a file or folder, got none")
-    found, problems = find_files(files)
-    if not found:
-        return console.unanswered(problems)
-    predictor = Predictor(run)
-    of_parts = bool(predictor.task.parts)
-    if not of_parts and category is not None:
-        raise PointkitError(f"--category is for parts, {run} tells classes apart")
-    if not of_parts and not explain:
-        if output is not None:
-            raise PointkitError(f"--output is for parts and --explain, {run} tells classes apart")
-        return console.predicted(predictor, found, problems, as_json)
-    from pointkit import run_folder
-    from pointkit.explain import explain_files
-    from pointkit.label import label_files
-
-    if output is not None:
-        run_folder.make(output)
-    if not of_parts:
-        return console.explained(predictor, explain_files(predictor, found, output), problems, as_json)
-    answers = label_files(predictor, found, category=category, output=output, critical=explain)
-    return console.labelled(predictor, answers, problems, as_json)
+    shown = Answers(as_json)
+    return 0 if answer_all(run, files, shown, category=category, output=output, explained=explain) else 2
 
 
 @app.command
@@ -452,24 +405,6 @@ def info(
         console.facts(about.describe(path, show), as_json)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(str(text).split())
-
-
-def _complain(text: str) -> None:
-    print(f"pointkit: {_one_line(text)}", file=sys.stderr)
-
-
-def _bug(error: Exception) -> None:
-    import tempfile
-    import traceback
-
-    with tempfile.NamedTemporaryFile("w", prefix="pointkit-bug-", suffix=".txt", delete=False) as file:
-        file.write(f"pointkit {__version__}, Python {sys.version}\n{sys.argv!r}\n\n")
-        traceback.print_exception(error, file=file)
-    _complain(f"a fault of ours, please report it: {type(error).__name__}: {error} (details: {file.name})")
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code; one that trains, in huge pages."""
     if arguments is None:
@@ -481,45 +416,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. All that can go wrong ends here in one line."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except cyclopts.CycloptsError as error:
-        _complain(f"{_said(error)} See: pointkit {_command(arguments)}--help")
-        return 2
-    except Stopped as stop:
-        return stop.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except PointkitError as error:
-        _complain(str(error))
-        return 2
-    except (MachineError, MemoryError) as error:
-        _complain(str(error) or "out of memory; try a smaller --batch-size or fewer --num-points")
-        return 1
-    except BrokenPipeError:  # a reader that left early, like head; Python would complain at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        _complain(f"{where}{'no space left' if error.errno in full else error.strerror or error}")
-        return 1 if error.errno in (*full, errno.ENOMEM, errno.EIO) else 2
-    except Exception as error:
-        _bug(error)
-        return 1
-
-
-def _said(error: cyclopts.CycloptsError) -> str:
-    """A parser's error in one line; what it puts in its own terms, in the user's."""
-    if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
-        return f"unexpected argument {error.unused_tokens[0]!r}."
-    if isinstance(error, cyclopts.MissingArgumentError) and error.argument and not error.keyword:
-        return f"needs {error.argument.name}, got none."
-    return _one_line(str(error))
-
-
-def _command(arguments: list[str]) -> str:
-    names = [name for name in arguments[:1] if name in app]
-    return "".join(f"{name} " for name in names)
+    except BaseException as error:
+        return mistakes.answered(error, arguments, [name for name in arguments[:1] if name in app])

@@ -1,35 +1,35 @@
 """The settings of a training: one flat frozen dataclass, a reason beside each default. From TOML and flags; no Keras.
 
+The settings that are a network's own, such as PointNet's widths, are in ``own`` and belong to its family
+(``models.families``). In a recipe, in flags and in a run they stand flat among the others.
+
 Precedence, last wins: the defaults here (or ``choose``, for the data), the recipe, the flags.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.resources
 import math
 import pathlib
 import tomllib
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pointkit.errors import PointkitError
 from pointkit.features import KINDS, NONE, columns, kinds
-from pointkit.task import Task
+from pointkit.models import families
+from pointkit.rules import Rule, Value, suggest
+from pointkit.task import TASKS, Task
 
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
 MANY = 2000  # training shapes of a large set
 BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 
 
-def _setting(
-    default: float | str, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf
-) -> Any:
-    """A setting: one of ``choices``, or a number from ``low`` on and less than ``below``."""
-    return field(default=default, metadata={"help": help_, "choices": tuple(choices), "low": low, "below": below})
+def _setting(default: Value, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf) -> Any:
+    return field(default=default, metadata={"rule": Rule(default, help_, tuple(choices), low, below)})
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,14 @@ class Settings:
     """What decides a training, beside the store. Lengths are in units of the unit sphere."""
 
     dataset: str = _setting("", "the data set that a recipe is meant for; its classes are used by 'info --recipe'")
-    task: str = _setting(
-        "", "what a recipe is meant for; another store is refused", choices=("", "classification", "parts")
-    )
-    model: str = _setting("pointnet", "which network", choices=("pointnet",))
-    widths: str = _setting(
-        "reference",
-        "its layer widths: the teaching version's, half of those, or the paper's",
-        choices=("reference", "half", "paper"),
-    )
-    transforms: str = _setting(
-        "both",
-        "T-Nets, which turn points and features; with none a step takes a third of the time",
-        choices=("both", "none"),
-    )
+    task: str = _setting("", "what a recipe is meant for; another store is refused", choices=("", *TASKS))
+    model: str = _setting("pointnet", "which network")
     features: str = _setting(
         NONE,
         f"what it sees of each point beside its place, some of {', '.join(KINDS)}; the store must hold it",
     )
     num_points: int = _setting(1024, "points of each shape that the network sees; at most what the store holds", low=1)
     dropout: float = _setting(0.3, "share of the head's features dropped in training", below=1)
-    penalty: float = _setting(0.001, "weight of the T-Nets' orthogonality penalty")
     momentum: float = _setting(
         0.9, "of batch norm's moving statistics; 0.9 follows within ten steps, which small sets need", below=1
     )
@@ -90,7 +77,7 @@ class Settings:
     select: str = _setting(
         "loss",
         "the epoch whose weights are kept: of the lowest validation loss, or of parts, the highest validation mIoU",
-        choices=("loss", "miou"),
+        choices=tuple(dict.fromkeys(name for kind in TASKS.values() for name in kind.choices)),
     )
     class_weight: str = _setting(
         "none",
@@ -99,30 +86,23 @@ class Settings:
     )
     seed: int = _setting(0, "of initial weights, order, augmentation and dropout", below=2**31)
 
+    own: Mapping[str, Value] = field(default_factory=dict)
+
     def __post_init__(self) -> None:
-        for setting in dataclasses.fields(self):
-            _check(setting, getattr(self, setting.name))
+        for name, rule in RULES.items():
+            rule.check(name, getattr(self, name))
         kinds(self.features)
+        object.__setattr__(self, "own", families.own_settings(self.model, self.own))
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by name, the network's own behind the others: what recipes, flags and runs hold."""
+        own: dict[str, Any] = dict(self.own)
+        return {name: getattr(self, name) for name in RULES} | own
 
 
-def _check(setting: dataclasses.Field[Any], value: object) -> None:
-    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float)}
-    if not isinstance(value, kinds[str(setting.type)]) or isinstance(value, bool):
-        raise PointkitError(f"{setting.name} must be of type {setting.type}, got {value!r}")
-    rules = setting.metadata
-    if isinstance(value, str):
-        if rules["choices"] and value not in rules["choices"]:
-            hint = suggest(value, rules["choices"])
-            raise PointkitError(f"{setting.name} must be one of {', '.join(rules['choices'])}, got {value!r}{hint}")
-    elif not rules["low"] <= typing.cast(float, value) < rules["below"]:
-        upper = f" and below {rules['below']}" if rules["below"] < math.inf else ""
-        raise PointkitError(f"{setting.name} must be at least {rules['low']}{upper}, got {value!r}")
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` where a known name is close, else nothing."""
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+RULES: dict[str, Rule] = {
+    setting.name: setting.metadata["rule"] for setting in dataclasses.fields(Settings) if "rule" in setting.metadata
+}
 
 
 def recipes() -> dict[str, str]:
@@ -158,58 +138,107 @@ def read_recipe(name: str) -> dict[str, Any]:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise PointkitError(f"{name}: not TOML ({error})") from None
-    known = [setting.name for setting in dataclasses.fields(Settings)]
-    for key, value in values.items():
-        if key not in known:
-            raise PointkitError(f"{name}: unknown key {key!r}{suggest(key, known)}; known are {', '.join(known)}")
-        try:
-            dataclasses.replace(Settings(), **{key: value})
-        except PointkitError as error:
-            raise PointkitError(f"{name}: {error}") from None
+    try:
+        _check_recipe(values)
+    except PointkitError as error:
+        raise PointkitError(f"{name}: {error}") from None
     return values
 
 
-def choose(task: Task, num_shapes: int) -> tuple[dict[str, Any], str]:
+def _check_recipe(values: Mapping[str, Any]) -> None:
+    """Raise PointkitError for the first key that is unknown, or of another network, or whose value breaks its rule."""
+    model = values.get("model", RULES["model"].default)
+    RULES["model"].check("model", model)
+    own = families.find(model).settings
+    foreign = {key for family in families.FAMILIES.values() for key in family.settings} - own.keys()
+    known = [*RULES, *own]
+    for key, value in values.items():
+        if key in foreign:
+            families.own_settings(model, {key: value})  # says whose it is
+        if key not in known:
+            raise PointkitError(f"unknown key {key!r}{suggest(key, known)}; known are {', '.join(known)}")
+        combine({"model": model}, {key: value})
+
+
+def choose(task: Task, num_shapes: int, model: str = "pointnet") -> tuple[dict[str, Any], str]:
     """Settings for a task with so many training shapes, and the reason in words.
 
-    Some 2,500 steps suffice for PointNet on everyday shapes, 3,000 for their parts; a small set needs more passes for
-    them, and variety that it lacks from stretching and turning. What tells classes apart in a large set was found on
-    3,593 shapes, what tells parts apart on 228 (docs/log.md).
+    Some 2,500 steps suffice for PointNet on everyday shapes, 3,000 for their parts. A small set needs more passes for
+    them, and stretching and turning for the variety that it lacks. What tells classes apart in a large set was found
+    on 3,593 shapes, what tells parts apart on 228 (docs/log.md). For another ``model`` the settings that are PointNet's
+    own are left out.
     """
-    if not task.parts:
-        what = f"{num_shapes} training shapes in {len(task.classes)} classes"
-        if num_shapes >= MANY:
-            best = {key: value for key, value in read_recipe("modelnet10-best").items() if key not in MEANT_FOR}
-            epochs = max(20, round(2700 * 32 / num_shapes))
-            return best | {"epochs": epochs}, f"{what}: modelnet10-best, {epochs} epochs"
-        epochs = min(200, round(2500 * 32 / max(num_shapes, 1)))
-        values: dict[str, Any] = {"epochs": epochs, "schedule": "cosine", "scale": 0.25, "rotate": 10.0}
-        return values, f"{what}: {epochs} epochs, cosine rate, stretched and turned"
-    values = {
-        key: value
-        for key, value in read_recipe("parts-best").items()
-        if key != "features" or set(columns(kinds(value))) <= set(task.features)
-    }
+    values, reason = CHOICES[task.name](task, num_shapes)
+    if model != values.get("model", RULES["model"].default):
+        values = {key: value for key, value in values.items() if key in RULES} | {"model": model}
+    return values, f"{num_shapes} training shapes in {len(task.classes)} {task.group[1]}: {reason}"
+
+
+def _for_classes(task: Task, num_shapes: int) -> tuple[dict[str, Any], str]:
+    if num_shapes >= MANY:
+        best = {key: value for key, value in read_recipe("modelnet10-best").items() if key not in MEANT_FOR}
+        epochs = max(20, round(2700 * 32 / num_shapes))
+        return best | {"epochs": epochs}, f"modelnet10-best, {epochs} epochs"
+    epochs = min(200, round(2500 * 32 / max(num_shapes, 1)))
+    values: dict[str, Any] = {"epochs": epochs, "schedule": "cosine", "scale": 0.25, "rotate": 10.0}
+    return values, f"{epochs} epochs, cosine rate, stretched and turned"
+
+
+def _for_parts(task: Task, num_shapes: int) -> tuple[dict[str, Any], str]:
+    values = read_recipe("parts-best")
+    if not set(columns(kinds(values["features"]))) <= set(task.features):
+        del values["features"]
     if num_shapes >= 1000:
         values["batch_size"] = 32
     epochs = values["epochs"] = max(20, min(200, round(3000 * values["batch_size"] / max(num_shapes, 1))))
     seen = f", with {values['features']}" if "features" in values else ""
-    return values, f"{num_shapes} training shapes in {len(task.classes)} categories: parts-best, {epochs} epochs{seen}"
+    return values, f"parts-best, {epochs} epochs{seen}"
+
+
+CHOICES: Mapping[str, Callable[[Task, int], tuple[dict[str, Any], str]]] = {
+    "classification": _for_classes,
+    "parts": _for_parts,
+}
 
 
 def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
     """What to write behind 'pointkit train STORE -o RUN' to have these settings for a task on a set of that size."""
-    without = combine(choose(task, num_shapes)[0])
-    written = []
-    for name, value in dataclasses.asdict(settings).items():
-        if value != getattr(without, name) and name not in MEANT_FOR:
+    without = combine(choose(task, num_shapes, settings.model)[0]).flat()
+    written = [] if settings.model == RULES["model"].default else ["--model", settings.model]
+    for name, value in settings.flat().items():
+        if value != without[name] and name not in MEANT_FOR:
             written += [f"--{name.replace('_', '-')}", str(value)]
     return written
 
 
+def decide(recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int) -> tuple[Settings, str]:
+    """The settings of a training, by a recipe, or else by ``choose``, and by the flags ``given``; and why, in words."""
+    if recipe is not None:
+        return combine(read_recipe(recipe), given), f"recipe {recipe}"
+    chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default))
+    return combine(chosen, given), reason
+
+
+def seeded(settings: Settings, output: pathlib.Path, seeds: str | None) -> list[tuple[pathlib.Path, Settings]]:
+    """The run folders of a training with their settings: ``output``, or for ``seeds`` like "0,1,2" one in it for each.
+
+    Raises PointkitError where they are no whole numbers, or one stands twice.
+    """
+    if seeds is None:
+        return [(output, settings)]
+    try:
+        numbers = [int(part) for part in seeds.split(",")]
+    except ValueError:
+        raise PointkitError(f"--seeds must be whole numbers like 0,1,2, got {seeds!r}") from None
+    if len(set(numbers)) < len(numbers):
+        raise PointkitError(f"--seeds must differ from each other, got {seeds!r}")
+    return [(output / f"seed-{number}", dataclasses.replace(settings, seed=number)) for number in numbers]
+
+
 def combine(*layers: Mapping[str, Any]) -> Settings:
-    """Settings from several mappings, later ones winning; None counts as not given."""
+    """Settings from several flat mappings, later ones winning; None counts as not given."""
     merged: dict[str, Any] = {}
     for layer in layers:
         merged.update({key: value for key, value in layer.items() if value is not None})
-    return Settings(**merged)
+    common = {key: value for key, value in merged.items() if key in RULES}
+    return Settings(**common, own={key: value for key, value in merged.items() if key not in RULES})

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from pointkit import __version__, features, formats, run_folder, store
+from pointkit import machine as machines
 from pointkit.cloud import Mesh
-from pointkit.config import BACKENDS, Settings, combine, read_recipe
+from pointkit.config import BACKENDS, combine, read_recipe
 from pointkit.errors import PointkitError
+from pointkit.task import TASKS, Classification
 
 EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
 PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
@@ -45,7 +47,7 @@ def _store(opened: store.Store, show: int) -> dict[str, Any]:
         "points_a_shape": {"least": int(opened.counts.min()), "most": int(opened.counts.max())},
         "checksum": opened.checksum,
     }
-    if opened.parts:
+    if opened.task.labels_points:
         about["points_a_part"] = _points_a_part(opened)
     if show:
         about["shapes"] = [
@@ -66,34 +68,30 @@ def _store(opened: store.Store, show: int) -> dict[str, Any]:
 UNLABELLED = "unlabelled"
 
 
-def _part_names(opened: store.Store) -> list[tuple[str, str]]:
-    """Category and name of each part id, and last, for -1, of no part."""
-    return [(category, part) for category, names in opened.parts.items() for part in names] + [("", UNLABELLED)]
-
-
 def _points_a_part(opened: store.Store) -> dict[str, dict[str, int]]:
     """Category -> part -> points in all its shapes, those in no part at the end where there are any."""
-    counts: dict[str, dict[str, int]] = {name: dict.fromkeys(names, 0) for name, names in opened.parts.items()}
-    names = _part_names(opened)
+    names = [*opened.task.answer_names, UNLABELLED]  # the last is -1's
+    counts = {name: dict.fromkeys((names[i] for i in ids), 0) for name, ids in opened.part_ids.items()}
     for i, row in enumerate(opened.rows):
         assert opened.point_labels is not None
         found = np.bincount(opened.point_labels[opened.span(i)] + 1)
         for number in np.flatnonzero(found).tolist():
-            part = names[number - 1][1]
+            part = names[number - 1]
             counts[row.class_name][part] = counts[row.class_name].get(part, 0) + int(found[number])
     return counts
 
 
 def _first_parts(opened: store.Store, index: int) -> dict[str, Any]:
     """What the first points of a shape are part of, and the points of each of its parts."""
-    if opened.point_labels is None:
+    if not opened.task.labels_points:
         return {}
-    names = _part_names(opened)
+    assert opened.point_labels is not None
+    names = [*opened.task.answer_names, UNLABELLED]
     labels = opened.point_labels[opened.span(index)]
     found, counts = np.unique(labels, return_counts=True)
     return {
-        "first_parts": [names[label][1] for label in labels[:3].tolist()],
-        "points_a_part": {names[label][1]: int(count) for label, count in zip(found, counts, strict=True)},
+        "first_parts": [names[label] for label in labels[:3].tolist()],
+        "points_a_part": {names[label]: int(count) for label, count in zip(found, counts, strict=True)},
     }
 
 
@@ -129,17 +127,15 @@ def _file(path: pathlib.Path) -> dict[str, Any]:
 
 def network(recipe: str) -> dict[str, Any]:
     """The layer table of a recipe's network, with the classes of the data set that it names."""
-    from dataclasses import asdict
-
     from pointkit import datasets, models
 
-    settings: Settings = combine(read_recipe(recipe))
+    settings = combine(read_recipe(recipe))
     classes = len(datasets.find(settings.dataset).classes) if settings.dataset else PLACEHOLDER_CLASSES
-    parts = settings.task == "parts"
+    task = TASKS[settings.task or Classification.name]
     num_features = len(features.columns(features.kinds(settings.features)))
-    outputs = PLACEHOLDER_PARTS if parts else classes
+    outputs = PLACEHOLDER_PARTS if task.labels_points else classes
     return models.describe(
-        models.build(asdict(settings), outputs, per_point=parts, num_features=num_features, blank=True)
+        models.build(settings.flat(), outputs, kind=task.network_kind, num_features=num_features, blank=True)
     )
 
 
@@ -152,7 +148,6 @@ def _version(package: str) -> str | None:
 
 def machine() -> dict[str, Any]:
     """Versions, backends, cores, memory, GPU and extras of this machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     found = [name for name in BACKENDS if importlib.util.find_spec(name)]
     return {
         "pointkit": __version__,
@@ -161,8 +156,8 @@ def machine() -> dict[str, Any]:
         "packages": {name: _version(name) or "missing" for name in PACKAGES},
         "backends": found,
         "backend": os.environ.get("KERAS_BACKEND", "jax"),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": round(memory / 1e9, 1),
+        "cores": machines.cores(),
+        "memory_gb": round(machines.memory() / 1e9, 1),
         "gpus": _gpus(found),
         "formats": list(formats.SUFFIXES),
         "extras": {name: all(map(importlib.util.find_spec, needs)) for name, needs in EXTRAS.items()},

@@ -18,19 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import preprocess
-from pointkit.cloud import Array, Float32
-from pointkit.errors import StoreError
+from pointkit.cloud import Float32
+from pointkit.preprocess import Contract, Inputs
 from pointkit.store import Store
 
-Inputs = Float32 | dict[str, Array]
 Batch = tuple[Inputs, NDArray[np.int32], Float32]
-
-
-def inputs(points: Float32, features: Float32 | None = None, category: NDArray[np.int32] | None = None) -> Inputs:
-    """What a network is called with: the points alone, or a dict where there is more."""
-    named = {"points": points, "features": features, "category": category}
-    given = {name: array for name, array in named.items() if array is not None}
-    return given if len(given) > 1 else points
 
 
 def class_weights(labels: NDArray[np.int32], num_classes: int, mode: str) -> Float32:
@@ -72,30 +64,20 @@ class Batches(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.store = store
         self.indices = store.select(split)
-        self.num_points = num_points
+        self.contract = Contract.of_store(store.manifest, num_points)
         self.batch_size = batch_size
         self.training = training
         self.seed = seed
         self.draw = draw
         self.epoch = 0
         self.features = store.columns(features)
-        self.weights = self._weights(class_weight)
+        self.weights = np.concatenate(
+            [
+                class_weights(np.concatenate([*labels, np.empty(0, np.int32)]), len(ids), class_weight)
+                for labels, ids in store.task.strata(store, self.indices)
+            ]
+        )
         self._order: tuple[int, NDArray[np.int64]] | None = None
-        self._file = store.path / "points.npy"
-        self._size = self._file.stat().st_size
-
-    def _weights(self, mode: str) -> Float32:
-        """Of each class, or of each part."""
-        if self.store.point_labels is None:
-            return class_weights(self.store.labels[self.indices], len(self.store.classes), mode)
-        weights: list[Float32] = []
-        for category, ids in enumerate(self.store.part_ids.values()):
-            chosen = [i for i in self.indices if self.store.labels[i] == category]
-            labels = np.concatenate(
-                [self.store.point_labels[self.store.span(i)] for i in chosen] or [np.empty(0, "i4")]
-            )
-            weights.append(class_weights(labels[labels >= 0] - ids.start, len(ids), mode))
-        return np.concatenate(weights)
 
     @property
     def num_batches(self) -> int:
@@ -118,37 +100,25 @@ class Batches(keras.utils.PyDataset):
         return self.order()[places % len(self.indices)]
 
     def __getitem__(self, batch: int) -> Batch:
-        self._check_size()
+        self.store.check_uncut()
         chosen = self.shapes(batch)
         rng = np.random.default_rng([self.seed, self.epoch, batch]) if self.training else None
         places = np.stack([self.places(shape, rng) for shape in chosen])
-        points = preprocess.normalise(self.store.points[places])[0]
-        real = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size) < len(self.indices)
         kept = self.store.features
         features = kept[places][..., self.features] if kept is not None and self.features else None
-        classes = self.store.labels[chosen]
-        if self.store.point_labels is None:
-            return inputs(points, features), classes, (self.weights[classes] * real).astype(np.float32)
-        labels = self.store.point_labels[places]
-        known = (labels >= 0) & real[:, None]
-        labels = np.maximum(labels, 0)
-        category = classes if len(self.store.classes) > 1 else None
-        return inputs(points, features, category), labels, (self.weights[labels] * known).astype(np.float32)
-
-    def _check_size(self) -> None:
-        try:
-            size = self._file.stat().st_size
-        except OSError:  # removed, or just being replaced: what is mapped stays
-            return
-        if size < self._size:
-            raise StoreError(f"{self._file}: was cut from {self._size} to {size} bytes while in use")
+        task, classes = self.store.task, self.store.labels[chosen]
+        given = self.contract.inputs(self.store.points[places], features, classes if task.takes_category else None)
+        labels, known = task.labels(self.store, chosen, places)
+        real = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size) < len(self.indices)
+        counted = known & real.reshape(-1, *[1] * (known.ndim - 1))
+        return given, labels.astype(np.int32, copy=False), (self.weights[labels] * counted).astype(np.float32)
 
     def places(self, shape: int, rng: np.random.Generator | None = None) -> NDArray[np.int64]:
         """Which of the store's points (N,) stand for a shape: at random with a generator, else fixed."""
         span = self.store.span(shape)
         total = span.stop - span.start
         start = int(rng.integers(total)) if rng is not None else 0
-        index = preprocess.window(total, self.num_points, start)
+        index = preprocess.window(total, self.contract.num_points, start)
         if self.draw and rng is None:
             index = np.random.default_rng([self.draw, shape]).permutation(total)[index]
         places: NDArray[np.int64] = span.start + index

@@ -1,18 +1,22 @@
-"""The memory of a process: a training step's arrays in few large pages, kept on PyTorch; no library without use.
+"""What the machine gives: cores, memory, memory that runs out, and how the C library takes memory from the system.
 
-A step allocates and frees arrays of many megabytes. By default glibc takes each from the system in pages of 4 KiB and
-hands it back, and the system clears every page anew: 73,000 page faults a step of PointNet on JAX, a quarter of the
-processor's time. In huge pages (2 MiB) it is 240, and the step a fifth shorter; what TensorFlow and PyTorch keep gains
-little by them, but PyTorch keeps too little by itself (docs/log.md). Networks are the same, bit for bit.
+A training step allocates and frees arrays of many megabytes. By default glibc takes each from the system in pages of
+4 KiB and hands it back, and the system clears every page anew: 73,000 page faults a step of PointNet on JAX, a quarter
+of the processor's time. In huge pages (2 MiB) it is 240, and the step a fifth shorter; what TensorFlow and PyTorch keep
+gains little by them, but PyTorch keeps too little by itself (docs/log.md). Networks are the same, bit for bit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
+
+from pointkit.errors import MachineError, PointkitError
 
 # Of <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
@@ -21,6 +25,40 @@ PAD = 2**26  # the heap grows by so much at a time
 
 TUNABLES, HUGETLB = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
 PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of memory in this machine; 0 where the system does not say."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_limit() -> int:
+    """Bytes of address space for a process that reads files: three quarters of the memory; 0 is no limit."""
+    return max(2 << 30, memory() // 4 * 3) if memory() else 0
+
+
+@contextlib.contextmanager
+def exhausted(advice: str) -> Iterator[None]:
+    """Turn the errors of exhausted memory, of which each backend has its own, into one line that ends in ``advice``.
+
+    ``advice`` begins as it goes on after "out of memory", such as " at --batch-size 32; try a smaller one".
+    """
+    try:
+        yield
+    except (PointkitError, MachineError):  # ours; a file may be named "out of memory"
+        raise
+    except Exception as error:
+        known = "ResourceExhausted" in type(error).__name__ or "RESOURCE_EXHAUSTED" in str(error)
+        if not (isinstance(error, MemoryError) or known or "out of memory" in str(error).lower()):
+            raise
+        raise MachineError(f"out of memory{advice}") from None
 
 
 def in_huge_pages() -> None:

@@ -1,15 +1,15 @@
-"""What we write beside a user's file: its name, and our fields beside his own."""
+"""What we write beside a user's file: its name, and our fields beside the file's own."""
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterable, Mapping
 
+from pointkit import formats
 from pointkit.cloud import Array
 from pointkit.errors import PointkitError
 
 LABELLED, EXPLAINED = ".labelled", ".explained"  # before the suffix; folders are not searched for such files
-TO_PLY = (".off", ".obj", ".stl")  # formats that cannot hold fields
 
 
 def places(paths: Iterable[pathlib.Path], output: pathlib.Path | None, mark: str) -> dict[pathlib.Path, pathlib.Path]:
@@ -20,7 +20,8 @@ def places(paths: Iterable[pathlib.Path], output: pathlib.Path | None, mark: str
     targets: dict[pathlib.Path, pathlib.Path] = {}
     taken: dict[pathlib.Path, pathlib.Path] = {}
     for path in dict.fromkeys(paths):
-        suffix = ".ply" if path.suffix.lower() in TO_PLY else path.suffix
+        kept = formats.ANNOTATED.get(path.suffix.lower()) in (path.suffix.lower(), None)
+        suffix = path.suffix if kept else ".ply"  # a format without room for fields
         target = (path if output is None else output / path.name).with_name(f"{path.stem}{mark}{suffix}")
         if target in taken:
             raise PointkitError(f"{target}: both {taken[target]} and {path} would be written here; do them in turn")

@@ -1,88 +1,53 @@
-"""Own files -> answers: read, preprocess, network, class and probability. One file's way from the disk, top to bottom.
+"""A run and the user's shapes -> answers: read, draw, ask the network, back to the file's own points.
 
-The network sees a file as it saw the training shapes: the same ``preprocess`` with the run's own input contract.
-Answers depend on the run and the file's content alone: not on the file's place, its neighbours in the call, or the
-time.
+The way of one file stands in ``Predictor`` from ``answered`` on. What the two tasks do in their own way is behind
+``Predictor.asker``: which points of a shape are asked about, and what the network's rows mean (``asking``).
+
+The network sees a file as it saw the training shapes, by the run's own ``preprocess.Contract``. Answers depend on the
+run and the file's content alone: not on the file's place, its neighbours in the call, or the time.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import operator
 import os
 import pathlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import features, formats, metrics, models, outputs, preprocess, run_folder
-from pointkit.cloud import Array, Float32, Float64, Shape
-from pointkit.datasets.folder import is_about
-from pointkit.errors import FormatError, PointkitError, RunError
-from pointkit.loader import Inputs, inputs
+from pointkit import features, formats, models, preprocess, run_folder
+from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Seen, Window
+from pointkit.cloud import Float32, Float64, Shape
+from pointkit.errors import MachineError, PointkitError, RunError
+from pointkit.machine import exhausted
+from pointkit.models import families
+from pointkit.preprocess import Contract, Inputs
 from pointkit.task import Task
 
-# Every call of the network is padded to this many clouds: one compilation, and the same rounding for a file alone and
-# among others.
-BATCH = 16
+__all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
+
+GROUP_POINTS = 1_000_000  # seen before the network is asked
+ADVICE = " while the network answers; close other programs, or use a machine with more"
 
 
-class Drawn(NamedTuple):
-    """A cloud to be answered point by point.
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A file's answer, and what stood behind it: what was ``seen``, and, where asked, what each drawn point did."""
 
-    ``points`` (T, 3) in random order, ``features`` (T, C) those of ``Task.features`` or None, ``category`` its id.
-    """
-
-    points: Float32
-    features: Float32 | None
-    category: int
-
-
-Window = tuple[Drawn, NDArray[np.int64]]  # a cloud, and the places (N,) of some of its points
-_Seen = tuple[Window, tuple[str, ...]]  # what is seen of a file, and what there is to warn of
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """An answer. ``probabilities`` (classes,) float64 in the order of ``Predictor.classes``."""
-
-    class_name: str
-    probability: float
-    runner_up: str
-    probabilities: Float64
-    warnings: tuple[str, ...] = ()
-
-
-def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[Exception]]:
-    """The files that ``paths`` name, folders searched for suffixes that can be read; and what is wrong with others."""
-    found: list[pathlib.Path] = []
-    problems: list[Exception] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
-        readable = (p for p in readable if not p.stem.endswith((outputs.LABELLED, outputs.EXPLAINED)))
-        inside = sorted(p for p in readable if p.is_file())
-        if not inside:
-            problems.append(
-                FormatError(
-                    f"{path}: no file that can be read in this folder; suffixes are {', '.join(formats.SUFFIXES)}"
-                )
-            )
-        found += inside
-    return found, problems
+    seen: Seen
+    answer: Answer
+    marks: NDArray[np.uint8] | None = None
 
 
 class Predictor:
     """A trained run, rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
 
-    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.shape(...)`` a ``Mesh`` or ``PointCloud``,
+    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.answer(...)`` a ``Mesh`` or ``PointCloud``,
     ``.logits(...)`` points that are normalised already. Raises RunError where the folder is no run, or is not trained
     yet.
     """
@@ -92,10 +57,12 @@ class Predictor:
         self.facts = run_folder.read_facts(self.path)
         self.task = Task.of(self.facts)
         self.classes = self.task.classes
+        self.contract = Contract.of_run(self.facts["input"])
         checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
         if checkpoint is None or not checkpoint.arrays:
             raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
         self.progress = checkpoint.progress
+        self.asker: Asker = ASKERS[self.task.name](self)
         self.model = models.build(self.facts["settings"], **self.task.network, blank=True)
         for variable in self.model.weights:
             array = checkpoint.arrays.get(f"best/{variable.path}")
@@ -105,8 +72,129 @@ class Predictor:
 
     @property
     def num_points(self) -> int:
-        """Points of each shape that the network takes."""
-        return int(self.facts["input"]["num_points"])
+        """Points of each shape that the network sees at once."""
+        return self.contract.num_points
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of features that the network sees."""
+        return features.held(self.task.features)
+
+    # ---- the way of a file
+
+    def answer(self, shape: Shape, category: str | None = None) -> Answer:
+        """The answer for one shape: its class, or the part of each of its points or faces (``PartsPrediction``).
+
+        ``category`` is what a shape of parts shows, where the run knows several. Raises PointkitError where the shape
+        has no points or lacks the features that the network sees, and for a category that the run does not know.
+        """
+        self.asker.check(category)
+        seen = self.asker.see(shape, category)
+        return self.asker.answer(seen, next(self.asker.rows([seen.query])))
+
+    def file(self, path: str | os.PathLike[str], category: str | None = None) -> Answer:
+        """The answer for one file. Raises FormatError or OSError where it cannot be read, else as ``answer``."""
+        answer = next(self.files([path], category))[1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def files(
+        self, paths: Iterable[str | os.PathLike[str]], category: str | None = None
+    ) -> Iterator[tuple[pathlib.Path, Answer | Exception]]:
+        """Each file with its answer, or with why there is none, in order; a group at a time."""
+        for path, result in self.answered(paths, category):
+            yield path, result if isinstance(result, Exception) else result.answer
+
+    def answered(
+        self, paths: Iterable[str | os.PathLike[str]], category: str | None = None, *, mark: bool = False
+    ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
+        """``files`` with what stood behind each answer; with ``mark`` what each drawn point did for it.
+
+        Of parts the category is ``category``, else that of the nearest folder above a file that is named as one, or as
+        its directory in the set (such as 02691156), else the run's only one. Raises PointkitError for a category that
+        the run does not know, and with ``mark`` where no maximum decides in the network.
+        """
+        self.asker.check(category)
+        if mark:
+            self._refuse_marks()
+        waiting: list[tuple[pathlib.Path, Seen | Exception]] = []
+        points = 0
+        for path in map(pathlib.Path, paths):
+            seen = self._see(path, category)
+            waiting.append((path, seen))
+            points += 0 if isinstance(seen, Exception) else len(seen.query.points)
+            if len(waiting) >= self.asker.group or points >= GROUP_POINTS:
+                yield from self._flush(waiting, mark)
+                waiting, points = [], 0
+        yield from self._flush(waiting, mark)
+
+    def _see(self, path: pathlib.Path, category: str | None) -> Seen | Exception:
+        try:
+            return self.asker.see(formats.read(path), category, path)
+        except MemoryError:
+            return MachineError(f"{path}: out of memory while it is read; use a machine with more, or a smaller file")
+        except (OSError, PointkitError) as error:
+            return error
+
+    def _flush(
+        self, waiting: Sequence[tuple[pathlib.Path, Seen | Exception]], mark: bool
+    ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
+        queries = [seen.query for _, seen in waiting if isinstance(seen, Seen)]
+        rows = self.asker.rows(queries)
+        marks = self.asker.marks(queries) if mark else itertools.repeat(None)
+        for path, seen in waiting:
+            if isinstance(seen, Exception):
+                yield path, seen
+            else:
+                yield path, Answered(seen, self.asker.answer(seen, next(rows)), next(marks))
+
+    # ---- what the network is asked
+
+    def draw(
+        self, shape: Shape, path: pathlib.Path | None = None, *, count: int | None = None, whole: bool = False
+    ) -> preprocess.Drawn:
+        """Points of a shape by the run's contract, with the features that the network sees.
+
+        Raises PointkitError, which names ``path``, where the shape has no points, or lacks the features.
+        """
+        try:
+            drawn = self.contract.draw(shape, count=count, whole=whole, kinds=self.kinds)
+            if missing := [kind for kind in self.kinds if kind not in drawn.features]:
+                fields = ", ".join(features.columns(missing))
+                raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
+        except ValueError as error:
+            raise PointkitError(f"{path}: {error}" if path else str(error)) from None
+        few = f"only {len(drawn.points)} points, the network was trained on {self.num_points}"
+        if 2 * len(drawn.points) < self.num_points:
+            drawn = drawn.warned(few)
+        return drawn
+
+    def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
+        """Drawn points, with the features that the network sees, as a question."""
+        return Query(drawn.points, preprocess.stacked(drawn.features, self.kinds), category)
+
+    def part_probabilities(self, clouds: Iterable[Query]) -> Iterator[Float64]:
+        """For each cloud, the probability of each part of its category at each of its points, (T, parts) float64.
+
+        Raises PointkitError where the run tells no parts apart.
+        """
+        if not self.task.labels_points:
+            raise PointkitError(f"{self.path}: tells {self.task.answers} apart, not the parts of a shape")
+        return self.asker.rows(clouds)
+
+    def inputs(self, windows: Sequence[Window]) -> Inputs:
+        """What the network is called with for some windows."""
+        points = np.stack([cloud.points[places] for cloud, places in windows])
+        numbers = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
+        category = np.array([cloud.category for cloud, _ in windows], np.int32)
+        return self.contract.inputs(
+            points,
+            np.stack(numbers) if self.task.features else None,
+            category if self.task.takes_category else None,
+        )
+
+    # ---- the network
 
     def logits(self, given: Inputs) -> Float32:
         """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3), or a dict of them and more."""
@@ -120,7 +208,7 @@ class Predictor:
     def marks(self, given: Inputs) -> NDArray[np.uint8]:
         """What each point of normalised clouds did for the answer, (B, N): see ``models.CriticalPoints``.
 
-        Raises PointkitError where the network pools by no maximum.
+        Raises PointkitError where the network pools by no maximum, or its points meet elsewhere, too.
         """
         answer: NDArray[np.uint8] = self._in_batches(self._critical, given)
         return answer
@@ -132,6 +220,14 @@ class Predictor:
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
 
+    def _refuse_marks(self) -> None:
+        name = self.facts["settings"]["model"]
+        if not families.find(name).maxima_alone:
+            raise PointkitError(
+                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
+                f"network {name}"
+            )
+
     def _in_batches(self, function: Callable[[Any], Any], given: Inputs) -> Any:
         whole = given if isinstance(given, dict) else {"points": given}
         answers = []
@@ -139,153 +235,6 @@ class Predictor:
             part = {name: array[start : start + BATCH] for name, array in whole.items()}
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
-            answers.append(function(inputs(**padded))[:size])
+            with exhausted(ADVICE):
+                answers.append(function(preprocess.named_inputs(**padded))[:size])
         return np.concatenate(answers)
-
-    def part_probabilities(self, clouds: Iterable[Drawn]) -> Iterator[Float64]:
-        """For each cloud, the probability of each part of its category at each of its points, (T, parts) float64.
-
-        The points are gone through in windows of as many as in training, several clouds at a time: a cloud may be of
-        any size, and costs no compilation and little memory of its own.
-        """
-        spans = list(self.task.part_ids.values())
-
-        def answers(windows: Sequence[Window]) -> Iterator[Float64]:
-            for (cloud, _), rows in zip(windows, self.logits(self.inputs(windows)), strict=True):
-                span = spans[cloud.category]
-                yield metrics.softmax(rows[:, span.start : span.stop])
-
-        return self._windowed(clouds, answers, operator.setitem)
-
-    def point_marks(self, clouds: Iterable[Drawn]) -> Iterator[NDArray[np.uint8]]:
-        """For each cloud, what each of its points did for the answers of its window, (T,): see ``marks``."""
-        return self._windowed(clouds, lambda windows: self.marks(self.inputs(windows)), np.maximum.at)
-
-    def _windowed(
-        self,
-        clouds: Iterable[Drawn],
-        answers: Callable[[Sequence[Window]], Iterable[Array]],
-        put: Callable[[Any, Any, Any], object],
-    ) -> Iterator[Any]:
-        """``answers`` to the windows of each cloud, ``put`` together to one array (T, ...) a cloud."""
-        open_: deque[tuple[Drawn, list[Array]]] = deque()  # clouds begun, with their array once it is there
-
-        def windows() -> Iterator[tuple[Window, list[Array]]]:
-            for cloud in clouds:
-                open_.append((cloud, []))
-                for places in preprocess.windows(len(cloud.points), self.num_points):
-                    yield (cloud, places), open_[-1][1]
-
-        stream = windows()
-        while batch := list(itertools.islice(stream, BATCH)):
-            for ((cloud, places), whole), rows in zip(batch, answers([window for window, _ in batch]), strict=True):
-                if not whole:
-                    whole.append(np.zeros((len(cloud.points), *rows.shape[1:]), rows.dtype))
-                put(whole[0], places, rows)
-            unfinished = batch[-1][0][0]  # its further windows may be in the next batch
-            while open_ and open_[0][0] is not unfinished:
-                yield open_.popleft()[1][0]
-        while open_:
-            yield open_.popleft()[1][0]
-
-    def inputs(self, windows: Sequence[Window]) -> Inputs:
-        """What the network is called with for some windows."""
-        points = preprocess.normalise(np.stack([cloud.points[places] for cloud, places in windows]))[0]
-        numbers = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
-        category = np.array([cloud.category for cloud, _ in windows], np.int32)
-        return inputs(
-            points,
-            np.stack(numbers) if self.task.features else None,
-            category if len(self.task.parts) > 1 else None,
-        )
-
-    def shape(self, shape: Shape) -> Prediction:
-        """The answer for one shape."""
-        return self._answers([self._seen(shape)])[0]
-
-    def file(self, path: str | os.PathLike[str]) -> Prediction:
-        """The answer for one file. Raises FormatError or OSError where it cannot be read."""
-        answer = next(self.files([path]))[1]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[pathlib.Path, Prediction | Exception]]:
-        """Each file with its answer, or with why it cannot be read, in order; a batch at a time."""
-        waiting: list[tuple[pathlib.Path, _Seen | Exception]] = []
-        for name in paths:
-            path = pathlib.Path(name)
-            try:
-                waiting.append((path, self._seen(formats.read(path), path)))
-            except (OSError, PointkitError) as error:
-                waiting.append((path, error))
-            if len(waiting) == BATCH:
-                yield from self._flush(waiting)
-                waiting = []
-        yield from self._flush(waiting)
-
-    def _flush(
-        self, waiting: list[tuple[pathlib.Path, _Seen | Exception]]
-    ) -> Iterator[tuple[pathlib.Path, Prediction | Exception]]:
-        answers = iter(self._answers([seen for _, seen in waiting if not isinstance(seen, Exception)]))
-        for path, result in waiting:
-            yield path, result if isinstance(result, Exception) else next(answers)
-
-    def drawn(self, shape: Shape, path: pathlib.Path | None = None) -> tuple[preprocess.Drawn, tuple[str, ...]]:
-        """The points of a shape that a network of classes sees, and what there is to warn of.
-
-        Raises PointkitError, which names ``path``, where the shape has none.
-        """
-        contract = self.facts["input"]
-        drawn = self.draw(shape, contract["drawn"], path)
-        return drawn.first(self.num_points), self.warnings(drawn)
-
-    def draw(
-        self, shape: Shape, count: int, path: pathlib.Path | None = None, *, whole: bool = False
-    ) -> preprocess.Drawn:
-        """``preprocess.draw`` with the seed of the run's store and the features that the network sees.
-
-        Raises PointkitError, which names ``path``, where the shape has no points, or lacks the features.
-        """
-        kinds = self.kinds
-        try:
-            drawn = preprocess.draw(shape, count, self.facts["input"]["seed"], whole=whole, kinds=kinds)
-            if missing := [kind for kind in kinds if kind not in drawn.features]:
-                fields = ", ".join(features.columns(missing))
-                raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
-        except ValueError as error:
-            raise PointkitError(f"{path}: {error}" if path else str(error)) from None
-        return drawn
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of features that the network sees."""
-        return features.held(self.task.features)
-
-    def query(self, drawn: preprocess.Drawn, category: int = 0) -> Drawn:
-        """Drawn points, with the features that the network sees, as a question."""
-        return Drawn(drawn.points, preprocess.stacked(drawn.features, self.kinds), category)
-
-    def warnings(self, drawn: preprocess.Drawn) -> tuple[str, ...]:
-        """What the user should know of drawn points: that they are few."""
-        few = f"only {len(drawn.points)} points, the network was trained on {self.num_points}"
-        return (*drawn.warnings, *([few] if 2 * len(drawn.points) < self.num_points else []))
-
-    def window(self, drawn: preprocess.Drawn) -> Window:
-        """The points of ``drawn`` that a network of classes sees."""
-        return self.query(drawn), preprocess.window(len(drawn.points), self.num_points)
-
-    def _seen(self, shape: Shape, path: pathlib.Path | None = None) -> _Seen:
-        """What a network of classes sees of a shape, and what there is to warn of."""
-        drawn, warnings = self.drawn(shape, path)
-        return self.window(drawn), warnings
-
-    def _answers(self, seen: list[_Seen]) -> list[Prediction]:
-        if not seen:
-            return []
-        answers = []
-        logits = self.logits(self.inputs([window for window, _ in seen]))
-        for row, (_, lines) in zip(metrics.softmax(logits), seen, strict=True):
-            first, second = np.argsort(-row, kind="stable")[:2]
-            answers.append(Prediction(self.classes[first], float(row[first]), self.classes[second], row, lines))
-        return answers

@@ -13,17 +13,13 @@ JSON are read: a stranger's run cannot execute anything.
 
 from __future__ import annotations
 
-import csv
-import fcntl
 import hashlib
-import itertools
 import json
 import math
-import os
 import pathlib
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,11 +27,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from pointkit import disk
 from pointkit.cloud import Array
-from pointkit.config import Settings
+from pointkit.config import combine
+from pointkit.disk import disk_errors
+from pointkit.disk import replace as replace
 from pointkit.errors import PointkitError, RunError
-from pointkit.store import disk_errors, sync
-from pointkit.task import Task
+from pointkit.preprocess import Contract
+from pointkit.task import LOSS, Choice, Task
 
 VERSION = 1
 FACTS = "run.json"
@@ -43,14 +42,13 @@ CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 # Losses and accuracies are means over shapes, or over points; ``loss`` holds the T-Nets' penalty, ``val_loss`` is the
 # cross-entropy alone, of smoothed labels where training has them. ``val_miou`` is the mean over shapes.
-HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
-HISTORY_OF_PARTS = (*HISTORY[:5], "val_miou", *HISTORY[5:])
+TRAINED, LAST = ("epoch", "loss", "accuracy"), ("learning_rate", "seconds")  # between them, the task's own figures
 RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run.json, key by key
     "id": str,
     "task": str,
     "classes": list,
     "settings": dict,
-    "input.num_points": int,
+    "input.num_points": int,  # what else the contract must be, Contract says
     "input.drawn": int,
     "input.seed": int,
     "parameters": int,
@@ -93,11 +91,11 @@ class Progress:
         """Loss and accuracy of the epoch so far, and the rate."""
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
 
-    def finish_epoch(self, judged: Mapping[str, float], select: str = "loss") -> bool:
+    def finish_epoch(self, judged: Mapping[str, float], choice: Choice = LOSS) -> bool:
         """Add the epoch's row to the history; whether it is the best so far.
 
-        ``judged`` are the row's figures of validation, ``val_loss`` among them. The best has the lowest loss, or, for
-        ``select`` "miou", the highest mIoU; the loss must be finite.
+        ``judged`` are the row's figures of validation, ``val_loss`` among them, which must be finite. ``choice`` says
+        which of them chooses the best.
         """
         self.epoch += 1
         means = self.means()
@@ -107,10 +105,8 @@ class Progress:
         self.history.append({"epoch": self.epoch, **means, **judged, "learning_rate": rate, "seconds": seconds})
         self.batch = 0
         self.loss = self.accuracy = self.weight = self.seconds = 0.0
-        if select == "miou":
-            best = before is None or judged["val_miou"] > before["val_miou"]
-        else:
-            best = before is None or judged["val_loss"] < before["val_loss"]
+        sign = 1 if choice.highest else -1
+        best = before is None or sign * judged[choice.key] > sign * before[choice.key]
         best = best and math.isfinite(judged["val_loss"])
         if best:
             self.best_epoch, self.best_val_loss = self.epoch, judged["val_loss"]
@@ -129,37 +125,6 @@ class Checkpoint:
     arrays: dict[str, Array]
 
 
-def replace(path: pathlib.Path, data: bytes) -> None:
-    """Write a file whole: beside its place, onto the disk, and renamed into it.
-
-    Raises MachineError where the disk is full, PointkitError where the folder cannot be written to.
-    """
-    _put(_beside(path, data), path)
-
-
-def _beside(path: pathlib.Path, data: bytes) -> pathlib.Path:
-    """Write what is to become a file, and have it on the disk."""
-    beside = path.with_name(f".{path.name}.writing")
-    with disk_errors(path.parent, f" (needed {len(data) / 1e6:.1f} MB)"):
-        try:
-            beside.unlink(missing_ok=True)
-            with beside.open("xb") as file:  # x: a link that a stranger left there is not followed
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            if beside.is_file():
-                beside.unlink()
-            raise
-    return beside
-
-
-def _put(beside: pathlib.Path, path: pathlib.Path) -> None:
-    with disk_errors(path.parent):
-        beside.replace(path)
-        sync(path.parent)
-
-
 def create(path: pathlib.Path) -> None:
     """Make the folder of a run, or check that what stands there is a run, or empty. Raises RunError."""
     make(path)
@@ -174,41 +139,13 @@ def create(path: pathlib.Path) -> None:
 
 
 def make(path: pathlib.Path) -> None:
-    """Make a folder where none stands. Raises RunError where that cannot be done.
-
-    One level above it may be missing too, no more: a longer path that does not exist is more likely a slip.
-    """
-    try:
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path}: must be a folder, found a file")
-        if not path.parent.parent.exists():
-            raise RunError(f"{path}: cannot be made, as {path.parent.parent} does not exist")
-        path.mkdir(exist_ok=True, parents=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be made ({error.strerror})") from None
+    """Make a folder where none stands, and one level above it where that is missing too. Raises RunError."""
+    disk.make(path, RunError)
 
 
-@contextmanager
-def locked(path: pathlib.Path) -> Iterator[None]:
+def locked(path: pathlib.Path) -> AbstractContextManager[None]:
     """Hold a run's folder for writing. Raises RunError naming the holder; a holder that died holds nothing."""
-    try:
-        handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written to ({error.strerror})") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 20).decode("ascii", "replace") or "(starting)"
-            raise RunError(f"{path}: in use by the process {holder}, which trains there") from None
-        except OSError as error:
-            raise RunError(f"{path}: cannot be locked ({error.strerror})") from None
-        with disk_errors(path):
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(handle)
+    return disk.held(path, "trains there", lock=path / ".lock", error=RunError)
 
 
 def write_facts(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
@@ -264,29 +201,26 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
         task = Task.of(facts)
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(f"{file}: damaged ({error})") from None
-    names = [*facts["classes"], *itertools.chain(*task.parts.values()), *task.features]
-    if task.network["num_classes"] < 2 or not all(isinstance(name, str) for name in names):
+    names = [*facts["classes"], *task.answer_names, *task.features]
+    if len(task.answer_names) < 2 or not all(isinstance(name, str) for name in names):
         raise RunError(f"{file}: damaged (classes, or parts, must be two names or more)")
-    for name in ("num_points", "drawn"):
-        if facts["input"][name] < 1:
-            raise RunError(f"{file}: damaged (input.{name} must be at least 1, found {facts['input'][name]})")
     try:
-        facts["settings"] = asdict(Settings(**facts["settings"]))
+        Contract.of_run(facts["input"])
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{file}: its input cannot be repeated ({error})") from None
+    try:
+        facts["settings"] = combine(facts["settings"]).flat()
     except (PointkitError, TypeError) as error:
         raise RunError(f"{file}: damaged (settings: {error})") from None
     return facts
 
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
-    """Commit a checkpoint by one rename; the one before it stays as the previous."""
+    """Commit a checkpoint by one rename; the one before it stays as the previous, and is the newest after a kill."""
     arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
     progress = json.dumps(asdict(checkpoint.progress))
     metadata = {"run": checkpoint.run, "progress": progress, "sha256": _checksum(checkpoint.run, progress, arrays)}
-    current = path / CHECKPOINT
-    beside = _beside(current, save(arrays, metadata))
-    if current.exists():
-        _put(current, path / PREVIOUS)  # killed between the two, the previous is the newest
-    _put(beside, current)
+    replace(path / CHECKPOINT, save(arrays, metadata), keep=path / PREVIOUS)
 
 
 def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
@@ -304,11 +238,12 @@ def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tu
     Only arrays whose names begin with one of ``prefixes`` are kept. Raises RunError where the folder is no run, and
     where there are checkpoints and none is whole.
     """
-    run = read_facts(path)["id"]
+    facts = read_facts(path)
+    run, columns = facts["id"], history_columns(Task.of(facts))
     problems: list[str] = []
     for name in (CHECKPOINT, PREVIOUS):
         try:
-            checkpoint = _read(path / name, run, prefixes)
+            checkpoint = _read(path / name, run, columns, prefixes)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
@@ -321,7 +256,12 @@ def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tu
     return None, []
 
 
-def _read(file: pathlib.Path, run: str, prefixes: tuple[str, ...]) -> Checkpoint:
+def history_columns(task: Task | type[Task]) -> tuple[str, ...]:
+    """The columns of history.csv."""
+    return (*TRAINED, *task.validated, *LAST)
+
+
+def _read(file: pathlib.Path, run: str, columns: tuple[str, ...], prefixes: tuple[str, ...]) -> Checkpoint:
     if not stat.S_ISREG(file.stat().st_mode):
         raise ValueError("not a file")
     with safe_open(file, "numpy") as opened:
@@ -332,10 +272,10 @@ def _read(file: pathlib.Path, run: str, prefixes: tuple[str, ...]) -> Checkpoint
     if metadata["run"] != run:
         raise ValueError("it belongs to another run")
     kept = {name: array for name, array in arrays.items() if name.startswith(prefixes)}
-    return Checkpoint(run, _progress(metadata["progress"]), kept)
+    return Checkpoint(run, _progress(metadata["progress"], columns), kept)
 
 
-def _progress(text: str) -> Progress:
+def _progress(text: str, columns: tuple[str, ...]) -> Progress:
     progress = Progress(**json.loads(text))
     for name, default in asdict(Progress()).items():
         if not isinstance(getattr(progress, name), (float, int) if isinstance(default, float) else type(default)):
@@ -343,30 +283,25 @@ def _progress(text: str) -> Progress:
     rows = progress.history
     if len(rows) != progress.epoch or not all(
         isinstance(row, dict)
-        and tuple(row) in (HISTORY, HISTORY_OF_PARTS)
+        and tuple(row) in (columns, history_columns(Task))  # without the task's own, where no shape could be scored
         and all(isinstance(v, (float, int)) for v in row.values())
         for row in rows
     ):
-        raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(HISTORY)}")
+        raise ValueError(f"its history must have {progress.epoch} rows of {', '.join(columns)}")
     return progress
 
 
 def drop_damaged(path: pathlib.Path) -> None:
     """Put the previous checkpoint in the place of a damaged newest one, so that the next commit cannot lose it."""
-    _put(path / PREVIOUS, path / CHECKPOINT)
+    with disk_errors(path):
+        disk.put(path / PREVIOUS, path / CHECKPOINT)
 
 
 def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write history.csv, one row an epoch, where it does not stand so already."""
-    names = tuple(history[0]) if history else HISTORY
+    names = tuple(history[0]) if history else history_columns(Task)
     lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in history)]
     data = ("\n".join(lines) + "\n").encode()
     file = path / "history.csv"
     if not file.is_file() or file.read_bytes() != data:
         replace(file, data)
-
-
-def read_history(path: pathlib.Path) -> list[dict[str, float]]:
-    """Rows of history.csv."""
-    with (path / "history.csv").open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

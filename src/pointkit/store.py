@@ -8,22 +8,19 @@
     manifest.json  format version, task, classes (categories) in order, names of the parts, counts, how the points were
                    drawn, checksums of all files
 
-A store never changes once it stands: ``write`` fills a hidden folder beside the place and renames it into it.
+A store never changes once it stands: ``write`` puts a new one in its place whole.
 """
 
 from __future__ import annotations
 
 import csv
-import errno
-import hashlib
 import io
 import json
 import math
 import os
 import pathlib
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -32,22 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float32, Sample
-from pointkit.errors import MachineError, PointkitError, StoreError
+from pointkit.disk import csv_rows, csv_text, disk_errors, file_digest, making, sync
+from pointkit.disk import digest as digest
+from pointkit.errors import StoreError
 from pointkit.task import Task
 
 VERSION = 1
 SPLITS = ("train", "val", "test")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FORBIDDEN = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-)
 ARRAYS = ("points.npy", "point_labels.npy", "features.npy")  # in the order of a Sample's fields
 COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "count")
 
@@ -58,16 +46,15 @@ class ShapeRow:
 
     ``ident`` names it within the set (its path without suffix), ``file`` is the path it was read from, relative to the
     set's folder; ``group`` is the key that must stay on one side of a split; its points are ``offset : offset + count``
-    of points.npy.
+    of points.npy, which ``write`` decides.
     """
 
     ident: str
     file: str
     split: str
     class_name: str
-    offset: int
-    count: int
-    category: str = ""
+    offset: int = 0
+    count: int = 0
     group: str = ""
 
 
@@ -128,10 +115,6 @@ class Store:
         return np.array([ids[row.class_name] for row in self.rows], np.int32)
 
     @cached_property
-    def offsets(self) -> NDArray[np.int64]:
-        return np.array([row.offset for row in self.rows], np.int64)
-
-    @cached_property
     def counts(self) -> NDArray[np.int64]:
         return np.array([row.count for row in self.rows], np.int64)
 
@@ -141,6 +124,16 @@ class Store:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         return np.array([i for i, row in enumerate(self.rows) if row.split == split], np.int64)
 
+    def check_uncut(self) -> None:
+        """Raise StoreError where points.npy has been cut since it was opened: reading on would end the process."""
+        file, wanted = self.path / "points.npy", getattr(self.points, "offset", 0) + self.points.nbytes
+        try:
+            size = file.stat().st_size
+        except OSError:  # removed, or just being replaced: what is mapped stays
+            return
+        if size < wanted:
+            raise StoreError(f"{file}: was cut from {wanted} to {size} bytes while in use")
+
     def cloud(self, index: int) -> Float32:
         """The points (count, 3) of one shape."""
         return self.points[self.span(index)]
@@ -149,15 +142,6 @@ class Store:
         """Where the points of one shape are."""
         row = self.rows[index]
         return slice(row.offset, row.offset + row.count)
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def file_digest(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(
@@ -177,25 +161,11 @@ def write(
     """
     path = path.absolute()
     refuse_strangers(path)
-    staging, old = (path.with_name(f".{path.name}.{state}") for state in ("writing", "replaced"))
-    with disk_errors(path):
-        if old.exists() and not path.exists():  # an earlier run was killed between the two renames below
-            old.rename(path)
-        shutil.rmtree(staging, ignore_errors=True)
+    with disk_errors(path), making(path) as staging:
         staging.mkdir(parents=True)
-        try:
-            _fill(staging, shapes, classes, facts, extra_files or {})
-            for file_path in (*staging.iterdir(), staging):
-                sync(file_path)
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                path.rename(old)
-            staging.rename(path)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        sync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+        _fill(staging, shapes, classes, facts, extra_files or {})
+        for file_path in (*staging.iterdir(), staging):
+            sync(file_path)
     return open(path)
 
 
@@ -223,7 +193,11 @@ def _fill(
             total += len(sample.points)
         if not rows:
             stack.enter_context(_Growing(staging / "points.npy", np.empty((0, 3), "<f4")))
-    lines = ((r.ident, r.file, r.split, r.class_name, r.category, r.group, r.offset, r.count) for r in rows)
+    in_parts = ARRAYS[1] in arrays  # their class is a category, and named as one besides
+    lines = (
+        (r.ident, r.file, r.split, r.class_name, r.class_name if in_parts else "", r.group, r.offset, r.count)
+        for r in rows
+    )
     texts = {"shapes.csv": csv_text(COLUMNS, lines), **extra_files}
     for name, text in texts.items():
         (staging / name).write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -279,26 +253,6 @@ def _manifest_digest(manifest: dict[str, Any]) -> str:
     return digest(_manifest_text({**manifest, "checksums": others}).encode())
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV with lines that end in \\n. Names with commas, quotes, \\n and \\r come back as they were."""
-    lines: list[str] = []
-
-    class Lines:
-        def write(self, line: str) -> None:
-            lines.append(line.removesuffix("\r\n"))
-
-    table = csv.writer(Lines())  # its own line end, \r\n, is what makes it quote a name that holds \r
-    table.writerow(columns)
-    table.writerows(rows)
-    return "\n".join(lines) + "\n"
-
-
-def csv_rows(path: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a line of column names. Names that are no UTF-8 come back as os.fsdecode has them."""
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
-
-
 def refuse_strangers(path: pathlib.Path) -> None:
     """Raise StoreError where something that is no store and no empty folder stands: it is not ours to replace."""
     if path.is_dir() and not any(path.iterdir()):
@@ -308,28 +262,6 @@ def refuse_strangers(path: pathlib.Path) -> None:
             read_manifest(path)
         except StoreError:
             raise StoreError(f"{path}: exists and is not a store, so it is not replaced; choose another name") from None
-
-
-@contextmanager
-def disk_errors(path: pathlib.Path, advice: str = "") -> Iterator[None]:
-    """Turn what the disk says while ``path`` is read or written into our errors, one line each that names the path."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise MachineError(f"{path}: no space left{advice}") from None
-        if error.errno in FORBIDDEN:
-            raise PointkitError(f"{path}: cannot be read or written ({error.filename}: {error.strerror})") from None
-        raise
-
-
-def sync(path: pathlib.Path) -> None:
-    """Have the system put a file or folder on the disk now, so that a rename after it cannot outrun it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
@@ -357,8 +289,10 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     for key, kind in (("parts", dict), ("features", list)):
         if not isinstance(manifest.get(key, kind()), kind):
             raise StoreError(f"{file}: damaged ({key} must be a {kind.__name__})")
-    if "parts" in manifest and sorted(manifest["parts"]) != sorted(manifest["classes"]):
-        raise StoreError(f"{file}: damaged (parts must be those of the classes)")
+    try:
+        Task.of(manifest)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{file}: damaged ({error})") from None
     return manifest
 
 
@@ -371,7 +305,7 @@ def open(path: str | os.PathLike[str]) -> Store:
         total = _check_rows(rows, manifest)
         points = _map(folder / "points.npy", "<f4", (total, 3))
         columns = len(manifest.get("features", ()))
-        labels = _map(folder / "point_labels.npy", "<i4", (total,)) if "parts" in manifest else None
+        labels = _map(folder / "point_labels.npy", "<i4", (total,)) if Task.of(manifest).labels_points else None
         features = _map(folder / "features.npy", "<f4", (total, columns)) if columns else None
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise StoreError(f"{folder}: damaged store ({error})") from None
@@ -379,8 +313,15 @@ def open(path: str | os.PathLike[str]) -> Store:
 
 
 def _row(r: dict[str, str]) -> ShapeRow:
-    places = int(r["offset"]), int(r["count"])
-    return ShapeRow(r["ident"], r["file"], r["split"], r["class"], *places, r["category"], r["group"])
+    return ShapeRow(
+        ident=r["ident"],
+        file=r["file"],
+        split=r["split"],
+        class_name=r["class"],
+        offset=int(r["offset"]),
+        count=int(r["count"]),
+        group=r["group"],
+    )
 
 
 def _check_rows(rows: Sequence[ShapeRow], manifest: dict[str, Any]) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pointkit.config import suggest
 from pointkit.errors import PointkitError
+from pointkit.rules import suggest
 
 if TYPE_CHECKING:  # it loads ssl and http, which listing a folder does not need
     from pointkit.datasets.download import Progress

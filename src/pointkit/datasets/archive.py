@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pointkit.datasets import FetchResult
-from pointkit.datasets.download import NetworkError, Patience, Progress, alone, download
+from pointkit.datasets.download import NetworkError, Patience, Progress, download
 from pointkit.datasets.unpack import extract
+from pointkit.disk import disk_errors, file_digest, held, making, replace
 from pointkit.errors import FormatError, PointkitError
-from pointkit.formats.files import replacing
-from pointkit.store import disk_errors, file_digest, sync
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,26 +83,21 @@ class ArchiveSet(ABC):
             raise PointkitError(
                 f"{local}: no such file or folder; the source of {self.title} is an archive, a folder or an address"
             )
+        target = folder / self.title
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            with alone(folder):
-                if not force and (standing := self._standing(folder)):
-                    return standing
-                staging = folder / f".{self.title}.unpacking"
-                shutil.rmtree(staging, ignore_errors=True)
-                try:
-                    if local is None:
-                        sha256, notes = self._from_network(folder, staging, str(source or self.url), progress, patience)
-                    elif local.is_dir():
-                        sha256, notes = None, self._from_folder(local, staging)
-                    else:
-                        sha256, notes = self._from_archive(local, staging)
-                    counts, total = self.census(self.root(staging), str(source or self.url))
-                    self._record(folder, str(source or self.url), sha256, counts, total)
-                    self._put(self.root(staging), folder / self.title)
-                finally:
-                    shutil.rmtree(staging, ignore_errors=True)
-        return FetchResult(folder / self.title, sha256, counts, notes)
+            if not force and (standing := self._standing(folder)):  # to look, the folder need not be ours to write
+                return standing
+            with held(target, "fetches it"), making(target, self.root) as staging:
+                if local is None:
+                    sha256, notes = self._from_network(folder, staging, str(source or self.url), progress, patience)
+                elif local.is_dir():
+                    sha256, notes = None, self._from_folder(local, staging)
+                else:
+                    sha256, notes = self._from_archive(local, staging)
+                counts, total = self.census(self.root(staging), str(source or self.url))
+                self._record(folder, str(source or self.url), sha256, counts, total)
+        return FetchResult(target, sha256, counts, notes)
 
     # ---- where it may come from
 
@@ -205,16 +199,6 @@ class ArchiveSet(ABC):
             note += "; pointkit did not fetch it, so its content was not compared"
         return FetchResult(root, record.get("sha256"), counts, (note,))
 
-    def _put(self, root: pathlib.Path, target: pathlib.Path) -> None:
-        """Give the unpacked folder its final name by one rename; what stood there goes after it."""
-        old = target.with_name(f".{target.name}.replaced")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        root.rename(target)
-        sync(target.parent)
-        shutil.rmtree(old, ignore_errors=True)
-
     # ---- the record beside it
 
     def _recorded(self, folder: pathlib.Path) -> dict[str, Any]:
@@ -229,9 +213,7 @@ class ArchiveSet(ABC):
         self, folder: pathlib.Path, source: str, sha256: str | None, counts: Mapping[str, int], total: int
     ) -> None:
         facts = {"set": self.name, "source": source, "sha256": sha256, "counts": dict(counts), "unpacked_bytes": total}
-        path = folder / f"{self.title}.json"
-        with replacing(path) as file:
-            file.write((json.dumps(facts, indent=1) + "\n").encode())
+        replace(folder / f"{self.title}.json", (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _is_address(source: str | pathlib.Path) -> bool:

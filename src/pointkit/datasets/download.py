@@ -12,7 +12,6 @@ import contextlib
 import email.utils
 import http.client
 import json
-import os
 import pathlib
 import shutil
 import ssl
@@ -24,8 +23,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from pointkit.disk import beside, disk_errors, file_digest, put, sync
 from pointkit.errors import MachineError, PointkitError
-from pointkit.store import disk_errors, file_digest, sync
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -57,28 +56,6 @@ class _Passing(Exception):
         self.wait = wait
 
 
-@contextlib.contextmanager
-def alone(folder: pathlib.Path) -> Iterator[None]:
-    """Hold ``folder`` against a second process that fetches into it; raises PointkitError where one is at work.
-
-    The lock is the system's (``flock``), so a killed holder leaves none behind. A system without it holds nothing.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PointkitError(f"{folder}: another fetch is at work in this folder; wait for it, or stop it") from None
-        yield
-    finally:
-        os.close(handle)
-
-
 def download(
     url: str,
     path: pathlib.Path,
@@ -92,10 +69,10 @@ def download(
 ) -> str:
     """Fetch ``url`` to ``path`` and return the file's SHA-256 (hex). ``path`` appears only when the file is whole.
 
-    The body grows in ``path``.part. After a cut the same call goes on from there, where the server can say that its
-    file is still the same (ETag or Last-Modified); else it starts over. ``size`` in bytes is exact and also the bound;
-    where it is None, the length that the server announces is, up to ``max_bytes``. ``magic`` is how the file must
-    begin. ``progress`` is called with (bytes done, bytes in all).
+    The body grows in ``.NAME.partial`` beside it. After a cut the same call goes on from there, where the server can
+    say that its file is still the same (ETag or Last-Modified); else it starts over. ``size`` in bytes is exact and
+    also the bound; where it is None, the length that the server announces is, up to ``max_bytes``. ``magic`` is how the
+    file must begin. ``progress`` is called with (bytes done, bytes in all).
 
     Raises NetworkError where the network or the server fails, or sends another file (which is then removed);
     MachineError where the disk does; PointkitError where ``url`` is no http(s) address or ``path`` cannot be written.
@@ -118,18 +95,16 @@ def download(
             part.remove()
             raise NetworkError(f"{url}: SHA-256 is {digest}, expected {sha256}: not the file it should be; removed")
         sync(part.body)
-        part.body.replace(path)
+        put(part.body, path)
         part.remove()
-        sync(path.parent)
     return digest
 
 
 class _Part:
-    """What has arrived so far: ``path``.part, and beside it whose bytes they are (address, ETag or Last-Modified)."""
+    """What has arrived so far, and in a file beside it whose bytes they are: the address, ETag or Last-Modified."""
 
     def __init__(self, path: pathlib.Path, url: str) -> None:
-        self.body = path.with_name(path.name + ".part")
-        self.origin = path.with_name(path.name + ".part.json")
+        self.body, self.origin = beside(path, "partial"), beside(path, "partial.json")
         self.url = url
 
     def length(self) -> int:

@@ -11,15 +11,18 @@ itself (README, LICENSE, ``parts.json``) are passed over.
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from pointkit.config import suggest
+from pointkit.disk import shown
 from pointkit.errors import PointkitError
-from pointkit.formats.files import shown
+from pointkit.rules import suggest
+from pointkit.task import Classification, Parts
 
 SPLIT_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train",
@@ -27,7 +30,8 @@ SPLIT_NAMES: Mapping[str, str] = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 
-ABOUT = ("readme", "license", "licence", "parts.json")  # stems and names, in lower case
+PARTS = "parts.json"  # directory or category -> names of its parts in order
+ABOUT = ("readme", "license", "licence", PARTS)  # stems and names, in lower case
 
 
 @dataclass(frozen=True)
@@ -52,21 +56,26 @@ class Found:
     """A folder's files in the order of their paths, below ``root``; ``prefix`` leads there from the folder asked for.
 
     ``classes`` are sorted; ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
-    a category; ``layout`` says how its labels are stored, and ``parts`` (category -> names, also of categories without
-    shapes) is empty where only the labels themselves tell; ``colors`` are the set's own; ``unlabelled``: files of
+    a category; ``layout`` says how its labels are stored. ``part_names`` (category -> names, also of categories without
+    shapes) is empty where only the labels themselves tell. ``colors`` are the set's own; ``unlabelled``: files of
     shapes without any label, not read.
     """
 
     root: pathlib.Path
-    prefix: str
     files: tuple[FoundFile, ...]
     classes: tuple[str, ...]
-    ignored: Mapping[str, int]
     warnings: tuple[str, ...]
+    prefix: str = ""
+    ignored: Mapping[str, int] = field(default_factory=dict)
     layout: str = ""
-    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    part_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     colors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """The name of the task that the set is for."""
+        return (Parts if self.layout else Classification).name
 
     def only(self, classes: Collection[str]) -> Found:
         """The shapes of some of the classes. Raises PointkitError for one that is not among them."""
@@ -79,11 +88,6 @@ class Found:
         folders = {file.file.split("/")[0] for file in files}
         unlabelled = tuple(name for name in self.unlabelled if name.split("/")[0] in folders)
         return replace(self, files=files, classes=tuple(sorted(set(classes))), unlabelled=unlabelled)
-
-    @property
-    def has_splits(self) -> bool:
-        """Whether the folder says which split each file belongs to."""
-        return bool(self.files[0].split)
 
 
 @dataclass
@@ -128,10 +132,19 @@ def find(folder: pathlib.Path, suffixes: Collection[str], least: int = 2) -> Fou
     for parts in sorted(inner):
         file = "/".join(parts)
         ident = _stem(file) if stems[_stem(file)] == 1 else file
-        files.append(FoundFile(file, ident, *places[parts], *inner[parts]))
+        (class_name, split), (size, mtime_ns) = places[parts], inner[parts]
+        files.append(
+            FoundFile(file=file, ident=ident, class_name=class_name, split=split, size=size, mtime_ns=mtime_ns)
+        )
     files.sort(key=lambda found: found.file)
-    warnings = _warnings(tree, prefix, split_first, classes, len(inner))
-    return Found(folder.joinpath(*prefix), "/".join(prefix), tuple(files), classes, dict(tree.ignored), warnings)
+    return Found(
+        root=folder.joinpath(*prefix),
+        files=tuple(files),
+        classes=classes,
+        warnings=_warnings(tree, prefix, split_first, classes, len(inner)),
+        prefix="/".join(prefix),
+        ignored=dict(tree.ignored),
+    )
 
 
 def _walk(folder: pathlib.Path, suffixes: Collection[str]) -> _Tree:
@@ -258,3 +271,51 @@ def _warnings(
             f"links to folders that were read already are left out: {', '.join(map(shown, sorted(tree.links)))}"
         )
     return tuple(warnings)
+
+
+# ---- the texts that a set brings with it
+
+
+def with_names(found: Found) -> Found:
+    """A folder of labelled clouds or meshes, with the names of its parts where its ``parts.json`` has them."""
+    named = part_lists(found.root)
+    return replace(found, layout="fields", part_names={name: named[name] for name in found.classes if name in named})
+
+
+def part_lists(root: pathlib.Path) -> dict[str, tuple[str, ...]]:
+    """Directory or category -> names of its parts in order."""
+    path = root / PARTS
+    if not path.is_file():
+        return {}
+    named = read_json(path, dict)
+    for key, names in named.items():
+        if not different_texts(names):
+            raise PointkitError(f"{path}: {key!r} must have a list of different names, got {str(names)[:80]}")
+    return {key: tuple(names) for key, names in named.items()}
+
+
+def different_texts(value: Any) -> bool:
+    """Whether a value from JSON is a list of different texts, at least one."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, str) for one in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def read_json(path: pathlib.Path, kind: type) -> Any:
+    try:
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise PointkitError(f"{path}: not JSON ({error})") from None
+    if not isinstance(value, kind):
+        raise PointkitError(f"{path}: must hold a {kind.__name__}, got a {type(value).__name__}")
+    return value
+
+
+def read_text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PointkitError(f"{path}: cannot be read as text ({error})") from None

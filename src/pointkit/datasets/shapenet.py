@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pointkit.datasets import folder as folders
 from pointkit.datasets import shapenet_part
 from pointkit.datasets.archive import ArchiveSet
 from pointkit.datasets.folder import Found
@@ -43,7 +44,7 @@ class PartAnnotations(ArchiveSet):
             found = shapenet_part.find(*layout)
         except PointkitError as error:
             raise FormatError(f"{origin}: not {self.title}: {error}") from None
-        here = {pathlib.PurePosixPath(shape.file).parts[0] for shape in found.files}
+        here = {shape.file.split("/")[0] for shape in found.files}
         if missing := [name for name in self.classes if name not in here]:
             raise FormatError(f"{origin}: not the whole of {self.title}: no labelled shape in {', '.join(missing)}")
         total = sum(path.stat().st_size for path in _paths(found))
@@ -52,7 +53,7 @@ class PartAnnotations(ArchiveSet):
 
 def _paths(found: Found) -> Iterator[pathlib.Path]:
     lists = [shapenet_part.SPLIT_LIST.format(split) for split in SPLITS]
-    for name in (shapenet_part.METADATA, shapenet_part.DIRECTORIES, shapenet_part.PARTS, *lists):
+    for name in (shapenet_part.METADATA, shapenet_part.DIRECTORIES, folders.PARTS, *lists):
         if (found.root / name).is_file():
             yield found.root / name
     for shape in found.files:

@@ -16,26 +16,23 @@ Source: Yi et al., A Scalable Active Framework for Region Annotation in 3D Shape
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pointkit import features
 from pointkit.cloud import Array, PointCloud
-from pointkit.datasets.folder import Found, FoundFile
+from pointkit.datasets.folder import Found, FoundFile, different_texts, part_lists, read_json, read_text
+from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats import files, numbers, records, text
-from pointkit.formats.files import shown
 from pointkit.store import SPLITS
 
-LAYOUTS = ("annotation", "flat", "normal", "fields")
-METADATA, DIRECTORIES, PARTS = "metadata.json", "synsetoffset2category.txt", "parts.json"
+METADATA, DIRECTORIES = "metadata.json", "synsetoffset2category.txt"
 SPLIT_LIST = "train_test_split/shuffled_{}_file_list.json"
 
 # Parts a category in the benchmark's own sixteen directories; it names none of them.
@@ -69,19 +66,13 @@ def find(root: pathlib.Path, layout: str) -> Found:
     return found
 
 
-def with_names(found: Found) -> Found:
-    """A folder of labelled clouds or meshes, with the names of its parts where its ``parts.json`` has them."""
-    named = _part_names(found.root)
-    return replace(found, layout="fields", parts={name: named[name] for name in found.classes if name in named})
-
-
 def _index(layout: str) -> str:
     return METADATA if layout == "annotation" else DIRECTORIES
 
 
 def _annotation(root: pathlib.Path) -> Found:
     path = root / METADATA
-    about = _json(path, dict)
+    about = read_json(path, dict)
     shapes: list[FoundFile] = []
     unlabelled: list[str] = []
     said: list[str] = []
@@ -91,7 +82,7 @@ def _annotation(root: pathlib.Path) -> Found:
     for category, facts in sorted(about.items()):
         names: Any = facts.get("lables", facts.get("labels")) if isinstance(facts, dict) else None
         directory: Any = facts.get("directory") if isinstance(facts, dict) else None
-        places = [directory, *names] if _texts(names) else [None]
+        places = [directory, *names] if different_texts(names) else [None]
         if not all(isinstance(place, str) and _inside(place) for place in places):
             raise PointkitError(f"{path}: {category!r} must have a directory and the names of its parts under 'lables'")
         parts[category] = tuple(names)
@@ -123,7 +114,7 @@ def _annotation(root: pathlib.Path) -> Found:
 
 def _listed(root: pathlib.Path, layout: str) -> Found:
     directories = _directories(root)
-    named = _part_names(root)
+    named = part_lists(root)
     splits = _split_lists(root)
     shapes: list[FoundFile] = []
     unlabelled: list[str] = []
@@ -175,14 +166,23 @@ def _whole(
 ) -> Found:
     classes = tuple(sorted({shape.class_name for shape in shapes}))
     shapes.sort(key=lambda shape: shape.file)
-    return Found(root, "", tuple(shapes), classes, {}, tuple(said), layout, parts, colors, unlabelled)
+    return Found(
+        root=root,
+        files=tuple(shapes),
+        classes=classes,
+        warnings=tuple(said),
+        layout=layout,
+        part_names=parts,
+        colors=colors,
+        unlabelled=unlabelled,
+    )
 
 
 def _found(
     file: str, ident: str, category: str, split: str, stamps: Sequence[os.stat_result], labels: tuple[str, ...]
 ) -> FoundFile:
     size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
-    return FoundFile(file, ident, category, split, size, mtime, labels)
+    return FoundFile(file=file, ident=ident, class_name=category, split=split, size=size, mtime_ns=mtime, labels=labels)
 
 
 def _listing(folder: pathlib.Path, suffix: str) -> dict[str, os.stat_result]:
@@ -204,7 +204,7 @@ def _directories(root: pathlib.Path) -> dict[str, str]:
     """Category -> directory, from the text that lists both in a line."""
     path = root / DIRECTORIES
     pairs: dict[str, str] = {}
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if not words:
             continue
@@ -220,8 +220,8 @@ def _split_lists(root: pathlib.Path) -> dict[str, str]:
     for split in SPLITS:
         path = root / SPLIT_LIST.format(split)
         if path.is_file():
-            names = _json(path, list)
-            if not _texts(names):
+            names = read_json(path, list)
+            if not different_texts(names):
                 raise PointkitError(f"{path}: must be a list of shapes like 'shape_data/02691156/1021a0...'")
             for name in names:
                 ident = "/".join(name.split("/")[-2:])
@@ -230,49 +230,10 @@ def _split_lists(root: pathlib.Path) -> dict[str, str]:
     return splits
 
 
-def _part_names(root: pathlib.Path) -> dict[str, tuple[str, ...]]:
-    """Directory or category -> names of its parts in order."""
-    path = root / PARTS
-    if not path.is_file():
-        return {}
-    named = _json(path, dict)
-    for key, names in named.items():
-        if not _texts(names):
-            raise PointkitError(f"{path}: {key!r} must have a list of different names, got {str(names)[:80]}")
-    return {key: tuple(names) for key, names in named.items()}
-
-
-def _texts(value: Any) -> bool:
-    """Whether a value from JSON is a list of different texts, at least one."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(one, str) for one in value)
-        and len(set(value)) == len(value)
-    )
-
-
 def _inside(directory: str) -> bool:
     """Whether a name from a text leads to a place inside the set's folder."""
-    path = pathlib.PurePosixPath(directory)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
-
-
-def _json(path: pathlib.Path, kind: type) -> Any:
-    try:
-        value = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise PointkitError(f"{path}: not JSON ({error})") from None
-    if not isinstance(value, kind):
-        raise PointkitError(f"{path}: must hold a {kind.__name__}, got a {type(value).__name__}")
-    return value
-
-
-def _text(path: pathlib.Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PointkitError(f"{path}: cannot be read as text ({error})") from None
+    steps = directory.split("/")
+    return any(step not in ("", ".") for step in steps) and not directory.startswith("/") and ".." not in steps
 
 
 def _some(names: Iterable[str]) -> str:
@@ -373,35 +334,3 @@ def _whole_numbers(column: Array) -> Array:
     if (whole != column).any():
         raise ValueError(f"labels must be whole numbers, got {column[whole != column][0]:g}")
     return whole
-
-
-# ---- from the labels in the files to those of a store
-
-
-def part_names(
-    found: Found, seen: Mapping[str, Counter[int]]
-) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
-    """Category -> names of its parts, and category -> the codes in the files that stand for them.
-
-    ``seen``: category -> how many points have each code. Raises ValueError where the names that the set gives do not
-    cover the codes.
-    """
-    names: dict[str, tuple[str, ...]] = {}
-    codes: dict[str, list[int]] = {}
-    first = 0
-    for category in sorted({*found.classes, *found.parts}):
-        if category not in found.classes:  # its numbers are taken all the same
-            first += len(found.parts[category])
-            continue
-        used = sorted(code for code in seen[category] if code != -1)
-        own = found.parts.get(category)
-        start = {"flat": 1, "normal": first}.get(found.layout, 0)
-        if own and set(used) <= set(range(start, start + len(own))):
-            names[category], codes[category] = own, list(range(start, start + len(own)))
-        elif own and found.layout != "fields":
-            wrong = next(code for code in used if not start <= code < start + len(own))
-            raise ValueError(f"{category} has {len(own)} parts, numbered from {start}; found the number {wrong}")
-        else:
-            names[category], codes[category] = tuple(f"part {code}" for code in used), used
-        first += len(names[category])
-    return names, codes

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from pointkit.disk import disk_errors
 from pointkit.errors import FormatError, PointkitError
-from pointkit.store import disk_errors
 
 CHUNK = 1 << 16  # bytes written at once
 

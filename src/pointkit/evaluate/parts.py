@@ -15,22 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import metrics, preprocess
-from pointkit.cloud import Float32, Float64
+from pointkit.asking import Query
+from pointkit.cloud import Float64
+from pointkit.evaluate.shapes import asked, pictured
 from pointkit.metrics import ShapeScore
-from pointkit.predict import Drawn, Predictor
-from pointkit.report import plots
+from pointkit.predict import Predictor
+from pointkit.report import Measured, plots
 from pointkit.store import Store
+from pointkit.task import Parts
 
-PROTOCOLS = ("reference-b",)
 REFERENCE_POINTS = 1024  # what reference system B draws of each cloud
-
-
-class Measured(NamedTuple):
-    """What a report is made of: its ``figures`` ready for JSON, the text of predictions.csv, PNG by name."""
-
-    figures: dict[str, Any]
-    predictions: str
-    pictures: dict[str, bytes]
 
 
 class _Shape(NamedTuple):
@@ -66,44 +60,18 @@ def measure(
 def _probabilities(
     predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draw: int = 0, vary: bool = False
 ) -> Iterator[Float64]:
-    """Of each shape (T, parts), in the store's order of points.
-
-    ``draw`` > 0 gathers the windows anew; ``vary`` also turns and stretches each shape, at most as training did.
-    """
-    columns = opened.columns(predictor.task.features)
+    """Of each shape (T, parts), in the store's order of points. ``draw`` and ``vary`` are those of ``asked``."""
     orders: list[NDArray[np.int64]] = []
 
-    def clouds() -> Iterator[Drawn]:
-        for index in chosen:
-            span = opened.span(index)
-            rng = np.random.default_rng([draw, index])
-            order = rng.permutation(span.stop - span.start) if draw else np.arange(span.stop - span.start)
-            orders.append(order)
-            points = opened.points[span][order]
-            numbers = opened.features[span][order][:, columns] if columns and opened.features is not None else None
-            if vary:
-                points, numbers = _varied(points, numbers, predictor, rng)
-            yield Drawn(points, numbers, int(opened.labels[index]))
+    def queries() -> Iterator[Query]:
+        for shape in asked(predictor, opened, chosen, draw, vary):
+            orders.append(shape.order)
+            yield shape.query
 
-    for i, answer in enumerate(predictor.part_probabilities(clouds())):
+    for i, answer in enumerate(predictor.part_probabilities(queries())):
         back = np.empty_like(answer)
         back[orders[i]] = answer
         yield back
-
-
-def _varied(
-    points: Float32, numbers: Float32 | None, predictor: Predictor, rng: np.random.Generator
-) -> tuple[Float32, Float32 | None]:
-    """A shape turned about the up axis and stretched along it, within what training did; normals turn along."""
-    settings = predictor.facts["settings"]
-    angle = math.radians(rng.uniform(-1, 1) * settings["rotate"])
-    size = math.exp(rng.uniform(-1, 1) * math.log1p(settings["scale"]))
-    cos, sin = math.cos(angle), math.sin(angle)
-    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    turned = numbers
-    if numbers is not None and "normals" in predictor.kinds:
-        turned = np.concatenate([numbers[:, :3] @ turn, numbers[:, 3:]], 1)
-    return (points @ turn) * np.array([1, 1, size], np.float32), turned
 
 
 def _answered(
@@ -122,7 +90,7 @@ def _answered(
 
 def _figures(shapes: list[_Shape], predictor: Predictor) -> dict[str, float]:
     report = metrics.segmentation_report([shape.score for shape in shapes], predictor.task.parts)
-    return {key: report[key] for key in ("instance_miou", "class_miou", "point_accuracy")}
+    return {figure.key: report[figure.key] for figure in Parts.figures}
 
 
 def _draws(predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draws: int) -> dict[str, Any]:
@@ -196,7 +164,7 @@ def _pictures(opened: Store, shapes: list[_Shape], parts: Any, whole: dict[str, 
         shown = {place: word for word, place in reversed(places.items())}  # of few shapes, each once
         some = [(word, of[place]) for place, word in sorted(shown.items())]
         figure = plots.parts_pairs(
-            [preprocess.normalise(opened.cloud(shape.place))[0] for _, shape in some],
+            [pictured(opened, shape.place) for _, shape in some],
             [shape.truth for _, shape in some],
             [shape.answer for _, shape in some],
             [f"{word}: {100 * _iou(shape):.1f} % IoU" for word, shape in some],
@@ -213,7 +181,7 @@ def _sampling(predictor: Predictor, opened: Store, shapes: list[_Shape]) -> byte
     """Two shapes with all their points, then the same two as the network takes them, coloured by part."""
     category = shapes[0].category
     some = [shape for shape in shapes if shape.category == category][:2]
-    clouds = [preprocess.normalise(opened.cloud(shape.place))[0] for shape in some]
+    clouds = [pictured(opened, shape.place) for shape in some]
     drawn = [preprocess.window(len(cloud), predictor.num_points) for cloud in clouds]
     figure = plots.labelled_clouds(
         [*clouds, *(cloud[index] for cloud, index in zip(clouds, drawn, strict=True))],

@@ -1,28 +1,16 @@
-"""Opening a file that may be anything, naming it in a message, and replacing it whole or not at all."""
+"""Opening a file that may be anything, and a foreign library that reads one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
-import secrets
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO
 
+from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
 
-Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-
-
-def shown(path: Path) -> str:
-    """A path for a message of one line."""
-    return printable(os.fsdecode(path))
-
-
-def printable(text: str) -> str:
-    """A text in one line: as it is where it can be printed, else with escapes."""
-    return text if text.isprintable() else repr(text)[1:-1]
+__all__ = ["Path", "foreign", "load", "printable", "replacing", "shown", "size"]
 
 
 def size(path: Path) -> int:
@@ -52,27 +40,6 @@ def foreign(library: str) -> Iterator[None]:
         raise
     except Exception as error:  # parsers raise IndexError, KeyError, SyntaxError ...
         raise ValueError(f"{library} cannot read it: {' '.join(str(error).split())[:200]}") from error
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside ``path``, on the disk and renamed into it when the block ends well, removed when it fails.
-
-    An OSError of the writing itself, as on a full disk, names ``path``.
-    """
-    target = pathlib.Path(os.fsdecode(path))
-    part = target.with_name(f".{secrets.token_hex(8)}.part")  # short: the name itself may fill all 255 bytes
-    try:
-        with open(part, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = shown(path)
-        raise
 
 
 def _kind(mode: int) -> str:

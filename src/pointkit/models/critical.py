@@ -15,6 +15,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from pointkit.models.maxima import pooled_blocks
 from pointkit.nn import PooledBlock
 
 IDLE, TURNS, DECIDES = 0, 1, 2
@@ -23,28 +24,36 @@ IDLE, TURNS, DECIDES = 0, 1, 2
 class CriticalPoints:
     """``CriticalPoints(model)(inputs)``: what each point of clouds (B, N, 3) did, (B, N) uint8.
 
-    ``DECIDES`` (2): it won a channel of the global feature; ``TURNS`` (1): it won only channels of the T-Nets, which
-    turn the cloud; ``IDLE`` (0): it won nothing. ``inputs`` is what the model takes, points or
-    a dict. Of points that coincide, any may have won. Raises ValueError for a model without a ``PooledBlock``.
+    ``DECIDES`` (2): it won a channel of the global feature. ``TURNS`` (1): it won only channels of maxima that lead to
+    another maximum; such are the T-Nets', which turn the cloud. ``IDLE`` (0): it won nothing. ``inputs`` is what the
+    model takes, points or a dict. Of points that coincide, any may have won. Raises ValueError for a model without a
+    ``PooledBlock``, and for one whose points meet elsewhere than in pooled maxima.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        blocks = [layer for layer in model.layers if isinstance(layer, PooledBlock)]
+        blocks = pooled_blocks(model)
         if not blocks:
             raise ValueError("no maximum over points decides in this network, so no points can be named")
         inputs = [tensor for tensor in model.inputs if tensor.ndim == 3]  # a category meets no maximum
         self.names = [tensor.name for tensor in inputs]
+        before = {block.name for later in blocks for block in _behind(inputs, later) if block is not later}
+        self.marks = [TURNS if block.name in before else DECIDES for block in blocks]
         self.model = keras.Model(inputs, [_Winners(block)(block.input) for block in blocks])
 
     def __call__(self, inputs: Any) -> NDArray[np.uint8]:
         given = inputs if isinstance(inputs, Mapping) else {"points": inputs}
         answers = self.model.predict_on_batch([given[name] for name in self.names])
-        *turning, deciding = map(keras.ops.convert_to_numpy, keras.tree.flatten(answers))
         marks = np.zeros(given["points"].shape[:2], np.uint8)
-        for winners, mark in (*((each, TURNS) for each in turning), (deciding, DECIDES)):
+        for answer, mark in sorted(zip(keras.tree.flatten(answers), self.marks, strict=True), key=lambda pair: pair[1]):
+            winners = keras.ops.convert_to_numpy(answer)
             cloud, channel = np.nonzero(winners >= 0)
             marks[cloud, winners[cloud, channel]] = mark
         return marks
+
+
+def _behind(inputs: list[Any], block: PooledBlock) -> list[PooledBlock]:
+    """The pooled maxima that what a block takes was computed from, and the block itself."""
+    return [layer for layer in keras.Model(inputs, block.output).layers if isinstance(layer, PooledBlock)]
 
 
 class _Winners(layers.Layer):

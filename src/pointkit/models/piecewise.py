@@ -1,4 +1,4 @@
-"""A network on clouds of any size, some of the points at a time: in memory that does not grow with their number."""
+"""A network on clouds of any size, piece by piece: in memory that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.models.inference import answering, at_once
-from pointkit.nn import PooledBlock
+from pointkit.models.maxima import pooled_blocks
 
 
 class InParts:
@@ -20,15 +20,15 @@ class InParts:
     At inference the points of a cloud meet at its maxima alone, and a maximum is the maximum of its parts'. So the
     points are gone through once for each maximum, the earlier ones given, and once more for logits of each point.
     ``rows`` points are computed at a time, on JAX on a processor two times as many. What is (B, N, ...) in the answer
-    is made whole in main memory.
+    is made whole in main memory. Raises ValueError for a model whose points meet elsewhere than in a pooled maximum.
     """
 
     def __init__(self, model: keras.Model, rows: int = 2**14) -> None:
         if rows < 1:
             raise ValueError(f"rows must be at least 1, got {rows}")
         self.rows = rows
-        self.per_point = len(model.output.shape) == 3
-        maxima = [layer.output for layer in model.layers if isinstance(layer, PooledBlock)]
+        self.for_points = len(model.output.shape) == 3
+        maxima = [block.output for block in pooled_blocks(model)]
         given = {tensor.name: tensor for tensor in model.inputs}
         self.cut = ["points", *(name for name, tensor in given.items() if name != "points" and tensor.ndim > 1)]
         self.others = [name for name in given if name not in self.cut]
@@ -54,7 +54,7 @@ class InParts:
             tops = at_once(stage, [[*part, *maxima] for part in parts])
             maxima.append(np.max(tops, 0))
         rest = [*(np.asarray(others[name]) for name in self.others), *maxima]
-        if not self.per_point:
+        if not self.for_points:
             return self.last([*parts[0], *rest])
         answer = np.empty((size, n, self.classes), np.float32)
 

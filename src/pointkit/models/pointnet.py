@@ -34,7 +34,6 @@ class Widths:
     head: tuple[int, ...]
 
 
-TRANSFORMS = ("both", "none")
 CLASSIFICATION = {
     "half": Widths((16, 32, 256), (128, 64), (16, 16), (16, 32, 256), (128, 64)),
     "reference": Widths((32, 64, 512), (256, 128), (32, 32), (32, 64, 512), (256, 128)),
@@ -47,22 +46,26 @@ SEGMENTATION = {
 }
 
 
+WIDTHS = {"classifier": CLASSIFICATION, "segmenter": SEGMENTATION}
+
+
 def backbone(
-    widths: Widths,
+    kind: str,
     *,
+    widths: str,
     transforms: str,
     penalty: float,
     momentum: float,
     exact: bool,
     seeds: Iterator[int],
     num_features: int = 0,
-) -> Features:
-    """PointNet up to its maximum over points, on points (B, N, 3), and features (B, N, num_features) where there are.
+) -> tuple[Features, tuple[int, ...]]:
+    """PointNet up to its maximum over points, and the units of the head that the paper puts on it.
 
-    The first T-Net sees both and turns the points alone. With ``transforms`` "none" there are no T-Nets.
+    It stands on points (B, N, 3), and features (B, N, num_features) where there are any. The first T-Net sees both and
+    turns the points alone. With ``transforms`` "none" there are no T-Nets.
     """
-    if transforms not in TRANSFORMS:
-        raise ValueError(f"transforms must be one of {', '.join(TRANSFORMS)}, got {transforms!r}")
+    sizes = WIDTHS[kind][widths]
     turning = transforms == "both"
 
     def block(kind: Callable[..., Any], units: int, number: int) -> Any:
@@ -72,8 +75,8 @@ def backbone(
         return tnet(
             x,
             name,
-            pointwise=widths.tnet_pointwise,
-            dense=widths.tnet_dense,
+            pointwise=sizes.tnet_pointwise,
+            dense=sizes.tnet_dense,
             penalty=penalty,
             momentum=momentum,
             exact=exact,
@@ -89,7 +92,7 @@ def backbone(
     if turning:
         x = [x, matrix_of(x, "input_tnet", num_features)]
     local = []
-    for number, units in enumerate(widths.first, 1):
+    for number, units in enumerate(sizes.first, 1):
         x = block(PointwiseBlock, units, number)(x)
         local.append(x)
     matrix = matrix_of(x, "feature_tnet") if turning else None
@@ -97,8 +100,8 @@ def backbone(
     if turning:
         local.append(x)
         x = [x, matrix]
-    for number, units in enumerate(widths.second[:-1], len(widths.first) + 1):
+    for number, units in enumerate(sizes.second[:-1], len(sizes.first) + 1):
         x = block(PointwiseBlock, units, number)(x)
         local.append(x)
-    pooled = block(PooledBlock, widths.second[-1], len(widths.first) + len(widths.second))(x)
-    return Features(inputs, pooled, local, transformed, matrix)
+    pooled = block(PooledBlock, sizes.second[-1], len(sizes.first) + len(sizes.second))(x)
+    return Features(inputs, pooled, local, transformed, matrix), sizes.head

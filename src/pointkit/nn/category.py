@@ -23,8 +23,8 @@ class OwnParts(layers.Layer):
     def __init__(self, parts: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.parts = list(parts)
-        owner = np.repeat(np.arange(len(self.parts)), self.parts)
-        self.table = np.where(owner == np.arange(len(self.parts))[:, None], 0.0, IMPOSSIBLE)
+        owner = np.repeat(np.arange(len(parts)), parts)
+        self.table = np.where(owner == np.arange(len(parts))[:, None], 0.0, IMPOSSIBLE)
 
     def call(self, inputs: Sequence[Any]) -> Any:
         logits, category = inputs

@@ -8,9 +8,6 @@ the same weights, and agrees.
 
 Where a T-Net has predicted a matrix T for each cloud, blocks take ``[x, T]`` instead of x: (x T) W = x (T W), so the
 transformed cloud is not stored either.
-
-Masks are (B, N), True or 1 for a point that counts. The others change neither statistics nor maximum nor gradient; a
-cloud in which no point counts has a maximum of 0.
 """
 
 from __future__ import annotations
@@ -30,22 +27,10 @@ def wide(x: Any) -> Any:
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
-def _masked_moments(x: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """Mean (B, K) and covariance (B, K, K) of each cloud's points that count, and its share (B, 1) of all of them."""
-    x = wide(x)
-    counts = ops.cast(mask, x.dtype)[..., None]  # (B, N, 1)
-    number = ops.sum(counts, 1)
-    mean = ops.sum(x * counts, 1) / ops.maximum(number, 1)
-    centred = (x - mean[:, None]) * counts
-    covariance = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred) / ops.maximum(number, 1)[..., None]
-    return mean, covariance, number / ops.maximum(ops.sum(number), 1)
-
-
-def _over_batch(mean: Any, covariance: Any, share: Any = None) -> tuple[Any, Any]:
-    """Mean (K,) and covariance (K, K) over the points of all clouds, from each cloud's and its share (B, 1)."""
-    if share is None:
-        share = ops.ones_like(mean[:, :1])
-        share = share / ops.sum(share)
+def _over_batch(mean: Any, covariance: Any) -> tuple[Any, Any]:
+    """Mean (K,) and covariance (K, K) over the points of all clouds, from each cloud's, (B, K) and (B, K, K)."""
+    share = ops.ones_like(mean[:, :1])
+    share = share / ops.sum(share)  # one cloud's of all points
     grand = ops.sum(share * mean, 0)
     between = mean - grand
     flat = ops.reshape(covariance, (-1, covariance.shape[1] * covariance.shape[2]))
@@ -60,23 +45,6 @@ def _turned(mean: Any, covariance: Any, matrix: Any) -> tuple[Any, Any]:
     matrix = ops.cast(matrix, mean.dtype)
     mean = ops.matmul(mean[:, None], matrix)[:, 0]
     return mean, ops.matmul(ops.transpose(matrix, (0, 2, 1)), ops.matmul(covariance, matrix))
-
-
-def _statistics(y: Any, mask: Any) -> tuple[Any, Any]:
-    """Mean and variance (C,) of each channel of y (B, N, C) over all points, layer by layer."""
-    if mask is None:
-        mean, variance = ops.moments(y, axes=(0, 1))
-        return mean, variance
-    counts = ops.cast(mask, y.dtype)[..., None]
-    number = ops.maximum(ops.sum(counts), 1)
-    mean = ops.sum(y * counts, (0, 1)) / number
-    return mean, ops.sum(ops.square(y - mean) * counts, (0, 1)) / number
-
-
-def _fill(x: Any, mask: Any) -> Any:
-    """x (B, N, K) with each point that does not count replaced by its cloud's first that does: no maximum sees it."""
-    first = ops.argmax(ops.cast(mask, "int32"), 1)
-    return ops.where(ops.cast(mask, "bool")[..., None], x, ops.take_along_axis(x, first[:, None, None], 1))
 
 
 class _Block(layers.Layer):
@@ -102,7 +70,6 @@ class _Block(layers.Layer):
         self.epsilon = epsilon
         self.exact = exact
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.supports_masking = True
 
     def add_weights(self, features: int) -> None:
         def weight(name: str, shape: tuple[int, ...], start: Any, trainable: bool = True) -> Any:
@@ -140,27 +107,24 @@ class _Block(layers.Layer):
         factor = gamma * ops.rsqrt(variance + self.epsilon)
         return factor, beta + factor * (bias - mean)
 
-    def norm_relu(self, y: Any, mask: Any, training: bool) -> Any:
+    def norm_relu(self, y: Any, training: bool) -> Any:
         """Batch norm and ReLU of y (B, N, C), layer by layer."""
         x = wide(y)
         if training and self.trainable:
-            mean, variance = _statistics(x, mask)
+            mean, variance = ops.moments(x, axes=(0, 1))
             self.remember(mean, variance)
         else:
             mean, variance = self.moving_mean, self.moving_variance
         normal = ops.batch_normalization(x, mean, variance, -1, self.beta, self.gamma, self.epsilon)
         return ops.cast(ops.relu(normal), y.dtype)
 
-    def layer_by_layer(self, x: Any, matrix: Any, mask: Any, training: bool) -> Any:
+    def layer_by_layer(self, x: Any, matrix: Any, training: bool) -> Any:
         """The block as the definition reads: (B, N, units)."""
         if matrix is not None:
             x = ops.matmul(x, matrix)
         flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.cast(self.kernel, x.dtype))
         y = ops.reshape(flat, (*ops.shape(x)[:-1], self.units)) + ops.cast(self.bias, x.dtype)
-        return self.norm_relu(y, mask, training)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return _of_points(mask)
+        return self.norm_relu(y, training)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -178,35 +142,26 @@ def _first(inputs: Any) -> Any:
     return inputs[0] if isinstance(inputs, (list, tuple)) and not isinstance(inputs[0], (int, type(None))) else inputs
 
 
-def _of_points(mask: Any) -> Any:
-    """The points' mask, where Keras hands over one for each input."""
-    return mask[0] if isinstance(mask, (list, tuple)) else mask
-
-
-def _split(inputs: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """x, the matrix or None, and the mask or None, of a block's inputs x or [x, matrix]."""
+def _split(inputs: Any) -> tuple[Any, Any]:
+    """x and the matrix, or None, of a block's inputs x or [x, matrix]."""
     x, matrix = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
-    return x, matrix, _of_points(mask)
+    return x, matrix
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class PointwiseBlock(_Block):
     """Linear + batch norm + ReLU at each point: x (B, N, K), or [x, matrix (B, K, K)], -> (B, N, units)."""
 
-    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        x, matrix, mask = _split(inputs, mask)
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        x, matrix = _split(inputs)
         if not self.exact:
-            return self.layer_by_layer(x, matrix, mask, training)
+            return self.layer_by_layer(x, matrix, training)
         over = None
         if training and self.trainable:
-            if mask is None:
-                x, mean, covariance = forms.moments(x)
-                share = None
-            else:
-                mean, covariance, share = _masked_moments(x, mask)
+            x, mean, covariance = forms.moments(x)
             if matrix is not None:
                 mean, covariance = _turned(mean, covariance, matrix)
-            over = _over_batch(mean, covariance, share)
+            over = _over_batch(mean, covariance)
         factor, addend = self.fold(over)
         w = self.kernel * factor
         if matrix is not None:
@@ -224,12 +179,10 @@ class PooledBlock(_Block):
     Where gamma is exactly 0 every point wins, and gamma's gradient is the winner's, not their mean.
     """
 
-    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        x, matrix, mask = _split(inputs, mask)
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        x, matrix = _split(inputs)
         if not self.exact:
-            z = self.layer_by_layer(x, matrix, mask, training)
-            if mask is not None:
-                z = ops.where(ops.cast(mask, "bool")[..., None], z, 0)
+            z = self.layer_by_layer(x, matrix, training)
             # Not ops.max: its gradient looks for values equal to the maximum, and a compiler that computes z once more
             # for it may round otherwise and find none (seen on JAX 0.12).
             return ops.take_along_axis(z, ops.argmax(z, 1, keepdims=True), 1)[:, 0]
@@ -238,33 +191,24 @@ class PooledBlock(_Block):
         sign = ops.stop_gradient(ops.where(ops.convert_to_tensor(self.gamma) >= 0, 1.0, -1.0))
         sign = ops.cast(sign, self.gamma.dtype)
         w = ops.cast(self.kernel * sign, x.dtype)
-        if not (training and self.trainable):
-            over, top = None, forms.maximum(x if mask is None else _fill(x, mask), w)
-        elif mask is None:
+        if training and self.trainable:
             mean, covariance, top = forms.moments_and_maximum(x, w)
             over = _over_batch(mean, covariance)
         else:
-            over, top = _over_batch(*_masked_moments(x, mask)), forms.moments_and_maximum(_fill(x, mask), w)[2]
+            over, top = None, forms.maximum(x, w)
         factor, addend = self.fold(over)
-        z = ops.relu(wide(top) * (factor * sign) + addend)
-        if mask is not None:
-            z = ops.where(ops.any(ops.cast(mask, "bool"), 1, keepdims=True), z, 0)
-        return ops.cast(z, x.dtype)
+        return ops.cast(ops.relu(wide(top) * (factor * sign) + addend), x.dtype)
 
     def winners(self, inputs: Any) -> Any:
         """The point whose value each channel passes on at inference, (B, units) int32; -1 where it is 0 at all points.
 
         Of equal points, it may be any: backends break ties differently.
         """
-        x, matrix, _ = _split(inputs, None)
-        z = self.layer_by_layer(x, matrix, None, training=False)
+        z = self.layer_by_layer(*_split(inputs), training=False)
         return ops.where(ops.max(z, 1) > 0, ops.cast(ops.argmax(z, 1), "int32"), -1)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (_first(input_shape)[0], self.units)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        return None
 
 
 @keras.saving.register_keras_serializable("pointkit")
@@ -289,15 +233,14 @@ class SplitBlock(_Block):
         *local, shared = inputs
         return (local, None, shared) if self.transformed is None else (local[:-1], local[-1], shared)
 
-    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+    def call(self, inputs: Any, training: bool = False) -> Any:
         local, matrix, shared = self._parts(inputs)
-        mask = _of_points(mask)
         if not self.exact:
             if self.transformed is not None:
                 local[self.transformed] = ops.matmul(local[self.transformed], matrix)
             n = ops.shape(local[0])[1]
             whole = ops.concatenate([*local, ops.repeat(shared[:, None], n, 1)], -1)
-            return self.layer_by_layer(whole, None, mask, training)
+            return self.layer_by_layer(whole, None, training)
         kernel, bias = ops.convert_to_tensor(self.kernel), self.bias
         folded = not (training and self.trainable)
         if folded:
@@ -314,7 +257,7 @@ class SplitBlock(_Block):
             pairs[id(x)] = (x, w if known is None else known[1] + w)  # x v + x w = x (v + w)
         once = ops.matmul(shared, ops.cast(kernel[start:], shared.dtype)) + ops.cast(bias, shared.dtype)
         y = forms.sum_of_products(once, [(x, ops.cast(w, x.dtype)) for x, w in pairs.values()])
-        return ops.relu(y) if folded else self.norm_relu(y, mask, training)
+        return ops.relu(y) if folded else self.norm_relu(y, training)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*input_shape[0][:-1], self.units)

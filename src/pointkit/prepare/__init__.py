@@ -8,8 +8,6 @@ interrupted, not on the place or the time.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -19,14 +17,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from pointkit import features, formats, store
+from pointkit import disk, features, formats, machine, store
 from pointkit.datasets import DATASETS, folder, shapenet_part
 from pointkit.datasets.folder import Found
+from pointkit.disk import shown
 from pointkit.errors import PointkitError, StoreError
-from pointkit.formats.files import shown
 from pointkit.prepare import chunks, label_ids, reading, rows
-from pointkit.prepare.chunks import Outcome
+from pointkit.prepare.chunks import ReadResult
 from pointkit.prepare.reading import Progress
+from pointkit.task import Classification, Parts
 
 NUM_POINTS = 2048  # drawn of each shape where the user names no number
 
@@ -44,6 +43,38 @@ class Prepared:
     warnings: tuple[str, ...]
     already: bool = False
     resumed: int = 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be made: the store ``output`` of the shapes ``found`` in ``source``, by a ``rule``.
+
+    ``keep`` is what else of each point was asked for, None where nothing was said; ``groups``: file -> group.
+    """
+
+    source: pathlib.Path
+    output: pathlib.Path
+    found: Found
+    rule: chunks.Rule
+    keep: str | None
+    groups: Mapping[str, str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides a store: the same settings give the same bytes."""
+        found, rule = self.found, self.rule
+        listing = [[file.file, file.size] for file in found.files]
+        layout = {"layout": found.layout, "whole_clouds": rule.whole} if found.layout else {}
+        groups = json.dumps(sorted(self.groups.items())).encode()
+        return {
+            "source": found.root.resolve().name,
+            "files": disk.digest(json.dumps(listing).encode()),
+            **layout,
+            **({"keep_features": list(rule.features)} if self.keep is not None else {}),
+            "num_points_drawn": rule.num_points,
+            "seed": rule.seed,
+            "groups": disk.digest(groups) if self.groups else "",
+        }
 
 
 def prepare(
@@ -64,7 +95,7 @@ def prepare(
 ) -> Prepared:
     """Prepare the folder ``source`` as the store ``output``: of classes, one folder each, or of labelled parts.
 
-    ``task`` is "classification" or "parts"; by default it is parts where the folder is a published set of them
+    ``task`` is a name in ``task.TASKS``; by default it is parts where the folder is a published set of them
     (``shapenet_part``), else classification. ``classes`` are those to take, by default all. ``num_points`` are drawn of
     each shape (a cloud with fewer gives all it has); by default 2,048 of a mesh, and of a cloud as many for classes,
     all it has for parts. ``keep``, such as "normals,color" or "none", is what else is kept of each point
@@ -78,161 +109,159 @@ def prepare(
     user can mend (with ``strict`` also where any file could not be read), StoreError where the output stands and is not
     the same (``force`` replaces it), MachineError where the disk is full.
     """
-    source, output = pathlib.Path(source), pathlib.Path(output)
-    workers = reading.cores() if workers is None else workers
+    output = pathlib.Path(output)
+    workers = machine.cores() if workers is None else workers
     for name, value, least in (("num_points", num_points, 1), ("seed", seed, 0), ("workers", workers, 1)):
         if value is not None and value < least:
             raise PointkitError(f"{name} must be at least {least}, got {value}")
-    _check_place(output)
+    disk.check_room(output)
+    store.refuse_strangers(output)
+    plan = _plan(pathlib.Path(source), output, task, classes, num_points, keep, seed, groups)
+    output.absolute().parent.mkdir(exist_ok=True)
+    with _work_folder(output) as work, disk.disk_errors(output, _advice(plan)):
+        if not force and (standing := _standing(plan)):
+            _refuse_unread(plan, standing.unread, strict)
+            shutil.rmtree(work)
+            return standing
+        job = reading.Reading(plan.found, plan.rule, work)
+        results = job.run(workers, executor, progress)
+        unread = tuple((file.file, r.reason) for file, r in zip(plan.found.files, results, strict=True) if r.reason)
+        _refuse_unread(plan, unread, strict)
+        _refuse_lost_classes(plan, results, unread)
+        made = _write(plan, results, unread, job)
+        shutil.rmtree(work)
+    _unread_list(output).unlink(missing_ok=True)
+    return made
+
+
+def _plan(
+    source: pathlib.Path,
+    output: pathlib.Path,
+    task: str | None,
+    classes: Collection[str],
+    num_points: int | None,
+    keep: str | None,
+    seed: int,
+    groups: str | os.PathLike[str] | None,
+) -> _Plan:
     found = find(source, task)
     if classes:
         found = found.only(classes)
-    given = rows.read_groups(pathlib.Path(groups), found) if groups else {}
-    kinds = features.kinds(keep) if keep is not None else tuple(features.KINDS) if found.layout else ()
-    rule = chunks.Rule(num_points or NUM_POINTS, seed, num_points is None and bool(found.layout), found.layout, kinds)
-    settings = _settings(found, given, rule, keep)
-    output.absolute().parent.mkdir(exist_ok=True)
-    with _work_folder(output) as work, store.disk_errors(output, _advice(found, rule)):
-        if not force and (standing := _standing(output, found, settings)):
-            _refuse_unread(source, output, standing.unread, strict)
-            shutil.rmtree(work)
-            return standing
-        job = reading.Reading(found, rule, work)
-        outcomes = job.run(workers, executor, progress)
-        unread = tuple((file.file, o.reason) for file, o in zip(found.files, outcomes, strict=True) if o.reason)
-        _refuse_unread(source, output, unread, strict)
-        _refuse_lost_classes(source, output, found, outcomes, unread)
-        shapes, how, warnings = rows.make(found, outcomes, given, seed)
-        kept = _kept(found, outcomes, keep)
-        warnings = (*found.warnings, *warnings, *rows.about_points(found, outcomes, rule))
-        samples = chunks.samples(job.paths, kept)
-        extra = {"unread.csv": store.csv_text(("file", "reason"), unread)}
-        about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
-        if found.layout:
-            given_labels = label_ids.Labelling(found, shapes, chunks.samples(job.paths))
-            samples = given_labels.apply(shapes, samples)
-            about, warnings = {**given_labels.facts, **about}, (*warnings, *given_labels.warnings)
-            extra["unlabelled.csv"] = store.csv_text(("file",), [(file,) for file in found.unlabelled])
-        facts = {
-            "task": "part segmentation" if found.layout else "classification",
-            **settings,
-            **_known(found),
-            **about,
-            "drawn": _drawn(rule),
-            "split": how,
-            "counts": rows.counts(shapes, found.classes),
-            "unread": len(unread),
-            "warnings": list(warnings),
-        }
-        written = store.write(output, zip(shapes, samples, strict=True), found.classes, facts, extra)
-        shutil.rmtree(work)
-    _unread_list(output).unlink(missing_ok=True)
-    return Prepared(written, unread, warnings, resumed=job.resumed)
+    by_file = rows.read_groups(pathlib.Path(groups), found) if groups else {}
+    rule = chunks.Rule(
+        num_points=num_points or NUM_POINTS,
+        seed=seed,
+        whole=num_points is None and bool(found.layout),
+        layout=found.layout,
+        features=features.kinds(keep) if keep is not None else tuple(features.KINDS) if found.layout else (),
+    )
+    return _Plan(source, output, found, rule, keep, by_file)
+
+
+def _write(
+    plan: _Plan, results: Sequence[ReadResult], unread: tuple[tuple[str, str], ...], job: reading.Reading
+) -> Prepared:
+    """The store of what was read."""
+    found = plan.found
+    shapes, how, warnings = rows.make(found, results, plan.groups, plan.rule.seed)
+    kept = _kept(plan, results)
+    scales = rows.scales(results, kept)
+    warnings = (
+        *found.warnings,
+        *warnings,
+        *rows.about_points(found, results, plan.rule),
+        *rows.about_scales(found, results, scales),
+    )
+    samples = chunks.samples(job.paths, kept, scales)
+    extra = {"unread.csv": disk.csv_text(("file", "reason"), unread)}
+    about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
+    about |= {"scales": scales} if scales else {}
+    if found.layout:
+        ids = label_ids.LabelIds(found, shapes, chunks.samples(job.paths))
+        samples = ids.apply(shapes, samples)
+        about, warnings = {**ids.facts, **about}, (*warnings, *ids.warnings)
+        extra["unlabelled.csv"] = disk.csv_text(("file",), [(file,) for file in found.unlabelled])
+    facts = {
+        "task": found.task,
+        **plan.settings,
+        **_known(found),
+        **about,
+        "drawn": _drawn(plan.rule),
+        "split": how,
+        "counts": rows.counts(shapes, found.classes),
+        "unread": len(unread),
+        "warnings": list(warnings),
+    }
+    made = store.write(plan.output, zip(shapes, samples, strict=True), found.classes, facts, extra)
+    return Prepared(made, unread, warnings, resumed=job.resumed)
 
 
 def find(source: pathlib.Path, task: str | None = None) -> Found:
     """The shapes of a folder, for ``task`` or for what the folder is. Raises PointkitError, a line that names it."""
-    published = shapenet_part.layout_of(source) if task != "classification" else None
+    published = shapenet_part.layout_of(source) if task != Classification.name else None
     if published:
         return shapenet_part.find(*published)
-    if task == "parts":
-        return shapenet_part.with_names(folder.find(source, formats.SUFFIXES, least=1))
+    if task == Parts.name:
+        return folder.with_names(folder.find(source, formats.SUFFIXES, least=1))
     return folder.find(source, formats.SUFFIXES)
 
 
 # ---- the place
 
 
-def _check_place(output: pathlib.Path) -> None:
-    """One level above the store may be missing, no more: a longer path that does not exist is more likely a slip."""
-    parent = output.absolute().parent
-    if not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir():
-        raise PointkitError(
-            f"{output}: the folder {parent} must exist, found {'a file' if parent.exists() else 'none'}"
-        )
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise PointkitError(f"{output}: the folder {parent} cannot be written to")
-    store.refuse_strangers(output)
-
-
-def _standing(output: pathlib.Path, found: Found, settings: Mapping[str, Any]) -> Prepared | None:
+def _standing(plan: _Plan) -> Prepared | None:
     """The store that stands, if the same files and settings made it; None where nothing or an empty folder does."""
+    output = plan.output
     if not output.exists() or not any(output.iterdir()):
         return None
     old = store.open(output)
-    other = [name for name, value in settings.items() if old.manifest.get(name) != value]
+    other = [name for name, value in plan.settings.items() if old.manifest.get(name) != value]
     made = (output / "manifest.json").stat().st_mtime_ns
-    if not other and max(file.mtime_ns for file in found.files) > made:
+    if not other and max(file.mtime_ns for file in plan.found.files) > made:
         other = ["files"]
     if other:
         raise StoreError(
             f"{output}: exists, made with other {', '.join(other)}; --force replaces it, or name another store"
         )
-    unread = tuple((row["file"], row["reason"]) for row in store.csv_rows(output / "unread.csv"))
+    unread = tuple((row["file"], row["reason"]) for row in disk.csv_rows(output / "unread.csv"))
     return Prepared(old, unread, tuple(old.manifest["warnings"]), already=True)
 
 
 @contextlib.contextmanager
 def _work_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The hidden folder beside the store, held by this process; one that died holds nothing."""
+    """The hidden folder beside the store for what was read, held by this process; it stays where it holds chunks."""
     output = output.absolute()
-    path = output.with_name(f".{output.name}.partial")
-    with store.disk_errors(output):
-        handle = _hold(output, path)
-        (path / "pid").write_text(str(os.getpid()))
-    try:
-        yield path
-    finally:
-        if path.exists() and not any(path.glob("*.chunk")):
-            shutil.rmtree(path)
-        os.close(handle)
-
-
-def _hold(output: pathlib.Path, path: pathlib.Path) -> int:
-    while True:
-        path.mkdir(exist_ok=True)
-        handle = os.open(path, os.O_RDONLY)
+    path = disk.beside(output, "partial")
+    with disk.held(output, "prepares it"):
+        with disk.disk_errors(output):
+            path.mkdir(exist_ok=True)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        except BlockingIOError:
-            os.close(handle)
-            holder = path / "pid"
-            pid = holder.read_text() if holder.exists() else "unknown"
-            raise PointkitError(f"{output}: in use by the process {pid}, which prepares it") from None
-        except FileNotFoundError:  # its holder finished between our two looks
-            pass
-        os.close(handle)
+            yield path
+        finally:
+            if path.exists() and not any(path.glob("*.chunk")):
+                shutil.rmtree(path)
 
 
-def _advice(found: Found, rule: chunks.Rule) -> str:
+def _advice(plan: _Plan) -> str:
     """What to do about a full disk: the chunks and then the store itself stand on it, 12 bytes a point."""
-    if rule.whole:
+    if plan.rule.whole:
         return "; the same command goes on from here"
-    size = len(found.files) * rule.num_points * 24 / 1e6
+    size = len(plan.found.files) * plan.rule.num_points * 24 / 1e6
     return f" (making it takes up to {size:,.0f} MB); the same command goes on from here"
 
 
 # ---- files that could not be read
 
 
-def _refuse_unread(source: pathlib.Path, output: pathlib.Path, unread: Sequence[tuple[str, str]], strict: bool) -> None:
+def _refuse_unread(plan: _Plan, unread: Sequence[tuple[str, str]], strict: bool) -> None:
     if strict and unread:
-        raise PointkitError(f"{source}: --strict, and {_listed(output, unread)}")
+        raise PointkitError(f"{plan.source}: --strict, and {_listed(plan.output, unread)}")
 
 
-def _refuse_lost_classes(
-    source: pathlib.Path,
-    output: pathlib.Path,
-    found: Found,
-    outcomes: Sequence[Outcome],
-    unread: Sequence[tuple[str, str]],
-) -> None:
+def _refuse_lost_classes(plan: _Plan, results: Sequence[ReadResult], unread: Sequence[tuple[str, str]]) -> None:
     """A class none of whose files, or none of whose training files, could be read is a damaged set."""
-    readable = {file for file, outcome in zip(found.files, outcomes, strict=True) if outcome.size}
+    found = plan.found
+    readable = {file for file, result in zip(found.files, results, strict=True) if result.size}
     for name in found.classes:
         files = [file for file in found.files if file.class_name == name]
         for kind, some in (("", files), ("training ", [file for file in files if file.split == "train"])):
@@ -240,29 +269,30 @@ def _refuse_lost_classes(
                 those = {file.file for file in some}
                 first = [row for row in unread if row[0] in those]
                 others = [row for row in unread if row[0] not in those]
-                raise PointkitError(
-                    f"{source}: the class {name!r} has lost all its {kind}files: {_listed(output, first + others)}"
-                )
+                listed = _listed(plan.output, first + others)
+                raise PointkitError(f"{plan.source}: the class {name!r} has lost all its {kind}files: {listed}")
 
 
 def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
     """Write the list of unread files beside the store that is not made; what to say of it."""
     path = _unread_list(output)
-    with store.disk_errors(path):
-        path.write_bytes(store.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
+    with disk.disk_errors(path):
+        path.write_bytes(disk.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
     file, reason = unread[0]
     files = "1 file" if len(unread) == 1 else f"{len(unread):,} files"
     return f"{files} could not be read, such as {shown(file)} ({reason}); all are listed in {path}"
 
 
-def _kept(found: Found, outcomes: Sequence[Outcome], keep: str | None) -> tuple[str, ...]:
+def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
     """The features that the store keeps: those that all shapes have. Raises PointkitError where some were asked for."""
-    kept, _ = features.shared(outcome.features for outcome in outcomes if outcome.size)
-    for kind in features.kinds(keep) if keep is not None else ():
-        without = [f.file for f, o in zip(found.files, outcomes, strict=True) if o.size and kind not in o.features]
+    kept, _ = features.shared(result.features for result in results if result.size)
+    for kind in features.kinds(plan.keep) if plan.keep is not None else ():
+        read = zip(plan.found.files, results, strict=True)
+        without = [file.file for file, result in read if result.size and kind not in result.features]
         if without:
+            some = f"{len(without):,} of {len(results):,} files"
             raise PointkitError(
-                f"{found.root}: --features {keep}, but {len(without):,} of {len(outcomes):,} files have no {kind} "
+                f"{plan.found.root}: --features {plan.keep}, but {some} have no {kind} "
                 f"({', '.join(features.KINDS[kind])} of each point), such as {shown(without[0])}"
             )
     return kept
@@ -278,21 +308,6 @@ def _unread_list(output: pathlib.Path) -> pathlib.Path:
 def _drawn(rule: chunks.Rule) -> str:
     cloud = "all points" if rule.whole else "a random subset"
     return f"by area from a mesh's faces, {cloud} of a cloud, in random order; seeded by the seed and the shape"
-
-
-def _settings(found: Found, given: Mapping[str, str], rule: chunks.Rule, keep: str | None) -> dict[str, Any]:
-    """What decides a store: the same settings give the same bytes."""
-    listing = [[file.file, file.size] for file in found.files]
-    layout = {"layout": found.layout, "whole_clouds": rule.whole} if found.layout else {}
-    return {
-        "source": found.root.resolve().name,
-        "files": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
-        **layout,
-        **({"keep_features": list(rule.features)} if keep is not None else {}),
-        "num_points_drawn": rule.num_points,
-        "seed": rule.seed,
-        "groups": hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest() if given else "",
-    }
 
 
 def _known(found: Found) -> dict[str, str]:

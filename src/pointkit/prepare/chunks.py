@@ -1,9 +1,9 @@
 """Reading a set in chunks of files, each kept on disk once it is read: the part of ``prepare`` that runs elsewhere.
 
 The division depends on the files alone, never on the number of workers. A chunk's file is one line of JSON (a checksum,
-and an ``Outcome`` a file) and then, shape by shape, the drawn points, their labels and features, raw and little-endian;
-it appears whole, by rename, so a killed preparation leaves finished chunks and nothing else that counts. Only the
-readers and NumPy are imported here: this is what each new process has to load.
+and a ``ReadResult`` a file) and then, shape by shape, the drawn points, their labels and features, raw and
+little-endian. It appears whole, by rename, so a killed preparation leaves finished chunks and nothing else that counts.
+Only the readers and NumPy are imported here: this is what each new process has to load.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pointkit import features, formats, preprocess
-from pointkit.cloud import Float32, Sample, Shape
-from pointkit.formats.files import shown
+from pointkit import disk, features, formats, preprocess
+from pointkit.cloud import Float32, Float64, Sample, Shape
+from pointkit.disk import shown
 
 MAX_FILES = 32
 MAX_BYTES = 4_000_000  # about 40 ms of reading text: small beside the whole, large beside the cost of handing it out
@@ -51,11 +51,12 @@ class Rule(NamedTuple):
     features: tuple[str, ...] = ()
 
 
-class Outcome(NamedTuple):
+class ReadResult(NamedTuple):
     """What reading a file gave: ``size`` points with the checksum ``digest``, or the ``reason`` why there are none.
 
     ``warnings`` are what ``preprocess.draw`` said of the shape; ``labelled``: whether its points have labels;
-    ``features``: the kinds of numbers that each has besides.
+    ``features``: the kinds of numbers that each has besides, as they are in the file; ``scales``: the full scales that
+    colours and intensities among them seem to have (``preprocess.full_scale``).
     """
 
     size: int
@@ -64,10 +65,11 @@ class Outcome(NamedTuple):
     reason: str = ""
     labelled: bool = False
     features: tuple[str, ...] = ()
+    scales: tuple[tuple[str, float], ...] = ()
 
 
-def unread(reason: str) -> Outcome:
-    return Outcome(0, "", (), reason)
+def unread(reason: str) -> ReadResult:
+    return ReadResult(size=0, digest="", warnings=(), reason=reason)
 
 
 def divide(sources: Sequence[Source]) -> list[slice]:
@@ -82,20 +84,20 @@ def divide(sources: Sequence[Source]) -> list[slice]:
     return [*chunks, slice(start, len(sources))] if sources else []
 
 
-def read(root: str, sources: Sequence[Source], rule: Rule, target: str) -> list[Outcome]:
+def read(root: str, sources: Sequence[Source], rule: Rule, target: str) -> list[ReadResult]:
     """Read files, draw points of each by ``rule``, and keep both as the chunk file ``target``.
 
-    A file that cannot be read gives an outcome with the reason. Raises OSError where the chunk file cannot be written.
+    A file that cannot be read gives a result with the reason. Raises OSError where the chunk file cannot be written.
     """
-    outcomes: list[Outcome] = []
+    results: list[ReadResult] = []
     samples: list[Sample] = []
-    place = pathlib.Path(root)
-    for source, shape in zip(sources, _shapes(place, sources, rule.layout), strict=True):
-        outcome, sample = _draw(place, source, shape, rule)
-        outcomes.append(outcome)
+    folder = pathlib.Path(root)
+    for source, shape in zip(sources, _shapes(folder, sources, rule.layout), strict=True):
+        result, sample = _draw(folder, source, shape, rule)
+        results.append(result)
         samples.append(sample)
-    save(pathlib.Path(target), outcomes, samples)
-    return outcomes
+    save(pathlib.Path(target), results, samples)
+    return results
 
 
 def _shapes(root: pathlib.Path, sources: Sequence[Source], layout: str) -> Iterator[Shape | Exception]:
@@ -122,14 +124,17 @@ def _tried(function: Callable[..., Any], path: pathlib.Path, *arguments: Any) ->
         return error
 
 
-def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Rule) -> tuple[Outcome, Sample]:
+def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Rule) -> tuple[ReadResult, Sample]:
     try:
         if isinstance(shape, Exception):
             raise shape
         labels = formats.labels.of(shape) if rule.layout else None
         if rule.layout and labels is None:
             raise ValueError(f"has no label for each point or face (a field {' or '.join(formats.labels.LABELS)})")
-        drawn = preprocess.draw(shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features)
+        as_they_are = dict.fromkeys(preprocess.SCALED, 1.0)
+        drawn = preprocess.draw(
+            shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features, scales=as_they_are
+        )
         stamps = [(root / name).stat() for name in (source.file, *source.labels) if name]
     except MemoryError:
         return unread("reading it takes more memory than there is"), Sample.nothing()
@@ -150,7 +155,15 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         None if labels is None else np.ascontiguousarray(labels[drawn.index], "<i4"),
         None if numbers is None else np.ascontiguousarray(numbers, "<f4"),
     )
-    return Outcome(len(points), _digest(points), drawn.warnings, "", labels is not None, held), sample
+    result = ReadResult(
+        size=len(points),
+        digest=disk.digest(points.data),
+        warnings=drawn.warnings,
+        labelled=labels is not None,
+        features=held,
+        scales=tuple(drawn.scales.items()),
+    )
+    return result, sample
 
 
 def one_line(reason: str, root: pathlib.Path, file: str) -> str:
@@ -162,74 +175,79 @@ def one_line(reason: str, root: pathlib.Path, file: str) -> str:
     return " ".join(reason.split()) or "cannot be read"
 
 
-def _digest(points: Float32) -> str:
-    return hashlib.sha256(points.data).hexdigest()
-
-
-def save(target: pathlib.Path, outcomes: Sequence[Outcome], samples: Sequence[Sample]) -> None:
+def save(target: pathlib.Path, results: Sequence[ReadResult], samples: Sequence[Sample]) -> None:
     """Write a chunk file whole or not at all."""
-    beside = target.with_name(f"{target.name}.{os.getpid()}")
     arrays = [array for sample in samples for array in sample if array is not None and array.size]
     whole = hashlib.sha256()
     for array in arrays:
         whole.update(array.data)
-    try:
-        with beside.open("wb") as file:
-            file.write(json.dumps({"sha256": whole.hexdigest(), "outcomes": outcomes}).encode() + b"\n")
-            file.writelines(array.data for array in arrays)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with disk.replacing(target, durable=False) as file:  # ``load`` checks it
+        file.write(json.dumps({"sha256": whole.hexdigest(), "results": results}).encode() + b"\n")
+        file.writelines(array.data for array in arrays)
 
 
-def load(path: pathlib.Path) -> tuple[list[Outcome], list[Sample]]:
-    """A chunk file's outcomes and samples. Raises OSError, or ValueError where it is not whole."""
+def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
+    """A chunk file's results and samples. Raises OSError, or ValueError where it is not whole."""
     header, _, raw = path.read_bytes().partition(b"\n")
     facts = json.loads(header)
-    outcomes = [
-        Outcome(size, digest, tuple(said), reason, labelled, tuple(held))
-        for size, digest, said, reason, labelled, held in facts["outcomes"]
+    results = [
+        ReadResult(
+            size=size,
+            digest=digest,
+            warnings=tuple(said),
+            reason=reason,
+            labelled=labelled,
+            features=tuple(held),
+            scales=tuple((kind, full) for kind, full in scales),
+        )
+        for size, digest, said, reason, labelled, held, scales in facts["results"]
     ]
-    if not outcomes or min(o.size for o in outcomes) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
+    if not results or min(result.size for result in results) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")
     samples = []
     start = 0
-    for outcome in outcomes:
+    for result in results:
         arrays = []
-        widths = 3, int(outcome.labelled), len(features.columns(outcome.features))
+        widths = 3, int(result.labelled), len(features.columns(result.features))
         for columns, kind in zip(widths, ("<f4", "<i4", "<f4"), strict=True):
-            array = np.frombuffer(raw, kind, outcome.size * columns, start).reshape(-1, max(columns, 1))
+            array = np.frombuffer(raw, kind, result.size * columns, start).reshape(-1, max(columns, 1))
             arrays.append(array)
             start += array.nbytes
         points, labels, numbers = arrays
-        samples.append(
-            Sample(points, labels[:, 0] if outcome.labelled else None, numbers if outcome.features else None)
-        )
+        samples.append(Sample(points, labels[:, 0] if result.labelled else None, numbers if result.features else None))
     if start != len(raw):
         raise ValueError(f"{path}: damaged chunk")
-    return outcomes, samples
+    return results, samples
 
 
-def check(path: pathlib.Path, count: int) -> list[Outcome] | None:
-    """The outcomes of a chunk file of ``count`` files that an earlier try left; None where none is whole."""
+def check(path: pathlib.Path, count: int) -> list[ReadResult] | None:
+    """The results of a chunk file of ``count`` files that an earlier try left; None where none is whole."""
     try:
-        outcomes, _ = load(path)
+        results, _ = load(path)
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return outcomes if len(outcomes) == count else None
+    return results if len(results) == count else None
 
 
-def samples(paths: Sequence[pathlib.Path], kept: Sequence[str] = ()) -> Iterator[Sample]:
-    """The samples of chunk files that hold points, one after another, with the features of the kinds ``kept``."""
+def samples(
+    paths: Sequence[pathlib.Path], kept: Sequence[str] = (), scales: Mapping[str, float] | None = None
+) -> Iterator[Sample]:
+    """The samples of chunk files that hold points, one after another, with the features of the kinds ``kept``.
+
+    Kinds in ``scales`` become shares of that full scale.
+    """
+    full = np.repeat([(scales or {}).get(kind, 1.0) for kind in kept], [len(features.KINDS[kind]) for kind in kept])
     for path in paths:
-        for outcome, sample in zip(*load(path), strict=True):
-            if outcome.size:
-                yield sample._replace(features=_narrowed(sample.features, outcome.features, kept))
+        for result, sample in zip(*load(path), strict=True):
+            if result.size:
+                yield sample._replace(features=_shares(sample.features, result.features, kept, full))
 
 
-def _narrowed(numbers: Float32 | None, held: Sequence[str], kept: Sequence[str]) -> Float32 | None:
-    """Of the numbers (N, C) of a shape, which are the kinds ``held``, the columns of the kinds ``kept``."""
+def _shares(numbers: Float32 | None, held: Sequence[str], kept: Sequence[str], full: Float64) -> Float32 | None:
+    """Of the numbers (N, C) of a shape, which are the kinds ``held``, the columns of the kinds ``kept``, over ``full``.
+
+    ``preprocess.draw`` gives the same to the last bit when it is told the scales.
+    """
     names = features.columns(held)
     places = [names.index(column) for column in features.columns(kept)]
-    return numbers[:, places] if numbers is not None and places else None
+    return (numbers[:, places] / full).astype(np.float32) if numbers is not None and places else None

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pointkit.cloud import Sample
-from pointkit.datasets import shapenet_part
 from pointkit.datasets.folder import Found
 from pointkit.errors import PointkitError
 from pointkit.store import ShapeRow
 
 
-class Labelling:
-    """What a set's labels mean: found in one pass over its samples, applied in another.
+class LabelIds:
+    """The store's ids of a set's labels: found in one pass over its samples, given to them in another.
 
     ``facts``: for the manifest; ``warnings``: what the user should know. Raises PointkitError where the names that the
     set gives do not cover its labels.
@@ -29,7 +28,7 @@ class Labelling:
             codes, counts = np.unique(sample.labels, return_counts=True)
             seen[row.class_name].update(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
         try:
-            self.names, self.codes = shapenet_part.part_names(found, seen)
+            self.names, self.codes = part_names(found, seen)
         except ValueError as error:
             raise PointkitError(f"{found.root}: {error}") from None
         self.warnings = tuple(self._about(seen))
@@ -61,3 +60,32 @@ class Labelling:
             ids = first[row.class_name] + np.searchsorted(codes, sample.labels)
             labels = np.where(sample.labels == -1, -1, ids).astype(np.int32)
             yield sample._replace(labels=labels)
+
+
+def part_names(
+    found: Found, seen: Mapping[str, Counter[int]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
+    """Category -> names of its parts, and category -> the codes in the files that stand for them.
+
+    ``seen``: category -> how many points have each code. Raises ValueError where the names that the set gives do not
+    cover the codes.
+    """
+    names: dict[str, tuple[str, ...]] = {}
+    codes: dict[str, list[int]] = {}
+    first = 0
+    for category in sorted({*found.classes, *found.part_names}):
+        if category not in found.classes:  # its numbers are taken all the same
+            first += len(found.part_names[category])
+            continue
+        used = sorted(code for code in seen[category] if code != -1)
+        own = found.part_names.get(category)
+        start = {"flat": 1, "normal": first}.get(found.layout, 0)
+        if own and set(used) <= set(range(start, start + len(own))):
+            names[category], codes[category] = own, list(range(start, start + len(own)))
+        elif own and found.layout != "fields":
+            wrong = next(code for code in used if not start <= code < start + len(own))
+            raise ValueError(f"{category} has {len(own)} parts, numbered from {start}; found the number {wrong}")
+        else:
+            names[category], codes[category] = tuple(f"part {code}" for code in used), used
+        first += len(names[category])
+    return names, codes

@@ -8,6 +8,7 @@ imports take. It is an ``Executor``, so that any other one can stand in its plac
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -16,17 +17,18 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 T = TypeVar("T")
 
+# Jobs come by the standard input and answers go by the standard output, as every system has these. What a job itself
+# reads or prints goes nowhere.
 _CHILD = (
-    "import sys; from multiprocessing.connection import Connection; connection = Connection(int(sys.argv[1])); "
-    "sys.path[:] = connection.recv(); from pointkit.prepare.pool import serve; serve(connection)"
+    "import os, pickle, sys; jobs, answers = os.fdopen(os.dup(0), 'rb'), os.fdopen(os.dup(1), 'wb'); "
+    "nowhere = os.open(os.devnull, os.O_RDWR); os.dup2(nowhere, 0); os.dup2(nowhere, 1); "
+    "sys.path[:] = pickle.loads(pickle.load(jobs)); from pointkit.prepare.pool import serve; serve(jobs, answers)"
 )
-
 
 _ENVIRONMENT = {
     # Reading is not linear algebra: threads of a BLAS would only cost their start.
@@ -47,31 +49,52 @@ class _Worker:
     """A process that runs one job after another."""
 
     def __init__(self, memory: int) -> None:
-        self._connection, theirs = Pipe()
-        environment = {**os.environ, **_ENVIRONMENT}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # a library that prints must not write into the caller's output
-            stderr=subprocess.DEVNULL,
-            process_group=0,  # Ctrl-C is the caller's to handle
+            [sys.executable, "-c", _CHILD],
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a library that complains must not write into the caller's output
+            # Ctrl-C is the caller's to handle. Each system ignores the other's setting.
+            process_group=0,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        theirs.close()
-        self._connection.send([entry for entry in sys.path if entry])
-        self._connection.send(memory)
+        assert self._process.stdin
+        assert self._process.stdout
+        self._jobs, self._answers = self._process.stdin, self._process.stdout
+        self._give([entry for entry in sys.path if entry])
+        self._give(memory)
+
+    def _give(self, thing: object) -> None:
+        data = pickle.dumps(thing)
+        with contextlib.suppress(OSError):  # the process is dead, as the missing answer will tell
+            pickle.dump(data, self._jobs)  # once more, so that the other end knows where it ends
+            self._jobs.flush()
 
     def call(self, job: tuple[Callable[..., Any], tuple[Any, ...]], deadline: float) -> Any:
+        late = threading.Event()
+
+        def too_late() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(deadline, too_late)
+        timer.start()
         try:
-            self._connection.send(job)
-            if not self._connection.poll(deadline):
-                raise WorkerDied(f"no answer within {deadline:g} seconds")
-            good, value = self._connection.recv()
-        except (EOFError, ConnectionError):
+            self._give(job)
+            answer = pickle.load(self._answers)
+        except (EOFError, pickle.UnpicklingError):  # at its end, or in the middle of an answer
+            answer = None
+        finally:
+            timer.cancel()
+            timer.join()
+        if late.is_set():
+            raise WorkerDied(f"no answer within {deadline:g} seconds")
+        if answer is None:
             code = self._process.wait()
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            raise WorkerDied(f"the process that read it died ({how})") from None
+            raise WorkerDied(f"the process that read it died ({how})")
+        good, value = pickle.loads(answer)
         if not good:
             raise value
         return value
@@ -79,7 +102,9 @@ class _Worker:
     def end(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._connection.close()
+        with contextlib.suppress(OSError):  # what was not yet given
+            self._jobs.close()
+        self._answers.close()
 
 
 class Pool(Executor):
@@ -108,7 +133,7 @@ class Pool(Executor):
             worker = self._own.worker = _Worker(self.memory)
             self._workers.add(worker)
             if self._closed:
-                worker.end()
+                worker._process.kill()
         try:
             answer: T = worker.call((fn, args), self.deadline)
         except WorkerDied:
@@ -135,17 +160,18 @@ class Pool(Executor):
         self.shutdown(cancel_futures=error is not None)
 
 
-def serve(connection: Connection) -> None:
+def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
     """What a process of a pool does: take jobs until the other end is closed."""
-    memory = connection.recv()
+    memory = pickle.loads(pickle.load(jobs))
     if memory:
-        import resource
+        with contextlib.suppress(ImportError, ValueError, OSError):  # not every system knows such a limit
+            import resource
 
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
     while True:
         try:
-            job = connection.recv_bytes()
+            job = pickle.load(jobs)
         except EOFError:
             return
         try:
@@ -153,4 +179,5 @@ def serve(connection: Connection) -> None:
             answer = (True, fn(*args))
         except Exception as error:
             answer = (False, error)
-        connection.send(answer)
+        pickle.dump(pickle.dumps(answer), answers)
+        answers.flush()

@@ -10,34 +10,31 @@ import numpy as np
 
 from pointkit import features, store
 from pointkit.datasets.folder import Found, FoundFile
+from pointkit.disk import csv_rows, shown
 from pointkit.errors import PointkitError
-from pointkit.formats.files import shown
 from pointkit.prepare import splits
-from pointkit.prepare.chunks import Outcome, Rule
+from pointkit.prepare.chunks import ReadResult, Rule
 
 SHOWN = 5  # names in a warning
 
 
 def make(
-    found: Found, outcomes: Sequence[Outcome], given: Mapping[str, str], seed: int
+    found: Found, results: Sequence[ReadResult], given: Mapping[str, str], seed: int
 ) -> tuple[list[store.ShapeRow], str, tuple[str, ...]]:
     """The rows of the shapes that could be read, how their split was made, and warnings."""
-    files = [file for file, outcome in zip(found.files, outcomes, strict=True) if outcome.size]
-    digests = [outcome.digest for outcome in outcomes if outcome.size]
+    files = [file for file, result in zip(found.files, results, strict=True) if result.size]
+    digests = [result.digest for result in results if result.size]
     named = [given.get(file.file, "") for file in files]
     groups = splits.merge([file.ident for file in files], named, digests)
     split, how = _split(files, groups, seed)
     sizes = Counter(groups)
     rows = [
         store.ShapeRow(
-            file.ident,
-            file.file,
-            side,
-            file.class_name,
-            0,
-            0,
-            file.class_name if found.layout else "",
-            group if sizes[group] > 1 else "",
+            ident=file.ident,
+            file=file.file,
+            split=side,
+            class_name=file.class_name,
+            group=group if sizes[group] > 1 else "",
         )
         for file, side, group in zip(files, split, groups, strict=True)
     ]
@@ -62,7 +59,7 @@ def _split(files: Sequence[FoundFile], groups: Sequence[str], seed: int) -> tupl
 def read_groups(path: pathlib.Path, found: Found) -> dict[str, str]:
     """File -> group from a CSV file; paths relative to the folder asked for, or to the set's own folder inside it."""
     try:
-        rows = store.csv_rows(path)
+        rows = csv_rows(path)
     except (OSError, ValueError) as error:
         raise PointkitError(f"{path}: cannot be read as a CSV file ({error})") from None
     if not rows or not {"file", "group"} <= rows[0].keys():
@@ -120,21 +117,40 @@ def _about_groups(files: Sequence[FoundFile], named: Sequence[str], digests: Seq
                 yield f"{what} lie {where}: {_some(names)}"
 
 
-def about_points(found: Found, outcomes: Sequence[Outcome], rule: Rule) -> Iterator[str]:
+def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Iterator[str]:
     by_warning: dict[str, list[str]] = defaultdict(list)
-    for file, outcome in zip(found.files, outcomes, strict=True):
-        for warning in outcome.warnings:
+    for file, result in zip(found.files, results, strict=True):
+        for warning in result.warnings:
             by_warning[warning].append(file.file)
     for warning, names in sorted(by_warning.items()):
         yield f"{warning}: {_some(names)}"
-    kinds = [outcome.features for outcome in outcomes if outcome.size]
+    kinds = [result.features for result in results if result.size]
     for kind, number in features.shared(kinds)[1].items():
         yield f"no {kind} in {number:,} of {len(kinds):,} shapes: the store keeps none"
-    few = [outcome.size for outcome in outcomes if 0 < outcome.size < rule.num_points]
+    few = [result.size for result in results if 0 < result.size < rule.num_points]
     if few:
         least = f"the fewest {min(few):,}"
         held = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
         yield f"{held} ({least}); each keeps all it has, shapes.csv counts them"
+
+
+def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, float]:
+    """Kind -> the full scale of all shapes together, for those kinds ``kept`` that come in many units."""
+    found: dict[str, float] = {}
+    for result in results:
+        for kind, full in result.scales if result.size else ():
+            if kind in kept:
+                found[kind] = max(full, found.get(kind, 0.0))
+    return found
+
+
+def about_scales(found: Found, results: Sequence[ReadResult], scales: Mapping[str, float]) -> Iterator[str]:
+    """Shapes whose numbers seem to be shares of 1 already, in a set of whole numbers."""
+    for kind, full in scales.items():
+        read = zip(found.files, results, strict=True)
+        ones = [file.file for file, result in read if result.size and dict(result.scales).get(kind) == 1]
+        if ones and full > 1:
+            yield f"{kind} goes up to 1 in {len(ones):,} shapes, but {full:,g} is the scale of all: {_some(ones)}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -12,16 +12,20 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
 from pointkit.metrics import mean_sd
+from pointkit.task import TASKS, Classification, Figure, Task
 
-FIGURES = {  # of each task, what several runs are compared by
-    "classification": ("oa", "macc", "ece", "loss"),
-    "parts": ("instance_miou", "class_miou", "point_accuracy"),
-}
+
+class Measured(NamedTuple):
+    """What a report is made of: its ``figures`` ready for JSON, the text of predictions.csv, PNG by name."""
+
+    figures: dict[str, Any]
+    predictions: str
+    pictures: dict[str, bytes]
 
 
 def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
@@ -34,6 +38,7 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
     page: str = _template("report.html.j2").render(
         report=report,
         pictures=shown,
+        task=_task(report),
         rows=[{"counts": row, "total": sum(row)} for row in matrix],
         settings=_flat((report.get("run") or {}).get("settings") or {}),
     )
@@ -42,20 +47,26 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
 
 def render_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The page of several runs: ``groups`` maps a group's name to the reports of its runs."""
-    page: str = _template("groups.html.j2").render(groups=groups, summary=summarise_groups(groups))
+    task = _task(next(iter(groups.values()))[0])
+    page: str = _template("groups.html.j2").render(groups=groups, summary=summarise_groups(groups), task=task)
     return page
+
+
+def _task(report: Mapping[str, Any]) -> type[Task]:
+    """The record of a report's task."""
+    return TASKS[report.get("task", Classification.name)]
 
 
 def summarise_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """What several runs say together, ready for JSON.
 
-    ``groups``: name -> {runs, and for each of the task's FIGURES: (mean, sample sd or None), or None};
+    ``groups``: name -> {runs, and for each of the task's figures: (mean, sample sd or None), or None};
     ``differences``: each later group less the first, with the standard error of that difference (None for single
     runs); ``warnings``: what keeps the runs from being compared. Raises ValueError where a group is empty.
     """
     if not groups or not all(groups.values()):
         raise ValueError("groups must each hold at least one report")
-    keys = FIGURES[next(iter(groups.values()))[0].get("task", "classification")]
+    keys = [figure.key for figure in _task(next(iter(groups.values()))[0]).figures]
     figures = {
         name: {"runs": len(reports), **{key: _mean_sd(reports, key) for key in keys}}
         for name, reports in groups.items()
@@ -136,6 +147,11 @@ def _decimal(value: object, digits: int = 3) -> str:
     return "n/a" if number is None else f"{number:.{digits}f}"
 
 
+def _shown(value: object, figure: Figure) -> str:
+    """A figure of the report in its unit."""
+    return _percent(value) if figure.share else _decimal(value)
+
+
 def _short(value: object) -> str:
     """A number with four figures, as in a table of rates; a text as it is."""
     number = _number(value)
@@ -171,6 +187,7 @@ def _template(name: str) -> jinja2.Template:
     )
     environment.filters |= {
         "percent": _percent,
+        "shown": _shown,
         "decimal": _decimal,
         "short": _short,
         "whole": _whole,

@@ -14,7 +14,6 @@ import functools
 import json
 import os
 import pathlib
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +24,12 @@ import numpy as np
 
 from pointkit import formats
 from pointkit.cloud import Mesh
-from pointkit.config import suggest
+from pointkit.disk import making
 from pointkit.errors import PointkitError
+from pointkit.rules import suggest
 from pointkit.synthetic import furniture, household, vehicles
 from pointkit.synthetic.solids import Solid, face_areas, join, turn
 
-NAME = "synthetic"
-LICENCE = "Apache-2.0"
 CITATION = "Everyday shapes made by pointkit (pointkit.synthetic), Apache-2.0."
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 FRONT = 180.0  # degrees about z: the recipes build towards +x, the pictures look from -x
@@ -49,7 +47,7 @@ class ObjectClass:
     ``styles`` are those of training and validation; ``test_styles`` occur in the test split alone.
     """
 
-    parts: tuple[str, ...]
+    part_names: tuple[str, ...]
     styles: tuple[str, ...]
     test_styles: tuple[str, ...]
     build: Builder
@@ -147,7 +145,7 @@ class Planned(NamedTuple):
 
 
 def make(class_name: str, style: str, seed: int | tuple[int, ...] | np.random.Generator) -> Mesh:
-    """One mesh of a class in a style, with the face field ``part`` (F,) uint8: places in the class's ``parts``.
+    """One mesh of a class in a style, with the face field ``part`` (F,) uint8: places in the class's ``part_names``.
 
     The same seed gives the same mesh. Raises PointkitError for a class or a style that is not one.
     """
@@ -158,7 +156,7 @@ def make(class_name: str, style: str, seed: int | tuple[int, ...] | np.random.Ge
         )
     rng = np.random.default_rng(seed)
     named = list(kind.build(style, rng))
-    numbers = [kind.parts.index(name) for name, _ in named]
+    numbers = [kind.part_names.index(name) for name, _ in named]
     part = np.repeat(np.array(numbers, np.uint8), [len(solid.faces) for _, solid in named])
     whole = turn(join(*(solid for _, solid in named)), "z", FRONT + rng.uniform(-MAX_TURN, MAX_TURN))
     scale = np.exp(rng.uniform(*np.log(SCALES)))
@@ -213,25 +211,20 @@ def write(
         raise PointkitError(f"{path}: the built-in set needs a folder, this is a file")
     planned = plan(seed, shapes_per_class, classes)
     names = sorted({shape.class_name for shape in planned})
-    staging = path.with_name(path.name + ".writing")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    for name in names:
-        for split in SHARES:
-            (staging / name / split).mkdir(parents=True)
-    with ThreadPoolExecutor(8) as pool:  # most of the time goes by waiting for the disk
-        for _ in pool.map(functools.partial(_save, staging), planned):
-            pass
-    parts = {name: CLASSES[name].parts for name in names}
-    (staging / "parts.json").write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
-    (staging / "README.txt").write_text(
-        f"{CITATION}\nSeed {seed}, {shapes_per_class} shapes a class. "
-        "The face property 'part' is the place of a name in parts.json, from 0.\n",
-        encoding="utf-8",
-    )
-    if path.exists():
-        path.rmdir()
-    staging.rename(path)
+    with making(path) as staging:
+        for name in names:
+            for split in SHARES:
+                (staging / name / split).mkdir(parents=True)
+        with ThreadPoolExecutor(8) as pool:  # most of the time goes by waiting for the disk
+            for _ in pool.map(functools.partial(_save, staging), planned):
+                pass
+        parts = {name: CLASSES[name].part_names for name in names}
+        (staging / "parts.json").write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
+        (staging / "README.txt").write_text(
+            f"{CITATION}\nSeed {seed}, {shapes_per_class} shapes a class. "
+            "The face property 'part' is the place of a name in parts.json, from 0.\n",
+            encoding="utf-8",
+        )
     return planned
 
 
@@ -239,7 +232,7 @@ def _save(folder: pathlib.Path, shape: Planned) -> None:
     """Write a shape; its header names the origin, the style and the parts, for whoever opens the file alone."""
     path = folder / shape.path
     formats.write(path, make(shape.class_name, shape.style, shape.seed))
-    parts = CLASSES[shape.class_name].parts
+    parts = CLASSES[shape.class_name].part_names
     lines = [CITATION, f"style {shape.style}", *(f"part {number} {name}" for number, name in enumerate(parts))]
     before, mark, after = path.read_bytes().partition(b"element vertex ")
     path.write_bytes(before + "".join(f"comment {line}\n" for line in lines).encode("ascii") + mark + after)

@@ -1,0 +1,166 @@
+"""Files in, answers out: what a run says of each file, and what is written beside it.
+
+A run of classes gives a class. A run of parts writes a labelled file: the source's own records, and the part of every
+point, or face, beside them. An explained file has the field ``critical``, and a picture beside it. Of a mesh whose
+class is explained, the points that were drawn from it are written, as PLY.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pointkit import disk, explain, formats, label, outputs
+from pointkit.asking import Answer, PartsPrediction
+from pointkit.cloud import Array, Mesh, PointCloud
+from pointkit.datasets.folder import is_about
+from pointkit.errors import FormatError, PointkitError, RunError
+from pointkit.explain import Explanation
+from pointkit.predict import Answered, Predictor
+
+
+@dataclass(frozen=True)
+class Result:
+    """A file's answer; ``written`` is the file that has it, ``explanation`` says what decided, None where not asked."""
+
+    answer: Answer
+    written: pathlib.Path | None = None
+    explanation: Explanation | None = None
+
+
+class Listener(Protocol):
+    """Told what happens; the command line's prints it."""
+
+    def begin(self, files: Sequence[pathlib.Path], notes: Sequence[str]) -> None:
+        """Before the first answer: all files, and what there is to say of the run."""
+
+    def problem(self, error: Exception) -> None:
+        """What keeps a file or folder from an answer."""
+
+    def result(self, file: pathlib.Path, result: Result) -> None:
+        """A file's answer."""
+
+    def end(self, failed: int, total: int) -> None:
+        """After the last: how many of all could not be answered."""
+
+
+def answer_all(
+    run: pathlib.Path,
+    paths: Sequence[pathlib.Path],
+    listener: Listener,
+    *,
+    category: str | None = None,
+    output: pathlib.Path | None = None,
+    explained: bool = False,
+) -> bool:
+    """Answer files by a run, folders searched, and tell the listener; whether all could be answered.
+
+    Raises PointkitError for what the user can mend: the run, and what cannot be asked of it.
+    """
+    if not paths:
+        raise PointkitError("predict needs a file or folder, got none")
+    files, problems = find_files(paths)
+    predictor = Predictor(run) if files else None
+    how: dict[str, Any] = {"category": category, "output": output, "explained": explained}
+    answers = results(predictor, files, **how) if predictor else iter(())
+    listener.begin(files, predictor.notes if predictor else ())
+    for problem in problems:
+        listener.problem(problem)
+    failed = total = len(problems)
+    for file, result in answers:
+        total += 1
+        if isinstance(result, Exception):
+            failed += 1
+            listener.problem(result)
+        else:
+            listener.result(file, result)
+    listener.end(failed, total)
+    return not failed
+
+
+def results(
+    predictor: Predictor,
+    files: Sequence[pathlib.Path],
+    *,
+    category: str | None = None,
+    output: pathlib.Path | None = None,
+    explained: bool = False,
+) -> Iterator[tuple[pathlib.Path, Result | Exception]]:
+    """Each file with its answer, or with why there is none, in order; what is written lies beside it, or in ``output``.
+
+    Raises PointkitError for a ``category`` that the run does not know (``Predictor.answered``), where nothing is
+    written into ``output``, and where two files would be written to one place.
+    """
+    mark = outputs.LABELLED if predictor.task.labels_points else outputs.EXPLAINED
+    writes = predictor.task.labels_points or explained
+    if output is not None:
+        if not writes:
+            raise PointkitError(f"--output is for parts and --explain, {predictor.path} tells classes apart")
+        disk.make(output, RunError)
+    targets = outputs.places(files, output, mark) if writes else {}
+    predictor.asker.check(category)
+    return _results(predictor, files, category, targets, explained)
+
+
+def _results(
+    predictor: Predictor,
+    files: Iterable[pathlib.Path],
+    category: str | None,
+    targets: dict[pathlib.Path, pathlib.Path],
+    explained: bool,
+) -> Iterator[tuple[pathlib.Path, Result | Exception]]:
+    for path, answered in predictor.answered(files, category, mark=explained):
+        if isinstance(answered, Exception):
+            yield path, answered
+        elif path not in targets:
+            yield path, Result(answered.answer)
+        else:
+            try:
+                yield path, _written(path, targets[path], answered)
+            except (OSError, PointkitError) as error:
+                yield path, error
+
+
+def _written(path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Result:
+    seen, answer = answered.seen, answered.answer
+    ours: dict[str, Array] = {}
+    notes: list[str] = []
+    if isinstance(answer, PartsPrediction):
+        ours |= label.fields(answer)
+        notes += label.notes(answer)
+    explanation = None
+    if answered.marks is not None:
+        notes += explain.NOTES
+        picture = target.with_name(f"{path.stem}{outputs.EXPLAINED}.png")
+        explanation = explain.draw(picture, seen.query.points, answered.marks)
+        ours |= explain.fields(seen, answered.marks)
+    if isinstance(seen.shape, Mesh) and not isinstance(answer, PartsPrediction):
+        assert answered.marks is not None
+        cloud = PointCloud(seen.drawn.points, {explain.FIELD: answered.marks}, placement=seen.shape.placement)
+        formats.write(target, cloud, notes=notes)
+    else:
+        formats.annotate(path, target, ours, notes)
+    return Result(answer, target, explanation)
+
+
+def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[Exception]]:
+    """The files that ``paths`` name, folders searched for suffixes that can be read; and what is wrong with others."""
+    found: list[pathlib.Path] = []
+    problems: list[Exception] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
+        readable = (p for p in readable if not p.stem.endswith((outputs.LABELLED, outputs.EXPLAINED)))
+        inside = sorted(p for p in readable if p.is_file())
+        if not inside:
+            problems.append(
+                FormatError(
+                    f"{path}: no file that can be read in this folder; suffixes are {', '.join(formats.SUFFIXES)}"
+                )
+            )
+        found += inside
+    return found, problems

@@ -1,0 +1,332 @@
+"""How each task asks a network about a shape, and what the network's rows then mean.
+
+A shape is seen as drawn points in random order. Of a classifier, one window of them is asked about. Of a segmenter, all
+are gone through window by window, and the answers go back to the file's own points, or to the faces of a mesh.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import operator
+import os
+import pathlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointkit import features, metrics, preprocess
+from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
+from pointkit.errors import PointkitError
+from pointkit.rules import suggest
+
+if TYPE_CHECKING:
+    from pointkit.predict import Predictor
+
+# Every call of the network is padded to this many windows: one compilation, and the same rounding for a file alone and
+# among others.
+BATCH = 16
+MOST_SAMPLES = 2**18  # points drawn from a mesh, at most
+
+
+class Query(NamedTuple):
+    """A cloud to be asked about.
+
+    ``points`` (T, 3) in random order, ``features`` (T, C) those of ``Task.features`` or None, ``category`` its id.
+    """
+
+    points: Float32
+    features: Float32 | None
+    category: int
+
+
+Window = tuple[Query, NDArray[np.int64]]  # a cloud, and the places (N,) of some of its points
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is seen of a shape.
+
+    ``drawn`` points, the ``query`` that they make, and the ``size`` of the shape: its points, or a mesh's faces. The
+    ``shape`` itself is kept where it is needed afterwards: a mesh, and a cloud whose points are answered.
+    """
+
+    drawn: preprocess.Drawn
+    query: Query
+    size: int
+    shape: Shape | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The class of a shape. ``probabilities`` (classes,) float64 are in the order of ``Predictor.classes``."""
+
+    class_name: str
+    probability: float
+    runner_up: str
+    probabilities: Float64
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class PartsPrediction:
+    """The part of each point of a cloud, or of each face of a mesh.
+
+    ``codes``: part -> the label that the set's files have for it, in the order of the columns of ``probabilities``
+    (N, parts) float64.
+    """
+
+    category: str
+    codes: Mapping[str, int]
+    probabilities: Float64
+    warnings: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def best(self) -> NDArray[np.int64]:
+        """The place in ``codes`` of the most probable part, (N,)."""
+        best: NDArray[np.int64] = self.probabilities.argmax(1)
+        return best
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The label of the most probable part, (N,)."""
+        return np.array(list(self.codes.values()), np.int32)[self.best]
+
+    @property
+    def probability(self) -> Float32:
+        """How probable that part is, (N,)."""
+        return np.take_along_axis(self.probabilities, self.best[:, None], 1)[:, 0].astype(np.float32)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Part -> its points, or faces."""
+        return dict(zip(self.codes, np.bincount(self.best, minlength=len(self.codes)).tolist(), strict=True))
+
+
+Answer = Prediction | PartsPrediction
+
+
+class Asker(Protocol):
+    """What a task does in its own way; ``group`` is how many files are seen before the network is asked."""
+
+    group: int
+
+    def check(self, category: str | None) -> None:
+        """Raise PointkitError for a category that cannot be asked about."""
+
+    def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
+        """What the network sees of a shape. Raises PointkitError, which names ``path``, where it cannot."""
+
+    def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
+        """For each query the probabilities, (classes,) or (T, parts of its category)."""
+
+    def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
+        """For each query what each of its points did for the answer, (T,): see ``models.CriticalPoints``."""
+
+    def answer(self, seen: Seen, rows: Float64) -> Answer:
+        """What the rows say of the shape."""
+
+
+class OfClasses:
+    """The class of each shape, from its first drawn points."""
+
+    group = BATCH
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def check(self, category: str | None) -> None:
+        if category is not None:
+            raise PointkitError(f"category is for parts, {self.predictor.path} tells classes apart")
+
+    def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
+        drawn = self.predictor.draw(shape, path).first(self.predictor.num_points)
+        return Seen(drawn, self.predictor.query(drawn), _size(shape), shape if isinstance(shape, Mesh) else None)
+
+    def windows(self, queries: Iterable[Query]) -> Iterator[Window]:
+        """One window of each query."""
+        for query in queries:
+            yield query, preprocess.window(len(query.points), self.predictor.num_points)
+
+    def logits(self, queries: Iterable[Query]) -> Iterator[Float32]:
+        """Those of the queries, (B, classes) for some at a time."""
+        windows = self.windows(queries)
+        while batch := list(itertools.islice(windows, BATCH)):
+            yield self.predictor.logits(self.predictor.inputs(batch))
+
+    def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
+        for logits in self.logits(queries):
+            yield from metrics.softmax(logits)
+
+    def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
+        windows = self.windows(queries)
+        while batch := list(itertools.islice(windows, BATCH)):
+            found = self.predictor.marks(self.predictor.inputs(batch))
+            for (query, places), marks in zip(batch, found, strict=True):
+                whole = np.zeros(len(query.points), np.uint8)
+                np.maximum.at(whole, places, marks)
+                yield whole
+
+    def answer(self, seen: Seen, rows: Float64) -> Prediction:
+        first, second = np.argsort(-rows, kind="stable")[:2]
+        names = self.predictor.classes
+        return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings)
+
+
+class OfParts:
+    """The part of each point, or face."""
+
+    group = 64
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.facts = predictor.facts
+
+    def check(self, category: str | None) -> None:
+        classes = self.predictor.classes
+        if category is not None and category not in classes:
+            hint = suggest(category, classes)
+            raise PointkitError(f"category must be one of {', '.join(classes)}, got {category!r}{hint}")
+
+    def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
+        """All points of a cloud; of a mesh several points a face, as far as memory allows."""
+        count = self.predictor.contract.drawn
+        if isinstance(shape, Mesh):
+            if not len(shape.faces):
+                said = "a mesh without faces has nothing to label"
+                raise PointkitError(f"{path}: {said}" if path else said)
+            count = max(count, min(4 * len(shape.faces), MOST_SAMPLES))
+        named = _with_normals(shape) if self.facts.get("layout") == "normal" else shape
+        drawn = self.predictor.draw(named, path, count=count, whole=True)
+        name = category or self._category(path)
+        query = self.predictor.query(drawn, self.predictor.classes.index(name))
+        return Seen(drawn, query, _size(shape), shape)
+
+    def _category(self, path: pathlib.Path | None) -> str:
+        classes = self.predictor.classes
+        if len(classes) == 1:
+            return classes[0]
+        known = {place: name for name, place in self.facts.get("directories", {}).items()}
+        known |= {name: name for name in classes}
+        for folder in pathlib.Path(os.path.abspath(path)).parents if path else ():
+            if folder.name in known:
+                return str(known[folder.name])
+        names = ", ".join(classes)
+        if path is None:
+            raise PointkitError(f"of which category is the shape? must be one of {names}, got none")
+        raise PointkitError(f"{path}: of which category? give --category, one of {names}, or a folder of that name")
+
+    def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
+        spans = list(self.predictor.task.part_ids.values())
+
+        def answers(windows: Sequence[Window]) -> Iterator[Float64]:
+            logits = self.predictor.logits(self.predictor.inputs(windows))
+            for (query, _), rows in zip(windows, logits, strict=True):
+                span = spans[query.category]
+                yield metrics.softmax(rows[:, span.start : span.stop])
+
+        return windowed(queries, self.predictor.num_points, answers, operator.setitem)
+
+    def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
+        def answers(windows: Sequence[Window]) -> Iterable[Array]:
+            return self.predictor.marks(self.predictor.inputs(windows))
+
+        return windowed(queries, self.predictor.num_points, answers, np.maximum.at)
+
+    def answer(self, seen: Seen, rows: Float64) -> PartsPrediction:
+        category = self.predictor.classes[seen.query.category]
+        names = self.predictor.task.parts[category]
+        codes = self.facts.get("codes", {}).get(category, range(len(names)))
+        assert seen.shape is not None
+        whole = back(seen.shape, seen.drawn, rows)
+        return PartsPrediction(category, dict(zip(names, codes, strict=True)), whole, seen.drawn.warnings)
+
+
+ASKERS: Mapping[str, Callable[[Predictor], Asker]] = {"classification": OfClasses, "parts": OfParts}
+
+
+def windowed(
+    queries: Iterable[Query],
+    num_points: int,
+    answers: Callable[[Sequence[Window]], Iterable[Array]],
+    put: Callable[[Any, Any, Any], object],
+) -> Iterator[Any]:
+    """``answers`` to windows of ``num_points`` that go through each query, ``put`` together to one array (T, ...) each.
+
+    Windows of several queries are asked about at a time: a cloud may be of any size, and costs no compilation and
+    little memory of its own.
+    """
+    begun: deque[tuple[Query, list[Array]]] = deque()  # queries, with their array once it is there
+
+    def windows() -> Iterator[tuple[Window, list[Array]]]:
+        for query in queries:
+            begun.append((query, []))
+            for places in preprocess.windows(len(query.points), num_points):
+                yield (query, places), begun[-1][1]
+
+    stream = windows()
+    while batch := list(itertools.islice(stream, BATCH)):
+        for ((query, places), whole), rows in zip(batch, answers([window for window, _ in batch]), strict=True):
+            if not whole:
+                whole.append(np.zeros((len(query.points), *rows.shape[1:]), rows.dtype))
+            put(whole[0], places, rows)
+        unfinished = batch[-1][0][0]  # its further windows may be in the next batch
+        while begun and begun[0][0] is not unfinished:
+            yield begun.popleft()[1][0]
+    while begun:
+        yield begun.popleft()[1][0]
+
+
+def back(shape: Shape, drawn: preprocess.Drawn, rows: Float64) -> Float64:
+    """Rows (T, K) of drawn points for each point of a cloud, or for each face of a mesh."""
+    if isinstance(shape, Mesh):
+        return _on_faces(shape, drawn, rows)
+    whole = np.empty_like(rows)
+    whole[drawn.index] = rows
+    return whole
+
+
+def _on_faces(mesh: Mesh, drawn: preprocess.Drawn, rows: Float64) -> Float64:
+    """Of each face (F, K): the mean of the points drawn from it, or, where there are none, the nearest point's.
+
+    Triangles of one polygon of the file have one answer, the mean of the polygon's points.
+    """
+    from scipy.spatial import cKDTree
+
+    total = np.zeros((len(mesh.faces), rows.shape[1]))
+    np.add.at(total, drawn.index, rows)
+    number: NDArray[np.int64] = np.bincount(drawn.index, minlength=len(mesh.faces))
+    bare = number == 0
+    if bare.any():
+        middles = mesh.vertices[mesh.faces[bare]].mean(1)
+        total[bare] = rows[cKDTree(drawn.points).query(middles, workers=-1)[1]]
+        number[bare] = 1
+    if mesh.polygons is not None:
+        number, total = (np.bincount(mesh.polygons, number), _summed(total, mesh.polygons))
+        number, total = number[mesh.polygons], total[mesh.polygons]
+    return total / number[:, None]
+
+
+def _summed(rows: Float64, groups: NDArray[np.int64]) -> Float64:
+    """The sums of rows (F, K) of each group (G, K)."""
+    return np.stack([np.bincount(groups, column) for column in rows.T], 1)
+
+
+def _size(shape: Shape) -> int:
+    """Points of a cloud, faces of a mesh."""
+    if isinstance(shape, PointCloud):
+        return len(shape.points)
+    return len(shape.faces) or len(shape.vertices)
+
+
+def _with_normals(shape: Shape) -> Shape:
+    """A cloud of the layout "normal", whose fourth to sixth columns are normals without names."""
+    if not isinstance(shape, PointCloud) or "column3" not in shape.fields:
+        return shape
+    names = dict(zip(("column3", "column4", "column5"), features.KINDS["normals"], strict=True))
+    return dataclasses.replace(shape, fields={names.get(name, name): array for name, array in shape.fields.items()})

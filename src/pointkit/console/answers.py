@@ -1,0 +1,93 @@
+"""What is shown of answers: a line a file, or a JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pointkit.answers import Result
+from pointkit.asking import PartsPrediction
+from pointkit.console import note, percent, print_json, say
+from pointkit.explain import Explanation
+
+
+class Answers:
+    """A line a file, two where it is explained; problems on standard error as they come. An ``answers.Listener``."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.width = 0
+
+    def begin(self, files: Sequence[Path], notes: Sequence[str]) -> None:
+        """What there is to say of the run."""
+        self.width = max((len(str(file)) for file in files), default=0)
+        for line in notes:
+            note(f"warning: {line}")
+
+    def problem(self, error: Exception) -> None:
+        """What keeps a file or folder from an answer."""
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        note(f"pointkit: {' '.join(said.split())}")
+
+    def result(self, file: Path, result: Result) -> None:
+        """A file's answer."""
+        if self.as_json:
+            print_json(_result_facts(file, result))
+            return
+        self._lines(file, result)
+        for line in result.answer.warnings:
+            note(f"warning: {file}: {line}")
+
+    def _lines(self, file: Path, result: Result) -> None:
+        answer, explanation = result.answer, result.explanation
+        if isinstance(answer, PartsPrediction):
+            total = sum(answer.counts.values())
+            shares = ", ".join(f"{name} {percent(count / total)} %" for name, count in answer.counts.items() if count)
+            sure = percent(float(answer.probability.mean()))
+            say(f"{result.written}: {answer.category}: {shares}; mean probability {sure} %")
+        else:
+            words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
+            say(f"{file}  {words}" if explanation else f"{file!s:<{self.width}}  {words}")
+        if explanation:
+            said = _explanation_line(explanation)
+            say(f"  {said}" if isinstance(answer, PartsPrediction) else f"  {result.written}: {said}")
+
+    def end(self, failed: int, total: int) -> None:
+        """How many could not be answered."""
+        if failed:
+            note(f"{failed} of {total} could not be answered")
+
+
+def _result_facts(file: Path, result: Result) -> dict[str, Any]:
+    """A file's answer for JSON."""
+    answer, explanation = result.answer, result.explanation
+    written = {"output": str(result.written)} if result.written else {}
+    if isinstance(answer, PartsPrediction):
+        about: dict[str, Any] = {
+            **written,
+            "category": answer.category,
+            "parts": answer.counts,
+            "probability": round(float(answer.probability.mean()), 6),
+            "warnings": list(answer.warnings),
+        }
+    else:
+        about = {
+            "class": answer.class_name,
+            "probability": round(answer.probability, 6),
+            "runner_up": answer.runner_up,
+            "warnings": list(answer.warnings),
+            **written,
+        }
+    return {"file": str(file), **about, **(_explanation_facts(explanation) if explanation else {})}
+
+
+def _explanation_line(explanation: Explanation) -> str:
+    decided, turned, total = explanation.decided, explanation.turned, explanation.others
+    total += decided + turned
+    return f"{decided:,} of {total:,} points decided, {turned:,} more turned the cloud; {explanation.picture}"
+
+
+def _explanation_facts(explanation: Explanation) -> dict[str, Any]:
+    counts = {name: getattr(explanation, name) for name in ("decided", "turned", "others")}
+    return {"picture": str(explanation.picture), "critical": counts}

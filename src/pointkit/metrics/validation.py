@@ -1,0 +1,64 @@
+"""What a training measures of its validation shapes after each epoch: batch by batch, by the task's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointkit.cloud import Float32
+from pointkit.metrics.segmentation import ShapeScore, restricted_answer, score_shape
+
+Int32 = NDArray[np.int32]
+Bool = NDArray[np.bool_]
+
+
+class Scores(Protocol):
+    """Counts the answers of batches, and says what they come to."""
+
+    def add(self, logits: Float32, truth: Int32, known: Bool, classes: Int32) -> None:
+        """Count a batch: logits (B, ..., K), the ids that they should have named, and whether each of these counts.
+
+        ``classes`` (B,) are the class, or category, of each shape.
+        """
+
+    def figures(self, total: float) -> dict[str, float]:
+        """The columns of the history, but for the loss; ``total`` is the number of answers that counted."""
+
+
+class ClassScores:
+    """Of classes: the share of shapes that are named rightly."""
+
+    def __init__(self) -> None:
+        self.right = 0
+
+    def add(self, logits: Float32, truth: Int32, known: Bool, classes: Int32) -> None:
+        self.right += int((logits.argmax(1) == truth)[known].sum())
+
+    def figures(self, total: float) -> dict[str, float]:
+        return {"val_accuracy": float(self.right / total)}
+
+
+class PartScores:
+    """Of parts: the share of points that are named rightly, and instance mIoU.
+
+    A point's answer is the best part of its shape's category. ``part_ids``: category -> the ids of its parts.
+    """
+
+    def __init__(self, part_ids: Mapping[str, range]) -> None:
+        self.spans = list(part_ids.items())
+        self.scores: list[ShapeScore] = []
+
+    def add(self, logits: Float32, truth: Int32, known: Bool, classes: Int32) -> None:
+        for number, rows, ids, seen in zip(classes, logits, truth, known, strict=True):
+            category, span = self.spans[number]
+            answer = restricted_answer(rows, span)
+            score = score_shape(category, np.where(seen, ids - span.start, -1), answer, len(span))
+            self.scores += [score] if score else []
+
+    def figures(self, total: float) -> dict[str, float]:
+        right = sum(int(np.trace(score.confusion)) for score in self.scores)
+        figures = {"val_accuracy": float(right / total)}
+        return figures | ({"val_miou": float(np.mean([score.iou for score in self.scores]))} if self.scores else {})

@@ -1,0 +1,76 @@
+"""What goes wrong in a command: one line on standard error, and the exit code.
+
+Codes: 1 the machine failed us (disk, memory, network) or we did (a bug); 2 the user's input or settings; 130 and 143
+after SIGINT and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import cyclopts
+
+from pointkit import __version__
+from pointkit.disk import FULL
+from pointkit.errors import MachineError, PointkitError
+from pointkit.signals import Stopped
+
+
+def answered(error: BaseException, arguments: Sequence[str], command: Sequence[str]) -> int:
+    """Say what went wrong; the exit code. ``command`` is the command's name, where there is one."""
+    match error:
+        case cyclopts.CycloptsError():
+            _complain(f"{_said(error)} See: pointkit {''.join(f'{name} ' for name in command)}--help")
+            return 2
+        case Stopped():
+            return error.exit_code
+        case KeyboardInterrupt():
+            return 130
+        case PointkitError():
+            _complain(str(error))
+            return 2
+        case MachineError() | MemoryError():
+            _complain(str(error) or "out of memory; close other programs, or use a machine with more")
+            return 1
+        case BrokenPipeError():  # a reader that left early, like head; Python would complain at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case OSError():
+            where = f"{error.filename}: " if error.filename is not None else ""
+            _complain(f"{where}{'no space left' if error.errno in FULL else error.strerror or error}")
+            return 1 if error.errno in (*FULL, errno.ENOMEM, errno.EIO) else 2
+        case Exception():
+            _bug(error, arguments)
+            return 1
+    raise error  # the program's own end
+
+
+def one_line(text: str) -> str:
+    """A text on one line."""
+    return " ".join(str(text).split())
+
+
+def _complain(text: str) -> None:
+    print(f"pointkit: {one_line(text)}", file=sys.stderr)
+
+
+def _bug(error: Exception, arguments: Sequence[str]) -> None:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="pointkit-bug-", suffix=".txt", delete=False) as file:
+        file.write(f"pointkit {__version__}, Python {sys.version}\n{[*arguments]!r}\n\n")
+        traceback.print_exception(error, file=file)
+    _complain(f"a fault of ours, please report it: {type(error).__name__}: {error} (details: {file.name})")
+
+
+def _said(error: cyclopts.CycloptsError) -> str:
+    """A parser's error in one line; what it puts in its own terms, in the user's."""
+    if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
+        return f"unexpected argument {error.unused_tokens[0]!r}."
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument and not error.keyword:
+        return f"needs {error.argument.name}, got none."
+    return one_line(str(error))

@@ -1,0 +1,77 @@
+"""The families of networks by name: where each is built, which settings are its own, what it can do. No Keras.
+
+A new network is one file in ``models`` and one entry in ``FAMILIES``. The file has one function:
+
+    backbone(kind, *, momentum, exact, seeds, num_features, **own settings) -> (Features, units of the head)
+
+``kind`` is "classifier" or "segmenter". ``momentum`` is batch norm's. With ``exact`` False the network computes layer
+by layer. ``seeds`` gives a seed to each initializer, and is empty where weights get loaded. ``num_features`` is how many
+numbers a point has beside its place. ``heads.Features`` says what a head stands on; the units are the widths of the
+head's hidden layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pointkit.errors import PointkitError
+from pointkit.rules import Rule, Value, suggest
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of networks.
+
+    ``module`` is the file that builds it; ``settings``: name -> rule of each setting that is its own. ``maxima_alone``
+    says that points meet in pooled maxima and nowhere else. Only then can its critical points be named, and can a cloud
+    be computed piece by piece.
+    """
+
+    module: str
+    settings: Mapping[str, Rule] = field(default_factory=dict)
+    maxima_alone: bool = False
+
+
+FAMILIES: dict[str, Family] = {
+    "pointnet": Family(
+        "pointkit.models.pointnet",
+        {
+            "widths": Rule(
+                "reference",
+                "its layer widths: the teaching version's, half of those, or the paper's",
+                choices=("reference", "half", "paper"),
+            ),
+            "transforms": Rule(
+                "both",
+                "T-Nets, which turn points and features; with none a step takes a third of the time",
+                choices=("both", "none"),
+            ),
+            "penalty": Rule(0.001, "weight of the T-Nets' orthogonality penalty"),
+        },
+        maxima_alone=True,
+    ),
+}
+
+
+def find(name: str) -> Family:
+    """A family by its name. Raises PointkitError that suggests one where there is none of that name."""
+    if name not in FAMILIES:
+        raise PointkitError(f"model must be one of {', '.join(FAMILIES)}, got {name!r}{suggest(name, FAMILIES)}")
+    return FAMILIES[name]
+
+
+def own_settings(name: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    """A family's own settings: those ``given``, checked by its rules, and its defaults for the others.
+
+    Raises PointkitError for a value that breaks a rule, and for a setting that is not the family's.
+    """
+    rules = find(name).settings
+    for key, value in given.items():
+        if key not in rules:
+            owners = [other for other, family in FAMILIES.items() if key in family.settings]
+            whose = f"a setting of {' and '.join(owners)}, not of {name}" if owners else "no setting"
+            own = f"its own are {', '.join(rules)}" if rules else "which has none of its own"
+            raise PointkitError(f"{key} is {whose} ({own}){suggest(key, rules)}")
+        rules[key].check(key, value)
+    return {key: given.get(key, rule.default) for key, rule in rules.items()}

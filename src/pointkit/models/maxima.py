@@ -1,0 +1,62 @@
+"""Where the points of a network meet: in its pooled maxima, and, as is made sure here, nowhere else.
+
+Two things hang on that. A maximum over all points is the maximum of its pieces' maxima, so a cloud can be computed
+piece by piece (``InParts``). And the points that win a maximum decide the answer, so that they can be named
+(``CriticalPoints``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import layers
+
+from pointkit.nn import OwnParts, Pointwise, PointwiseBlock, PooledBlock, SplitBlock
+
+# What treats each point alone: these, and Concatenate along the features.
+ALONE = (
+    keras.layers.InputLayer,
+    layers.Activation,
+    layers.BatchNormalization,
+    layers.Dense,
+    layers.Dropout,
+    layers.ReLU,
+    OwnParts,
+    Pointwise,
+    PointwiseBlock,
+    SplitBlock,
+)
+
+
+def pooled_blocks(model: keras.Model) -> list[PooledBlock]:
+    """The model's pooled maxima in the order of their computing, none where it has none.
+
+    Raises ValueError, which names the operation, where points may meet elsewhere: in an operation that is not known to
+    treat each point alone.
+    """
+    if fixed := [tensor.name for tensor in model.inputs if tensor.ndim == 3 and tensor.shape[1] is not None]:
+        raise ValueError(f"the model must take any number of points, its input {fixed[0]} has a fixed one")
+    others = [operation for operation in _on_points(model) if not _alone(operation)]
+    meeting = [operation for operation in others if not isinstance(operation, PooledBlock)]
+    if meeting:
+        names = ", ".join(f"{operation.name} ({type(operation).__name__})" for operation in meeting)
+        raise ValueError(f"points must meet in pooled maxima alone, here they may meet in {names}")
+    return [block for block in model.operations if isinstance(block, PooledBlock)]
+
+
+def _on_points(model: keras.Model) -> Iterator[Any]:
+    """The operations that take numbers of each point: tensors (B, N, C), whose N is open."""
+    for operation in model.operations:
+        tensors = [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
+        if any(tensor.ndim == 3 and tensor.shape[1] is None for tensor in tensors):
+            yield operation
+
+
+def _alone(operation: Any) -> bool:
+    if isinstance(operation, layers.Concatenate):
+        return operation.axis in (-1, 2)
+    if isinstance(operation, layers.BatchNormalization):
+        return operation.axis in (-1, 2)
+    return isinstance(operation, ALONE)
