@@ -146,6 +146,7 @@ VERTEX = np.array([(0, 0, 0, 7), (1, 0, 0, 8), (1, 1, 0, 9), (0, 1, 0, 10)],
                   [("x", "f4"), ("y", "f4"), ("z", "f4"), ("label", "u1")])  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:loadtxt")  # plyfile reads empty lists with it
 @pytest.mark.parametrize("storage", STORAGE)
 class TestPly:
     def test_a_mesh_keeps_colours_of_vertices_comments_and_other_elements(self, file, storage):

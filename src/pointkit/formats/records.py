@@ -183,9 +183,10 @@ def longer_lines(
     lines: Sequence[bytes], ends: Iterable[int], columns: Iterable[Array], gap: bytes = b" "
 ) -> list[bytes]:
     """Lines with numbers put in where each one's own end, a ``gap`` before each number."""
+    parting = gap.decode("ascii")
     words = zip(*map(_words, columns), strict=True)
     return [
-        gap.join([line[:end], *(word.encode() for word in row)]) + line[end:]
+        line[:end] + parting.join(("", *row)).encode("ascii") + line[end:]
         for line, end, row in zip(lines, ends, words, strict=True)
     ]
 
