@@ -276,8 +276,8 @@ def _refuse_lost_classes(plan: _Plan, results: Sequence[ReadResult], unread: Seq
 def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
     """Write the list of unread files beside the store that is not made; what to say of it."""
     path = _unread_list(output)
-    with disk.disk_errors(path):
-        path.write_bytes(disk.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
+    with disk.disk_errors(path), disk.replacing(path, shared=False) as table:
+        table.write(disk.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
     file, reason = unread[0]
     files = "1 file" if len(unread) == 1 else f"{len(unread):,} files"
     return f"{files} could not be read, such as {shown(file)} ({reason}); all are listed in {path}"
