@@ -1,7 +1,7 @@
 """Two families of networks for tests, registered as anybody would register one: a file and an entry.
 
 ``small`` is quick to compile and has what matters in a training: batch norm, dropout, seeds, an own setting. In
-``mean`` points meet in their mean, too, so its critical points cannot be named and its clouds not be computed in pieces.
+``mean`` points meet in their mean, too, so that its critical points cannot be named, and no cloud computed in pieces.
 """
 
 from pointkit.models.families import FAMILIES, Family

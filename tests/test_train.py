@@ -17,13 +17,14 @@ import keras
 import numpy as np
 import pytest
 
-from pointkit import learner, metrics, models, nn, preprocess, run_folder, store, train
-from pointkit.config import Settings
+from pointkit import learner as learners
+from pointkit import metrics, models, nn, preprocess, run_folder, store, train
+from pointkit.config import Settings, combine
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.loader import Batches
 from pointkit.run_folder import CHECKPOINT, PREVIOUS
 from pointkit.signals import Stopped
-from pointkit.task import Classification
+from pointkit.task import Classification, Task
 from tests import shapes
 from tests.history import read_history
 
@@ -139,7 +140,8 @@ def test_a_run_tells_what_was_trained_on_what(tiny_store, tiny_run):
     facts = run_folder.read_facts(tiny_run)
     assert facts["classes"] == ["box", "sphere", "stick"]
     assert facts["settings"]["num_points"] == 64
-    assert facts["input"] == {"num_points": 64, "drawn": 96, "seed": 0, "scale": "unit sphere", "up": "z"}
+    rules = {"scale": "unit sphere", "up": "z", "window": "random points", "scales": {}}
+    assert facts["input"] == {"num_points": 64, "drawn": 96, "seed": 0, **rules}
     assert facts["store"]["checksum"] == tiny_store.checksum
     assert facts["store"]["shapes"] == {"train": 25, "val": 6, "test": 9}
     assert facts["backend"] == os.environ.get("KERAS_BACKEND", "jax")
@@ -150,11 +152,6 @@ def test_a_run_tells_what_was_trained_on_what(tiny_store, tiny_run):
         found = {name: a.shape for name, a in checkpoint.arrays.items() if name.startswith(f"{prefix}/")}
         assert found == {f"{prefix}/{v.path}": tuple(v.shape) for v in model.weights}
     assert facts["parameters"] == sum(a.size for n, a in checkpoint.arrays.items() if n.startswith("model/"))
-
-
-def test_classes_are_sorted_and_stored_and_ids_follow_them(tiny_store):
-    assert list(tiny_store.classes) == sorted(tiny_store.classes)
-    assert [tiny_store.classes[label] for label in tiny_store.labels] == [row.class_name for row in tiny_store.rows]
 
 
 def test_the_watcher_is_told_of_everything(tiny_store, tmp_path):
@@ -176,7 +173,7 @@ def test_the_watcher_is_told_of_everything(tiny_store, tmp_path):
 def test_the_weights_of_the_lowest_validation_loss_are_kept(tiny_store, undisturbed, settings):
     path = undisturbed(settings)
     checkpoint, _ = run_folder.load_checkpoint(path)
-    learner = learner.Learner(settings, TASK)
+    learner = learners.Learner(settings, TASK)
     for variable in learner.model.weights:
         variable.assign(checkpoint.arrays[f"best/{variable.path}"])
     validation = Batches(tiny_store, "val", num_points=64, batch_size=8)
@@ -193,14 +190,14 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
     """By content: what reaches the network's augmentation, and what it is validated on."""
     trained, validated = [], []
 
-    class Spy(learner.Learner):
+    class Spy(learners.Learner):
         def step(self, batch, rate, number):
             trained.extend(batch[0])
             return super().step(batch, rate, number)
 
-    judge = learner.judge
+    judge = learners.judge
     monkeypatch.setattr(train, "Learner", Spy)
-    monkeypatch.setattr(learner, "judge", lambda model, b, *more: validated.append(b) or judge(model, b, *more))
+    monkeypatch.setattr(learners, "judge", lambda model, b, *more: validated.append(b) or judge(model, b, *more))
     train.train(tiny_store, tmp_path / "run", dataclasses.replace(RICH, epochs=2, num_points=96))
 
     def content(cloud):  # all 96 points, so their order alone differs; rounding is below 1e-6
@@ -218,7 +215,7 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
 
 
 def test_augmentation_is_in_training_alone_and_not_in_the_kept_model():
-    learner = learner.Learner(dataclasses.replace(RICH, dropout=0.0, jitter=0.1), TASK)
+    learner = learners.Learner(dataclasses.replace(RICH, dropout=0.0, jitter=0.1), TASK)
     points = np.random.default_rng(0).normal(size=(2, 64, 3)).astype(np.float32)
     inside = learner.trainer.get_layer("small")
     assert inside is learner.model
@@ -235,7 +232,7 @@ def agreement(tiny_store, momentum):
     The last batch is of one class alone and at the rate 0: it moves nothing but the statistics of batch norm.
     """
     settings = dataclasses.replace(PLAIN, learning_rate=0.001, momentum=momentum)
-    learner = learner.Learner(settings, TASK)
+    learner = learners.Learner(settings, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     fixed = Batches(tiny_store, "train", num_points=64, batch_size=8)
     trained = []
@@ -263,10 +260,10 @@ def test_it_would_not_with_statistics_of_the_last_batch_alone(tiny_store):
 
 def test_the_rate_over_time():
     cosine = dataclasses.replace(PLAIN, schedule="cosine", learning_rate=2.0)
-    assert [learner.learning_rate(cosine, step, 4) for step in range(5)] == pytest.approx(
+    assert [learners.learning_rate(cosine, step, 4) for step in range(5)] == pytest.approx(
         [2, 1 + 2**-0.5, 1, 1 - 2**-0.5, 0]
     )
-    assert {learner.learning_rate(PLAIN, step, 4) for step in range(5)} == {0.01}
+    assert {learners.learning_rate(PLAIN, step, 4) for step in range(5)} == {0.01}
 
 
 def test_the_last_batchs_fill_has_no_part_in_the_means(tiny_store, tmp_path):
@@ -277,7 +274,7 @@ def test_the_last_batchs_fill_has_no_part_in_the_means(tiny_store, tmp_path):
 
 
 def test_the_average_by_hand(tiny_store):
-    learner = learner.Learner(RICH, TASK)
+    learner = learners.Learner(RICH, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     mean = learner.weights()
     for number in range(3):
@@ -294,7 +291,7 @@ def test_the_average_by_hand(tiny_store):
 
 @pytest.mark.parametrize("calls", [1, 2, 5])  # while statistics are measured, and later
 def test_a_stop_within_validation_leaves_everything_as_it_was(tiny_store, calls):
-    learner = learner.Learner(RICH, TASK)
+    learner = learners.Learner(RICH, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     learner.step(batches[0], 0.01, 0)
     before = learner.arrays()
@@ -313,7 +310,7 @@ def test_a_stop_within_validation_leaves_everything_as_it_was(tiny_store, calls)
 
 def test_averaged_weights_are_kept_with_the_statistics_that_they_make(tiny_store):
     settings = dataclasses.replace(RICH, dropout=0.0)
-    learner = learner.Learner(settings, TASK)
+    learner = learners.Learner(settings, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     learner.step(batches[0], 0.01, 0)
     learner.validate(batches, Batches(tiny_store, "val", num_points=64, batch_size=8))
@@ -419,16 +416,16 @@ def test_stopped_after_any_batch_it_ends_with_the_same_weights(tiny_store, tmp_p
 
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
 def test_stopped_while_validating(tiny_store, tmp_path, undisturbed, monkeypatch, settings):
-    judge = learner.judge
+    judge = learners.judge
 
     def interrupted(*arguments):
         send()
         return judge(*arguments)
 
-    monkeypatch.setattr(learner, "judge", interrupted)
+    monkeypatch.setattr(learners, "judge", interrupted)
     with pytest.raises(Stopped):
         train.train(tiny_store, tmp_path / "run", settings)
-    monkeypatch.setattr(learner, "judge", judge)
+    monkeypatch.setattr(learners, "judge", judge)
     progress = run_folder.load_checkpoint(tmp_path / "run")[0].progress
     assert (progress.epoch, progress.batch) == (0, STEPS)
     train.train(tiny_store, tmp_path / "run", settings)
@@ -520,14 +517,14 @@ def test_a_history_that_a_kill_left_behind_is_brought_up_to_date(tiny_store, tmp
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("batch_size", 4), ("num_points", 32), ("widths", "paper"), ("dropout", 0.0), ("seed", 1), ("schedule", "cosine")],
+    [("batch_size", 4), ("num_points", 32), ("units", 8), ("dropout", 0.0), ("seed", 1), ("schedule", "cosine")],
 )
 def test_changed_settings_are_refused(tiny_store, tmp_path, undisturbed, key, value):
     path = tmp_path / "run"
     shutil.copytree(undisturbed(PLAIN), path)
     before = contents(path)
-    old = getattr(PLAIN, key)
-    line = refused(lambda: train.train(tiny_store, path, dataclasses.replace(PLAIN, **{key: value})), path, key)
+    old = PLAIN.flat()[key]
+    line = refused(lambda: train.train(tiny_store, path, combine(PLAIN.flat(), {key: value})), path, key)
     assert f"it has {old!r}, got {value!r}" in line
     assert contents(path) == before
 
@@ -630,7 +627,7 @@ def test_a_loss_that_is_no_longer_finite(tmp_path):
 
 
 def test_a_rate_that_is_too_high_keeps_the_last_finite_checkpoint(tiny_store, tmp_path, monkeypatch):
-    rate = learner.learning_rate
+    rate = learners.learning_rate
     monkeypatch.setattr(train, "learning_rate", lambda s, step, total: np.inf if step == 9 else rate(s, step, total))
     line = refused(
         lambda: train.train(tiny_store, tmp_path / "run", PLAIN),
@@ -690,7 +687,7 @@ def test_exhausted_memory_is_one_line_with_advice(tiny_store, tmp_path, monkeypa
     def exhausted(*_):
         raise error
 
-    monkeypatch.setattr(learner.Learner, "step", exhausted)
+    monkeypatch.setattr(learners.Learner, "step", exhausted)
     refused(lambda: train.train(tiny_store, tmp_path / "run", PLAIN), "--batch-size 8", "smaller", kind=MachineError)
 
 
@@ -698,7 +695,7 @@ def test_other_errors_are_not_taken_for_it(tiny_store, tmp_path, monkeypatch):
     def failed(*_):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(learner.Learner, "step", failed)
+    monkeypatch.setattr(learners.Learner, "step", failed)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         train.train(tiny_store, tmp_path / "run", PLAIN)
 
@@ -734,7 +731,8 @@ class Watcher(train.Watcher):
     def note(self, line):
         print(line, file=sys.stderr, flush=True)
 try:
-    outcome = train.train(store.open(sys.argv[1]), Path(sys.argv[2]), config.combine(json.loads(sys.argv[3])), Watcher())
+    settings = config.combine(json.loads(sys.argv[3]))
+    outcome = train.train(store.open(sys.argv[1]), Path(sys.argv[2]), settings, Watcher())
 except Stopped as stop:
     sys.exit(stop.exit_code)
 except MachineError as error:
@@ -924,7 +922,7 @@ def test_a_training_on_parts_in_two_calls_ends_as_one(tiny_parts, tmp_path):
 
 def behind(kind, settings, task, **given):
     """The points (B, N, 3) and features that the augmentation layer of a kind makes of a training's inputs."""
-    trainer = learner.Learner(settings, task).trainer
+    trainer = learners.Learner(settings, task).trainer
     (layer,) = [layer for layer in trainer.layers if isinstance(layer, kind)]
     spy = keras.Model(trainer.inputs, layer.output)
     return [np.asarray(array) for array in spy({t.name: given[t.name] for t in spy.inputs}, training=True)]
@@ -960,7 +958,7 @@ def test_halving_counts_the_epochs_that_are_run():
     settings = Settings(schedule="halving", learning_rate=0.008, halve_every=5, epochs=60)
     steps = 93
     rates = [
-        learner.learning_rate(settings, epoch * steps + step, 60 * steps)
+        learners.learning_rate(settings, epoch * steps + step, 60 * steps)
         for epoch in range(12)
         for step in (0, steps - 1)
     ]
