@@ -65,7 +65,7 @@ class TestWindowed:
 
 
 def slow_back(mesh, drawn, rows):
-    """Polygon by polygon: the mean of the rows drawn from it, or, where there are none, of its faces' nearest points'."""
+    """Polygon by polygon: the mean of the rows drawn from it, or, where there are none, of those nearest its faces."""
     wanted = np.empty((len(mesh.faces), rows.shape[1]))
     polygons = np.arange(len(mesh.faces)) if mesh.polygons is None else mesh.polygons
     for polygon in set(polygons.tolist()):

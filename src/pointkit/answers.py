@@ -16,9 +16,11 @@ from pointkit import disk, explain, formats, label, outputs
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets.folder import is_about
-from pointkit.errors import FormatError, PointkitError, RunError
+from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
 from pointkit.predict import Answered, Predictor
+
+MORE = "; close other programs, or use a machine with more"
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def _results(
         else:
             try:
                 yield path, _written(path, targets[path], answered)
+            except MemoryError:
+                yield path, MachineError(f"{path}: out of memory while its answer is written{MORE}")
             except (OSError, PointkitError) as error:
                 yield path, error
 
