@@ -10,7 +10,6 @@ import pytest
 from pointkit import metrics, preprocess
 from pointkit.cli import run
 from pointkit.evaluate import evaluate, parts
-from pointkit.evaluate.groups import evaluate_groups
 from pointkit.predict import Predictor
 from tests import shapes
 
@@ -148,10 +147,10 @@ def test_several_runs_are_compared_by_miou(measured, tiny_parts, tmp_path, capsy
     path, report = measured
     copy = tmp_path / "again"
     shutil.copytree(path, copy)
-    result = evaluate_groups([path], [copy], store_path=tiny_parts.path)
-    assert result.together["instance_miou"] == report["instance_miou"]
-    assert result.together["summary"]["differences"][str(copy)]["class_miou"][0] == 0
-    assert run(["evaluate", str(path), str(copy), "--store", str(tiny_parts.path)]) == 0
+    assert run(["evaluate", str(path), "--against", str(copy), "--store", str(tiny_parts.path)]) == 0
+    together = json.loads((path / "comparison.json").read_text())
+    assert together["instance_miou"] == report["instance_miou"]
+    assert together["summary"]["differences"][str(copy)]["class_miou"][0] == 0
     printed = capsys.readouterr().out
     assert "instance mIoU %" in printed
     assert f"{100 * report['instance_miou']:.1f}" in printed
