@@ -8,7 +8,7 @@ import pytest
 
 from pointkit import explain, formats, models, preprocess
 from pointkit.answers import find_files, results
-from pointkit.asking import Seen
+from pointkit.asking import Query, Seen
 from pointkit.cli import run
 from pointkit.cloud import Mesh, Placement, PointCloud
 from pointkit.errors import PointkitError
@@ -143,9 +143,32 @@ def test_every_window_of_a_labelled_cloud_has_its_deciding_points(tiny_parts_run
     assert plain.explanation is None
 
 
+def test_a_point_in_two_windows_keeps_the_stronger_mark(tiny_parts_run):
+    """The second window goes round the end, so some points of the first are seen once more."""
+    predictor = Predictor(tiny_parts_run)
+    points = shapes.stick(np.random.default_rng(1), 70)
+    points[64:] = np.repeat(np.eye(3), 2, 0) * [
+        [4],
+        [-4],
+        [4],
+        [-4],
+        [4],
+        [-4],
+    ]  # they win all that others have won before
+    query = Query(points, None, 1)
+    [found] = predictor.asker.marks([query])
+    wanted = np.zeros((2, 70), np.uint8)
+    windows = preprocess.windows(70, predictor.num_points)
+    for row, places in zip(wanted, windows, strict=True):
+        row[places] = predictor.marks(predictor.inputs([(query, places)]))[0]
+    again = np.intersect1d(*windows)
+    assert (wanted[0, again] > wanted[1, again]).any()
+    np.testing.assert_array_equal(found, wanted.max(0))
+
+
 def test_the_strongest_mark_of_its_points_is_a_faces(tmp_path):
     drawn = preprocess.Drawn(np.zeros((5, 3), np.float32), np.array([3, 0, 3, 1, 0]))
-    marks = np.array([1, 0, 2, 1, 0], np.uint8)
+    marks = np.array([2, 0, 1, 1, 0], np.uint8)
     marks.flags.writeable = False
     found = explain.fields(Seen(drawn, None, 4), marks)
     assert found["critical"].tolist() == [0, 1, 0, 2]
