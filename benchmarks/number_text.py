@@ -62,6 +62,10 @@ def loadtxt(text):
     return np.loadtxt(io.BytesIO(text), ndmin=2)
 
 
+def fromstring(text):
+    return np.fromstring(text, sep=" ")
+
+
 def pandas(text):
     import pandas
 
@@ -89,7 +93,7 @@ def older(path):
 
 
 def ways(beside):
-    found = {"pointkit": numbers.table, "np.loadtxt": loadtxt}
+    found = {"pointkit": numbers.table, "np.loadtxt": loadtxt, "np.fromstring": fromstring}
     if beside:
         found["before"] = older(beside)
     return found | {way.__name__: way for way in (pandas, pyarrow) if importlib.util.find_spec(way.__name__)}
