@@ -1,10 +1,10 @@
 """Decimal numbers out of text, many at once, to the last bit as ``float`` reads them.
 
-A call a number costs a hundred nanoseconds and more. Here all tokens of a block, which fits the cache, are read together,
-each step one NumPy operation. Eight digits are one 64-bit word and become a number in three multiplications. The digits
-of ``-14.249998`` make the integer 14249998. With at most 15 digits that integer is exact in a float64, and so is the
-power of ten, so one division rounds correctly. Tokens of any other kind (exponents, nan, more digits) go one by one to
-the library fastnumbers, which is as exact (docs/decisions/0011-numbers-out-of-text.md).
+A call a number costs a hundred nanoseconds and more. Here all tokens of a block, which fits the cache, are read
+together, each step one NumPy operation. Eight digits are one 64-bit word and become a number in three multiplications.
+The digits of ``-14.249998`` make the integer 14249998. With at most 15 digits that integer is exact in a float64, and
+so is the power of ten, so one division rounds correctly. All other tokens (exponents, nan, more digits) go one by one
+to the library fastnumbers, which is as exact (docs/decisions/0011-numbers-out-of-text.md).
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
     digit = (word & np.uint64(0xFF)) << np.uint64(8)  # over the point
     word &= np.uint64(0xFFFFFFFFFFFF0000)
     word |= digit
-    value = _eight(word, np.int64(decimals + 2))  # a nought leads
+    value = _eight(word, np.int64(decimals + 2))  # with a zero in front
     result = value.astype(np.float64)
     result /= _FLOAT_POWERS[decimals]
     bits = result.view(np.uint64)
@@ -202,7 +202,10 @@ def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
 
 
 def _tokens(text: UInt8) -> tuple[Int64, Int64, Int64, Bool, int]:
-    """Of each token the first byte, the point (or the end), the byte behind it, and whether it has two; all points."""
+    """Where each token begins, has its point (or ends) and ends; whether it has two; the number of all points.
+
+    The end is the offset of the byte behind the token.
+    """
     blank = text <= _SPACE
     edge = np.empty(len(text), bool)
     edge[0] = False
