@@ -102,6 +102,7 @@ print(jax.numpy.arange(3).sum(), matplotlib.pyplot.figure().number)
 """
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(
     "backend", ["jax", *(pytest.param(name, marks=pytest.mark.backends) for name in ("torch", "tensorflow"))]
 )
