@@ -69,12 +69,12 @@ def tiny_store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_store, tmp_path_factory):
-    """The folder of a finished training of 2 epochs on ``tiny_store``, with the real network. Copy it to change it."""
+    """The folder of a finished training of 2 epochs on ``tiny_store``, with a small network. Copy it to change it."""
     from pointkit.config import Settings
     from pointkit.train import train
 
     path = tmp_path_factory.mktemp("tiny") / "run"
-    train(tiny_store, path, Settings(num_points=64, batch_size=8, epochs=2))
+    train(tiny_store, path, Settings(model="small", num_points=64, batch_size=8, epochs=2))
     return path
 
 

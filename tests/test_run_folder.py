@@ -1,6 +1,5 @@
 """A run's folder: what is written is whole, what is read is checked, one writes at a time."""
 
-import dataclasses
 import errno
 import json
 import os
@@ -18,14 +17,16 @@ from safetensors.numpy import save_file
 from pointkit import run_folder
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError
-from pointkit.run_folder import CHECKPOINT, HISTORY, PREVIOUS, Checkpoint, Progress
+from pointkit.run_folder import CHECKPOINT, PREVIOUS, Checkpoint, Progress
+from pointkit.task import Classification
 from tests.history import read_history
 
+HISTORY = run_folder.history_columns(Classification)
 FACTS = {
     "id": "0123",
     "task": "classification",
     "classes": ["chair", "table"],
-    "settings": dataclasses.asdict(Settings()),
+    "settings": Settings().flat(),
     "input": {"num_points": 64, "drawn": 96, "seed": 0, "scale": "unit sphere", "up": "z"},
     "parameters": 7,
     "store": {"name": "s", "path": "/s", "checksum": "abc", "shapes": {"train": 2, "val": 1, "test": 1}},

@@ -217,7 +217,7 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
 def test_augmentation_is_in_training_alone_and_not_in_the_kept_model():
     learner = learners.Learner(dataclasses.replace(RICH, dropout=0.0, jitter=0.1), TASK)
     points = np.random.default_rng(0).normal(size=(2, 64, 3)).astype(np.float32)
-    inside = learner.trainer.get_layer("small")
+    inside = learner.trainer.get_layer("small_classifier")
     assert inside is learner.model
     assert [type(layer).__name__ for layer in learner.trainer.layers[1:4]] == ["Rotate", "Scale", "Jitter"]
     assert not any(type(layer).__name__ in ("Rotate", "Scale", "Jitter") for layer in learner.model.layers)
@@ -231,7 +231,7 @@ def agreement(tiny_store, momentum):
 
     The last batch is of one class alone and at the rate 0: it moves nothing but the statistics of batch norm.
     """
-    settings = dataclasses.replace(PLAIN, learning_rate=0.001, momentum=momentum)
+    settings = dataclasses.replace(PLAIN, model="pointnet", own={}, learning_rate=0.001, momentum=momentum)
     learner = learners.Learner(settings, TASK)
     batches = Batches(tiny_store, "train", num_points=64, batch_size=8, training=True)
     fixed = Batches(tiny_store, "train", num_points=64, batch_size=8)
