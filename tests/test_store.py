@@ -285,3 +285,8 @@ def test_a_store_may_be_moved(made, tmp_path):
     moved = store.open(tmp_path / "moved")
     store.verify(moved)
     assert moved.checksum == made.checksum
+
+
+def test_classes_are_sorted_and_ids_follow_them(tiny_store):
+    assert list(tiny_store.classes) == sorted(tiny_store.classes)
+    assert [tiny_store.classes[label] for label in tiny_store.labels] == [row.class_name for row in tiny_store.rows]

@@ -207,7 +207,7 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
     try:
         Contract.of_run(facts["input"])
     except (ValueError, TypeError) as error:
-        raise RunError(f"{file}: its input cannot be repeated ({error})") from None
+        raise RunError(f"{file}: damaged, or newer than this pointkit (input.{error})") from None
     try:
         facts["settings"] = combine(facts["settings"]).flat()
     except (PointkitError, TypeError) as error:
