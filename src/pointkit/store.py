@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float32, Sample
 from pointkit.disk import csv_rows, csv_text, digest, disk_errors, file_digest, making, sync
-
 from pointkit.errors import StoreError
 from pointkit.task import Task
 
