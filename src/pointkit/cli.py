@@ -25,6 +25,9 @@ Path = pathlib.Path
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
 Flag = Annotated[bool, Parameter(negative="")]
+Strict = Annotated[
+    bool, Parameter(negative="", help="Fail when a file cannot be read, instead of listing it in unread.csv.")
+]
 Force = Annotated[bool, Parameter(negative="", help="Replace what stands there.")]
 Backend = Annotated[
     Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend", help="What Keras runs on.")
@@ -152,7 +155,7 @@ def prepare(
     seed: Whole = 0,
     workers: Whole | None = None,
     groups: Path | None = None,
-    strict: Flag = False,
+    strict: Strict = False,
     force: Force = False,
 ) -> None:
     """Read a folder of shapes, one folder a class, into a store that training can use.
@@ -179,8 +182,6 @@ def prepare(
         Processes that read; all cores by default. The store is the same for any number.
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
-    strict
-        Fail when a file cannot be read, instead of listing it in unread.csv.
     """
     from pointkit import console
     from pointkit.prepare import prepare as run
