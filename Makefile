@@ -9,7 +9,7 @@ export TMPDIR := $(CACHE)/tmp
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: all setup demo test lint clean
+.PHONY: all setup demo quick test lint clean
 
 all: setup
 
@@ -26,6 +26,12 @@ $(VENV)/.done: pyproject.toml
 demo: setup
 	@mkdir -p $(TMPDIR)
 	@$(VENV)/bin/pointkit demo -o demo
+
+quick: setup
+	@mkdir -p $(TMPDIR)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --basetemp=$(CACHE)/pytest --quick
 
 test: setup
 	@mkdir -p $(TMPDIR)

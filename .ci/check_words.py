@@ -27,7 +27,8 @@ RULES = {
 }
 # The test runner's own words, and the browser's.
 OWN_WORDS = re.compile(
-    r'scope="session"|pytest_session\w+|start_new_session|(?:self|shown)\.session|\bsession = |\*\*session'
+    r'scope="session"|pytest_session\w+|\(session\)|\bsession\.(?:config|exitstatus)\b'
+    r"|start_new_session|(?:self|shown)\.session|\bsession = |\*\*session"
 )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 
 import hypothesis
@@ -20,6 +21,41 @@ hypothesis.settings.register_profile("pointkit", deadline=None)  # a busy machin
 hypothesis.settings.load_profile("pointkit")
 
 
+# ---- pytest --quick: the tests that compile nothing
+
+
+class _WithoutKeras:
+    """An import of Keras skips the test that makes it, or the whole module where it stands at the top."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "keras":
+            pytest.skip("imports Keras", allow_module_level=True)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="skip every test that imports Keras: nothing is compiled")
+
+
+def pytest_configure(config):
+    if config.getoption("quick"):
+        assert "keras" not in sys.modules
+        sys.meta_path.insert(0, _WithoutKeras())
+
+
+def pytest_runtest_setup(item):
+    if item.config.getoption("quick") and item.get_closest_marker("compiles"):
+        pytest.skip("imports Keras in a process of its own")
+
+
+def pytest_sessionfinish(session):
+    if session.config.getoption("quick") and _COMPILED and os.listdir(_COMPILED):
+        print("\na test of --quick compiled in a process of its own: find it with --durations=9, mark it 'compiles'")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# ----
+
+
 def pytest_unconfigure():
     if _COMPILED:
         shutil.rmtree(_COMPILED, ignore_errors=True)
@@ -33,12 +69,12 @@ def tiny_store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_store, tmp_path_factory):
-    """The folder of a finished training of 2 epochs on ``tiny_store``, with the real network. Copy it to change it."""
+    """The folder of a finished training of 2 epochs on ``tiny_store``, with a small network. Copy it to change it."""
     from pointkit.config import Settings
     from pointkit.train import train
 
     path = tmp_path_factory.mktemp("tiny") / "run"
-    train(tiny_store, path, Settings(num_points=64, batch_size=8, epochs=2))
+    train(tiny_store, path, Settings(model="small", num_points=64, batch_size=8, epochs=2))
     return path
 
 

@@ -8,7 +8,7 @@ def numpy(x):
     return np.array(keras.ops.convert_to_numpy(x))
 
 
-def training_call(model, inputs, loss_of, mask=None):
+def training_call(model, inputs, loss_of):
     """One call in training mode: its loss, output, gradient by weight path, gradient of the inputs, and statistics.
 
     ``loss_of`` maps the output to a scalar; the model's own penalties are added. The model keeps its weights, and moves
@@ -16,9 +16,8 @@ def training_call(model, inputs, loss_of, mask=None):
     """
     convert = keras.ops.convert_to_tensor
     inputs = [convert(x) for x in inputs]
-    mask = None if mask is None else convert(mask)
     call = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}[keras.backend.backend()]
-    loss, output, gradients, into = call(model, inputs, loss_of, mask)
+    loss, output, gradients, into = call(model, inputs, loss_of)
     paths = [weight.path for weight in model.trainable_weights]
     return {
         "loss": float(numpy(loss)),
@@ -33,16 +32,12 @@ def _first(inputs):
     return inputs if len(inputs) > 1 else inputs[0]
 
 
-def _masks(inputs, mask):
-    return {} if mask is None else {"mask": [mask] + [None] * (len(inputs) - 1) if len(inputs) > 1 else mask}
-
-
-def _jax(model, inputs, loss_of, mask):
+def _jax(model, inputs, loss_of):
     import jax
 
     def run(trainable, inputs, others):
         output, others, losses = model.stateless_call(
-            trainable, others, _first(inputs), training=True, return_losses=True, **_masks(inputs, mask)
+            trainable, others, _first(inputs), training=True, return_losses=True
         )
         return loss_of(output) + sum(losses), (output, others)
 
@@ -55,24 +50,24 @@ def _jax(model, inputs, loss_of, mask):
     return loss, output, gradients, into
 
 
-def _torch(model, inputs, loss_of, mask):
+def _torch(model, inputs, loss_of):
     import torch
 
     inputs = [x.detach().requires_grad_() for x in inputs]
-    output = model(_first(inputs), training=True, **_masks(inputs, mask))
+    output = model(_first(inputs), training=True)
     loss = loss_of(output) + sum(model.losses)
     wanted = [*(weight.value for weight in model.trainable_weights), *inputs]
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
     return loss, output, gradients[: -len(inputs)], gradients[-len(inputs) :]
 
 
-def _tensorflow(model, inputs, loss_of, mask):
+def _tensorflow(model, inputs, loss_of):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         for x in inputs:
             tape.watch(x)
-        output = model(_first(inputs), training=True, **_masks(inputs, mask))
+        output = model(_first(inputs), training=True)
         loss = loss_of(output) + sum(model.losses)
     wanted = [*(weight.value for weight in model.trainable_weights), *inputs]
     gradients = tape.gradient(loss, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -26,7 +26,10 @@ SAYS = {  # as patterns
     ],
     "04_arrays_to_store.py": [r"train: 28 shapes", r"val: 4 shapes", r"test: 8 shapes", r"\(8000, 3\) float32"],
 }
-LONGEST = "03_predict.py"  # trains for half a minute
+MARKS = {
+    "02_build_and_fit.py": pytest.mark.compiles,
+    "03_predict.py": pytest.mark.slow,  # trains for half a minute
+}
 NO_NETWORK = """
 import sys
 def refuse(event, arguments):
@@ -59,7 +62,7 @@ def test_every_example_is_run():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAYS)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == LONGEST else n for n in SAYS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=MARKS.get(n, ())) for n in SAYS])
 def test_an_example_says_what_it_should(name, tmp_path):
     out = run(name, tmp_path)
     for pattern in SAYS[name]:

@@ -102,6 +102,7 @@ print(jax.numpy.arange(3).sum(), matplotlib.pyplot.figure().number)
 """
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(
     "backend", ["jax", *(pytest.param(name, marks=pytest.mark.backends) for name in ("torch", "tensorflow"))]
 )
@@ -113,7 +114,8 @@ def test_commands_leave_out_what_keras_does_without(backend):
 
 def test_an_answer_takes_no_matplotlib(tiny_run, tiny_store, tmp_path):
     np.save(tmp_path / "cloud.npy", tiny_store.cloud(0))
-    code = "import sys; from pointkit.cli import run; print(run(sys.argv[1:]), 'matplotlib' in sys.modules)"
+    code = "import sys, tests.families; from pointkit.cli import run; "
+    code += "print(run(sys.argv[1:]), 'matplotlib' in sys.modules)"
     command = [sys.executable, "-c", code, "predict", str(tiny_run), str(tmp_path / "cloud.npy")]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "0 False"

@@ -79,7 +79,7 @@ def test_cut_labels_or_features_are_found_at_once(parted, name):
 def test_parts_of_other_classes_are_damage(parted):
     path = parted.path / "manifest.json"
     path.write_text(path.read_text().replace('"bed": [', '"cot": ['))
-    with pytest.raises(StoreError, match="parts must be those of the classes"):
+    with pytest.raises(StoreError, match=r"manifest.json: damaged \(parts must be those of bed, chair, found "):
         store.open(parted.path)
 
 
@@ -285,3 +285,8 @@ def test_a_store_may_be_moved(made, tmp_path):
     moved = store.open(tmp_path / "moved")
     store.verify(moved)
     assert moved.checksum == made.checksum
+
+
+def test_classes_are_sorted_and_ids_follow_them(tiny_store):
+    assert list(tiny_store.classes) == sorted(tiny_store.classes)
+    assert [tiny_store.classes[label] for label in tiny_store.labels] == [row.class_name for row in tiny_store.rows]

@@ -29,9 +29,8 @@ def moments(x):
     return mean, np.stack(covariance)
 
 
-def normed_relu(y, gamma, beta, epsilon, mask=None):
-    """Batch norm over the points that count, and ReLU: (B, N, C) -> the same, mean (C,) and variance (C,)."""
+def normed_relu(y, gamma, beta, epsilon):
+    """Batch norm over all points, and ReLU: (B, N, C) -> the same, mean (C,) and variance (C,)."""
     y = np.asarray(y, np.float64)
-    counted = y.reshape(-1, y.shape[-1]) if mask is None else y[mask]
-    mean, variance = counted.mean(0), counted.var(0)
+    mean, variance = y.mean((0, 1)), y.var((0, 1))
     return np.maximum((y - mean) / np.sqrt(variance + epsilon) * gamma + beta, 0), mean, variance

@@ -15,7 +15,7 @@ import pathlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,7 @@ from pointkit import features, metrics, preprocess
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.rules import suggest
-
-if TYPE_CHECKING:
-    from pointkit.predict import Predictor
+from pointkit.task import Task
 
 # Every call of the network is padded to this many windows: one compilation, and the same rounding for a file alone and
 # among others.
@@ -111,6 +109,37 @@ class PartsPrediction:
 Answer = Prediction | PartsPrediction
 
 
+class Network(Protocol):
+    """What an asker asks: a run's network, and the run's word on what it sees. ``predict.Predictor`` is one."""
+
+    path: pathlib.Path
+    facts: dict[str, Any]
+    task: Task
+    classes: tuple[str, ...]
+    contract: preprocess.Contract
+
+    @property
+    def num_points(self) -> int:
+        """Points that the network sees at once."""
+
+    def draw(
+        self, shape: Shape, path: pathlib.Path | None = None, *, count: int | None = None, whole: bool = False
+    ) -> preprocess.Drawn:
+        """Points of a shape by the run's contract."""
+
+    def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
+        """Drawn points as a question."""
+
+    def inputs(self, windows: Sequence[Window]) -> preprocess.Inputs:
+        """What the network is called with for some windows."""
+
+    def logits(self, given: preprocess.Inputs) -> Float32:
+        """The network's answer."""
+
+    def marks(self, given: preprocess.Inputs) -> NDArray[np.uint8]:
+        """What each point did for the answer."""
+
+
 class Asker(Protocol):
     """What a task does in its own way; ``group`` is how many files are seen before the network is asked."""
 
@@ -137,27 +166,27 @@ class OfClasses:
 
     group = BATCH
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
+    def __init__(self, network: Network) -> None:
+        self.network = network
 
     def check(self, category: str | None) -> None:
         if category is not None:
-            raise PointkitError(f"category is for parts, {self.predictor.path} tells classes apart")
+            raise PointkitError(f"category is for parts, {self.network.path} tells classes apart")
 
     def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
-        drawn = self.predictor.draw(shape, path).first(self.predictor.num_points)
-        return Seen(drawn, self.predictor.query(drawn), _size(shape), shape if isinstance(shape, Mesh) else None)
+        drawn = self.network.draw(shape, path).first(self.network.num_points)
+        return Seen(drawn, self.network.query(drawn), _size(shape), shape if isinstance(shape, Mesh) else None)
 
     def windows(self, queries: Iterable[Query]) -> Iterator[Window]:
         """One window of each query."""
         for query in queries:
-            yield query, preprocess.window(len(query.points), self.predictor.num_points)
+            yield query, preprocess.window(len(query.points), self.network.num_points)
 
     def logits(self, queries: Iterable[Query]) -> Iterator[Float32]:
         """Those of the queries, (B, classes) for some at a time."""
         windows = self.windows(queries)
         while batch := list(itertools.islice(windows, BATCH)):
-            yield self.predictor.logits(self.predictor.inputs(batch))
+            yield self.network.logits(self.network.inputs(batch))
 
     def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
         for logits in self.logits(queries):
@@ -166,7 +195,7 @@ class OfClasses:
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         windows = self.windows(queries)
         while batch := list(itertools.islice(windows, BATCH)):
-            found = self.predictor.marks(self.predictor.inputs(batch))
+            found = self.network.marks(self.network.inputs(batch))
             for (query, places), marks in zip(batch, found, strict=True):
                 whole = np.zeros(len(query.points), np.uint8)
                 np.maximum.at(whole, places, marks)
@@ -174,7 +203,7 @@ class OfClasses:
 
     def answer(self, seen: Seen, rows: Float64) -> Prediction:
         first, second = np.argsort(-rows, kind="stable")[:2]
-        names = self.predictor.classes
+        names = self.network.classes
         return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings)
 
 
@@ -183,32 +212,32 @@ class OfParts:
 
     group = 64
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
-        self.facts = predictor.facts
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.facts = network.facts
 
     def check(self, category: str | None) -> None:
-        classes = self.predictor.classes
+        classes = self.network.classes
         if category is not None and category not in classes:
             hint = suggest(category, classes)
             raise PointkitError(f"category must be one of {', '.join(classes)}, got {category!r}{hint}")
 
     def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
         """All points of a cloud; of a mesh several points a face, as far as memory allows."""
-        count = self.predictor.contract.drawn
+        count = self.network.contract.drawn
         if isinstance(shape, Mesh):
             if not len(shape.faces):
                 said = "a mesh without faces has nothing to label"
                 raise PointkitError(f"{path}: {said}" if path else said)
             count = max(count, min(4 * len(shape.faces), MOST_SAMPLES))
         named = _with_normals(shape) if self.facts.get("layout") == "normal" else shape
-        drawn = self.predictor.draw(named, path, count=count, whole=True)
+        drawn = self.network.draw(named, path, count=count, whole=True)
         name = category or self._category(path)
-        query = self.predictor.query(drawn, self.predictor.classes.index(name))
+        query = self.network.query(drawn, self.network.classes.index(name))
         return Seen(drawn, query, _size(shape), shape)
 
     def _category(self, path: pathlib.Path | None) -> str:
-        classes = self.predictor.classes
+        classes = self.network.classes
         if len(classes) == 1:
             return classes[0]
         known = {place: name for name, place in self.facts.get("directories", {}).items()}
@@ -222,32 +251,32 @@ class OfParts:
         raise PointkitError(f"{path}: of which category? give --category, one of {names}, or a folder of that name")
 
     def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
-        spans = list(self.predictor.task.part_ids.values())
+        spans = list(self.network.task.part_ids.values())
 
         def answers(windows: Sequence[Window]) -> Iterator[Float64]:
-            logits = self.predictor.logits(self.predictor.inputs(windows))
+            logits = self.network.logits(self.network.inputs(windows))
             for (query, _), rows in zip(windows, logits, strict=True):
                 span = spans[query.category]
                 yield metrics.softmax(rows[:, span.start : span.stop])
 
-        return windowed(queries, self.predictor.num_points, answers, operator.setitem)
+        return windowed(queries, self.network.num_points, answers, operator.setitem)
 
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         def answers(windows: Sequence[Window]) -> Iterable[Array]:
-            return self.predictor.marks(self.predictor.inputs(windows))
+            return self.network.marks(self.network.inputs(windows))
 
-        return windowed(queries, self.predictor.num_points, answers, np.maximum.at)
+        return windowed(queries, self.network.num_points, answers, np.maximum.at)
 
     def answer(self, seen: Seen, rows: Float64) -> PartsPrediction:
-        category = self.predictor.classes[seen.query.category]
-        names = self.predictor.task.parts[category]
+        category = self.network.classes[seen.query.category]
+        names = self.network.task.parts[category]
         codes = self.facts.get("codes", {}).get(category, range(len(names)))
         assert seen.shape is not None
         whole = back(seen.shape, seen.drawn, rows)
         return PartsPrediction(category, dict(zip(names, codes, strict=True)), whole, seen.drawn.warnings)
 
 
-ASKERS: Mapping[str, Callable[[Predictor], Asker]] = {"classification": OfClasses, "parts": OfParts}
+ASKERS: Mapping[str, Callable[[Network], Asker]] = {"classification": OfClasses, "parts": OfParts}
 
 
 def windowed(

@@ -190,8 +190,10 @@ class Contract:
     def __post_init__(self) -> None:
         for name, least in (("num_points", 1), ("drawn", 1), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be a whole number from {least} on, found {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{name} must be a whole number, found {value!r}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, found {value}")
         for rule in dataclasses.fields(self)[3:6]:
             if getattr(self, rule.name) != rule.default:
                 known = f"this version knows {rule.default!r} alone"
@@ -211,7 +213,7 @@ class Contract:
     def of_run(cls, given: Mapping[str, Any]) -> Contract:
         """The contract in a run's facts; what older runs do not say are the defaults. Raises ValueError for others."""
         if unknown := given.keys() - {rule.name for rule in dataclasses.fields(cls)}:
-            raise ValueError(f"input has the unknown {min(unknown)!r}; install a newer pointkit")
+            raise ValueError(f"{min(unknown)} is not known to this version; install a newer one")
         return cls(**given)
 
     def facts(self) -> dict[str, Any]:

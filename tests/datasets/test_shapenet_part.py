@@ -102,7 +102,7 @@ def test_every_layout_gives_the_same_points_and_parts(tmp_path, layout, wrapper)
     opened = done.store
     store.verify(opened)
     assert done.unread == ()
-    assert opened.manifest["task"] == "part segmentation"
+    assert opened.manifest["task"] == "parts"
     assert opened.classes == ("Bag", "Mug")
     assert opened.parts == PARTS
     wanted = {

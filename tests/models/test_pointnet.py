@@ -4,6 +4,7 @@ import pytest
 
 from pointkit import models
 from pointkit.models import pointnet
+from pointkit.models.networks import seed_stream
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +75,16 @@ def test_gives_logits_not_probabilities(reference):
 
 
 def test_backbone_hands_out_pooled_and_local_features():
-    features = pointnet.backbone(
-        pointnet.CLASSIFICATION["reference"],
+    features, units = pointnet.backbone(
+        "classifier",
+        widths="reference",
         transforms="both",
         penalty=0.001,
         momentum=0.9,
         exact=True,
-        seeds=models.seed_stream(0),
+        seeds=seed_stream(0),
     )
+    assert units == (256, 128)
     assert tuple(features.pooled.shape) == (None, 512)
     assert [tuple(x.shape) for x in features.local] == [(None, None, c) for c in (32, 32, 32, 32, 64)]
     assert tuple(features.matrix.shape) == (None, 32, 32)
@@ -262,11 +265,14 @@ def test_layer_table_names_type_shape_parameters_and_inputs(reference):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "pointnot", "num_classes": 10}, "model must be one of pointnet, got 'pointnot'"),
+        (
+            {"name": "pointnot", "num_classes": 10},
+            "model must be one of pointnet, .*got 'pointnot' .did you mean 'pointnet'",
+        ),
         ({"name": "pointnet", "num_classes": 1}, "num_classes must be at least 2, got 1"),
         (
             {"name": "pointnet", "num_classes": 10, "widths": "wide"},
-            "widths must be one of half, reference, paper, got 'wide'",
+            "widths must be one of reference, half, paper, got 'wide'",
         ),
         (
             {"name": "pointnet", "num_classes": 10, "transforms": "input"},

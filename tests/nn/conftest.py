@@ -2,7 +2,6 @@
 
 import importlib
 
-import keras
 import pytest
 
 
@@ -10,6 +9,8 @@ import pytest
 def device(request, monkeypatch):
     """The operations work as on the processor, or as on a GPU: several clouds at once."""
     if request.param == "gpu":
+        import keras
+
         module = importlib.import_module(f"pointkit.nn.forms.{keras.backend.backend()}")
         if not hasattr(module, "_on_gpu"):
             pytest.skip("this backend has one form for both")

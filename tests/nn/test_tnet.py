@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointkit.models import seed_stream
+from pointkit.models.networks import seed_stream
 from pointkit.nn import TransformMatrix, orthogonality, tnet
 from tests import twins
 

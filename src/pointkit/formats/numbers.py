@@ -1,18 +1,18 @@
 """Decimal numbers out of text, many at once, to the last bit as ``float`` reads them.
 
-A call a number costs a hundred nanoseconds and more; here all tokens of a block, which fits the cache, are read
+A call a number costs a hundred nanoseconds and more. Here all tokens of a block, which fits the cache, are read
 together, each step one NumPy operation. Eight digits are one 64-bit word and become a number in three multiplications.
-The digits of ``-14.249998`` make the integer 14249998, exact below 2**53, and one division by a power of ten, exact up
-to 10**22, rounds correctly. Every other token (exponents, nan, very many digits) goes to ``float`` itself.
+The digits of ``-14.249998`` make the integer 14249998. With at most 15 digits that integer is exact in a float64, and
+so is the power of ten, so one division rounds correctly. All other tokens (exponents, nan, more digits) go one by one
+to the library fastnumbers, which is as exact (docs/decisions/0011-numbers-out-of-text.md).
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
-from typing import Any
 
+import fastnumbers
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,10 +27,8 @@ _BLOCK = 1 << 17  # bytes read at once; the arrays of a block fit the second-lev
 _PAD = 16  # so that a word before the first token is still ours
 _NEWLINE, _SPACE = 10, 32
 _ALIKE = re.compile(rb"-?\d\.(\d{1,6})(?:[ \n]|\Z)")
-_EXACT = 1 << 53
-_SAFE = 15  # digits of which no number reaches _EXACT
-_LONGEST = 16  # digits before or after the point that two words hold
-_POWERS = 10 ** np.arange(_LONGEST + 1, dtype=np.int64)
+_MOST = 15  # digits that a float64 holds exactly, whatever they are
+_POWERS = 10 ** np.arange(_MOST + 1, dtype=np.int64)
 _FLOAT_POWERS = _POWERS.astype(np.float64)
 
 
@@ -117,49 +115,52 @@ def _block(raw: bytes) -> tuple[Float64, Int64]:
     if alike is not None:
         return alike
     starts, points, ends, odd, num_dots = _tokens(text)
-    if not len(starts):
-        return np.empty(0), np.empty(0, np.int64)
     lead = text[starts]
     negative = lead == ord("-")
     signed = negative | (lead == ord("+"))
     num_signs = int(np.count_nonzero(signed))
+    num_newlines = int(np.count_nonzero(text == _NEWLINE))
+    num_digits = np.count_nonzero(text - np.uint8(48) < 10)
+    strange = num_digits + num_dots + num_signs + num_newlines + np.count_nonzero(text == _SPACE) != len(text)
+    if strange:
+        _refuse_control_bytes(text)
+    counts = _line_counts(text, starts, ends, num_newlines)
     first = starts + signed if num_signs else starts
-    digits = points - first
+    digits = whole = points - first
     if num_dots:
-        words = _words(text, 8)
-        value = _integers(words, first, digits)
-        points += 1
-        fraction = np.maximum(ends - points, 0)  # -1 where there is no point
-        digits = digits + fraction
-        power = np.minimum(fraction, _LONGEST)
-        if np.count_nonzero(power == power[0]) == len(power):  # as many decimals everywhere
-            power = power[:1]
-        value *= _POWERS[power]
-        value += _integers(words, points, fraction)
-        result = value.astype(np.float64)
-        result /= _FLOAT_POWERS[power]
+        fraction = np.maximum(ends - points - 1, 0)  # -1 where there is no point
+        digits = whole + fraction
+    odd |= (digits == 0) | (digits > _MOST)
+    num_letters = np.count_nonzero(text > ord("9")) if strange else 0  # of exponents, mostly
+    if (np.count_nonzero(odd) + num_letters) * 4 > len(odd):  # splitting the block is cheaper than cutting out so many
+        return _singly(raw.split(), raw), counts
+    if strange:
+        _mark_strange(text, starts, ends, odd)
+    if num_dots:
+        result = _decimals(text, first, whole, points + 1, fraction)
     else:
-        value = _integers(_words(text, 4 if not np.count_nonzero(digits > 4) else 8), first, digits)
-        result = value.astype(np.float64)
-    if np.count_nonzero(digits) < len(digits):
-        odd |= digits == 0
-    if np.count_nonzero(digits > _SAFE):
-        odd |= (digits > _LONGEST) | (value > _EXACT)
+        result = _integers(_words(text), first, whole).astype(np.float64)
     if num_signs:
         bits = result.view(np.uint64)
         bits |= negative.astype(np.uint64) << np.uint64(63)
-
-    num_newlines = int(np.count_nonzero(text == _NEWLINE))
-    num_digits = np.count_nonzero(text - np.uint8(48) < 10)
-    if num_digits + num_dots + num_signs + num_newlines + np.count_nonzero(text == _SPACE) != len(text):
-        _mark_strange(text, starts, ends, odd)
-    num_odd = np.count_nonzero(odd)
-    if num_odd * 4 > len(odd):  # splitting the whole block is cheaper than cutting out so many
-        result = np.array(_singly(raw.split()))
-    elif num_odd:
+    if odd.any():
         spans = zip((starts[odd] - _PAD).tolist(), (ends[odd] - _PAD).tolist(), strict=True)
-        result[odd] = _singly([raw[start:end] for start, end in spans])
-    return result, _line_counts(text, starts, ends, num_newlines)
+        result[odd] = _singly([raw[start:end] for start, end in spans], raw)
+    return result, counts
+
+
+def _decimals(text: UInt8, first: Int64, whole: Int64, behind: Int64, fraction: Int64) -> Float64:
+    """The numbers of ``whole`` digits from ``first`` on, a point, and ``fraction`` digits from ``behind`` on."""
+    words = _words(text)
+    power = np.minimum(fraction, _MOST)
+    if np.count_nonzero(power == power[0]) == len(power):  # as many decimals everywhere
+        power = power[:1]
+    value = _integers(words, first, whole)
+    value *= _POWERS[power]
+    value += _integers(words, behind, fraction)
+    result = value.astype(np.float64)
+    result /= _FLOAT_POWERS[power]
+    return result
 
 
 def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
@@ -192,7 +193,7 @@ def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
     digit = (word & np.uint64(0xFF)) << np.uint64(8)  # over the point
     word &= np.uint64(0xFFFFFFFFFFFF0000)
     word |= digit
-    value = _eight(word, np.int64(decimals + 2))  # a nought leads
+    value = _eight(word, np.int64(decimals + 2))  # with a zero in front
     result = value.astype(np.float64)
     result /= _FLOAT_POWERS[decimals]
     bits = result.view(np.uint64)
@@ -201,7 +202,10 @@ def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
 
 
 def _tokens(text: UInt8) -> tuple[Int64, Int64, Int64, Bool, int]:
-    """Of each token the first byte, the point (or the end), the byte behind it, and whether it has two; all points."""
+    """Where each token begins, has its point (or ends) and ends; whether it has two; the number of all points.
+
+    The end is the offset of the byte behind the token.
+    """
     blank = text <= _SPACE
     edge = np.empty(len(text), bool)
     edge[0] = False
@@ -228,25 +232,26 @@ def _tokens(text: UInt8) -> tuple[Int64, Int64, Int64, Bool, int]:
 
 
 def _mark_strange(text: UInt8, starts: Int64, ends: Int64, odd: Bool) -> None:
-    """Set ``odd`` for tokens with other characters than one sign, digits and a point; ValueError for control bytes."""
-    if (text < 9).any() or (text - np.uint8(14) < 18).any():
-        raise ValueError("text must not hold control bytes")
+    """Set ``odd`` for tokens with other characters than one sign, digits and a point."""
     strange = np.flatnonzero((text > _SPACE) & (text - np.uint8(48) >= 10) & (text != ord(".")))
     owner = np.searchsorted(ends, strange, side="right")
     sign = (strange == starts[owner]) & ((text[strange] == ord("-")) | (text[strange] == ord("+")))
     odd[owner[~sign]] = True
 
 
-def _words(text: UInt8, size: int) -> NDArray[Any]:
-    """The little-endian words of ``size`` bytes that begin at each byte, as an array that gathers fast."""
-    return np.ascontiguousarray(np.ndarray(len(text) - size + 1, f"<u{size}", text, strides=(1,)))
+def _refuse_control_bytes(text: UInt8) -> None:
+    if (text < 9).any() or (text - np.uint8(14) < 18).any():
+        raise ValueError("text must not hold control bytes")
 
 
-def _integers(words: NDArray[Any], first: Int64, count: Int64) -> Int64:
-    """The integers whose ``count`` digits (at most 16; else garbage) begin at the byte ``first``."""
+def _words(text: UInt8) -> UInt64:
+    """The little-endian words of eight bytes that begin at each byte, as an array that gathers fast."""
+    return np.ascontiguousarray(np.ndarray(len(text) - 7, "<u8", text, strides=(1,)))
+
+
+def _integers(words: UInt64, first: Int64, count: Int64) -> Int64:
+    """The integers whose ``count`` digits (at most 15; else garbage) begin at the byte ``first``."""
     word = words[first]
-    if not np.count_nonzero(count > 4):
-        return _four(word.astype(np.uint32, copy=False), count)
     if not np.count_nonzero(count > 8):
         return _eight(word, count)
     head = np.minimum(count, 8)
@@ -270,29 +275,19 @@ def _eight(word: UInt64, count: Int64 | np.int64) -> Int64:
     return word.view(np.int64)
 
 
-def _four(word: NDArray[np.uint32], count: Int64) -> Int64:
-    """The integers that the first ``count`` (0 to 4) characters of 4-byte words spell."""
-    word <<= ((4 - count) << 3).astype(np.uint32)
-    word &= np.uint32(0x0F0F0F0F)
-    word *= np.uint32(10 * 2**8 + 1)
-    word >>= np.uint32(8)
-    word &= np.uint32(0x00FF00FF)
-    word *= np.uint32(100 * 2**16 + 1)
-    word >>= np.uint32(16)
-    return word.astype(np.int64)
+def _singly(tokens: list[bytes], raw: bytes) -> Float64:
+    """Tokens of the block ``raw`` read one by one."""
+    nan = _judge if b"(" in raw else fastnumbers.ALLOWED  # "nan(1)" is a nan for fastnumbers alone
+    return fastnumbers.try_array(tokens, nan=nan, on_fail=_judge)
 
 
-def _singly(tokens: list[bytes]) -> list[float]:
-    """Tokens read by ``float``, without the underscores that it takes for digits' separators."""
-    with contextlib.suppress(ValueError):
-        if b"_" not in b" ".join(tokens):
-            return list(map(float, tokens))
-    for token in tokens:
-        try:
-            float(token.replace(b"_", b"?"))
-        except ValueError:
-            break
-    raise ValueError(f"a number is expected, got {token[:40].decode('ascii', 'backslashreplace')!r}")
+def _judge(token: bytes) -> float:
+    """What ``float`` makes of a token, but for the underscores that it takes between digits."""
+    try:
+        return float(token.replace(b"_", b"?"))
+    except ValueError:
+        found = token[:40].decode("ascii", "backslashreplace")
+        raise ValueError(f"a number is expected, got {found!r}") from None
 
 
 def _line_counts(text: UInt8, starts: Int64, ends: Int64, num_newlines: int) -> Int64:
