@@ -20,8 +20,8 @@ from tests.test_label import stick
 
 
 @pytest.fixture(scope="module")
-def of_classes(small_run):
-    return Predictor(small_run)
+def of_classes(tiny_run):
+    return Predictor(tiny_run)
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +169,12 @@ class Told:
 
 
 class TestAnswerAll:
-    def test_a_listener_is_told_in_order(self, small_run, of_classes, files, tmp_path):
+    def test_a_listener_is_told_in_order(self, tiny_run, of_classes, files, tmp_path):
         (tmp_path / "empty").mkdir()
         bad = tmp_path / "bad.off"
         bad.write_text("OFF\n")
         told = Told()
-        assert not answer_all(small_run, [bad, tmp_path / "empty", files[0].parent], told)
+        assert not answer_all(tiny_run, [bad, tmp_path / "empty", files[0].parent], told)
         assert told.heard[0] == ("begin", [bad, *files], [])
         assert [what for what, *_ in told.heard[1:]] == ["problem", "problem", "result", "result", "result", "end"]
         assert told.heard[1][1].startswith(f"{tmp_path / 'empty'}: no file that can be read in this folder")
@@ -184,9 +184,9 @@ class TestAnswerAll:
             np.testing.assert_array_equal(result.answer.probabilities, of_classes.file(path).probabilities)
         assert told.heard[-1] == ("end", 2, 5)
 
-    def test_all_answered_is_said(self, small_run, files):
+    def test_all_answered_is_said(self, tiny_run, files):
         told = Told()
-        assert answer_all(small_run, files, told)
+        assert answer_all(tiny_run, files, told)
         assert told.heard[-1] == ("end", 0, 3)
 
     def test_without_a_file_no_run_is_opened(self, tmp_path):
@@ -198,8 +198,8 @@ class TestAnswerAll:
         with pytest.raises(PointkitError, match="predict needs a file or folder, got none"):
             answer_all(tmp_path / "no run", [], told)
 
-    def test_what_there_is_to_say_of_the_run_comes_first(self, small_run, files, tmp_path, capsys):
-        path = changed(small_run, tmp_path / "run")
+    def test_what_there_is_to_say_of_the_run_comes_first(self, tiny_run, files, tmp_path, capsys):
+        path = changed(tiny_run, tmp_path / "run")
         (path / "checkpoint.safetensors").write_bytes(b"cut")
         told = Told()
         assert answer_all(path, files, told)
@@ -210,16 +210,16 @@ class TestAnswerAll:
 
 
 class TestCommand:
-    def test_json_holds_what_others_rely_on_and_nothing_else_is_printed(self, small_run, files, capsys):
-        assert run(["predict", str(small_run), str(files[0]), str(files[1]), "--json"]) == 0
+    def test_json_holds_what_others_rely_on_and_nothing_else_is_printed(self, tiny_run, files, capsys):
+        assert run(["predict", str(tiny_run), str(files[0]), str(files[1]), "--json"]) == 0
         lines, _ = said(capsys)
         assert [set(line) for line in lines] == [{"file", "class", "probability", "runner_up", "warnings"}] * 2
         assert [line["file"] for line in lines] == [str(path) for path in files[:2]]
 
-    def test_one_bad_file_among_good_ones_exits_2_with_one_line(self, small_run, files, capsys):
+    def test_one_bad_file_among_good_ones_exits_2_with_one_line(self, tiny_run, files, capsys):
         bad, missing = files[0].with_name("bad.ply"), files[0].with_name("no.off")
         bad.write_bytes(b"ply\nformat ascii 1.0\n")
-        assert run(["predict", str(small_run), str(bad), str(files[0]), str(missing), "--json"]) == 2
+        assert run(["predict", str(tiny_run), str(bad), str(files[0]), str(missing), "--json"]) == 2
         lines, err = said(capsys)
         assert len(lines) == 1
         named = [line for line in err.splitlines() if line.startswith("pointkit: ")]
@@ -228,10 +228,10 @@ class TestCommand:
         assert "no.off" in named[1]
         assert err.splitlines()[-1] == "2 of 3 could not be answered"
 
-    def test_classes_for_people(self, small_run, of_classes, files, capsys):
+    def test_classes_for_people(self, tiny_run, of_classes, files, capsys):
         few = files[0].with_name("a file of a longer name.xyz")
         formats.write(few, PointCloud(stick(5)))
-        assert run(["predict", str(small_run), str(files[0]), str(few)]) == 0
+        assert run(["predict", str(tiny_run), str(files[0]), str(few)]) == 0
         captured = capsys.readouterr()
         for line, path in zip(captured.out.splitlines(), (files[0], few), strict=True):
             answer = of_classes.file(path)
@@ -259,15 +259,15 @@ class TestCommand:
         assert printed.startswith(f"{files[0].with_suffix('')}.labelled.xyz: stick: foot {share} %, middle ")
         assert re.search(r"; mean probability \d+\.\d %\n$", printed)
 
-    def test_categories(self, tiny_parts_run, small_run, files, tmp_path, capsys):
+    def test_categories(self, tiny_parts_run, tiny_run, files, tmp_path, capsys):
         assert run(["predict", str(tiny_parts_run), str(files[0]), "--category", "stock"]) == 2
         err = capsys.readouterr().err
         assert err.count("\n") == 1
         assert "category must be one of box, stick, got 'stock' (did you mean 'stick'?)" in err
-        assert run(["predict", str(small_run), str(files[0]), "--category", "stick"]) == 2
+        assert run(["predict", str(tiny_run), str(files[0]), "--category", "stick"]) == 2
         err = capsys.readouterr().err
         assert err.count("\n") == 1
-        assert f"category is for parts, {small_run} tells classes apart" in err
+        assert f"category is for parts, {tiny_run} tells classes apart" in err
         elsewhere = tmp_path / "one.xyz"
         elsewhere.write_bytes(files[0].read_bytes())
         assert run(["predict", str(tiny_parts_run), str(elsewhere), str(files[0])]) == 2
@@ -275,8 +275,8 @@ class TestCommand:
         assert f"{elsewhere}: of which category? give --category, one of box, stick" in captured.err
         assert captured.out.count("\n") == 1
 
-    def test_output_of_classes(self, small_run, files, tmp_path, capsys):
-        assert run(["predict", str(small_run), str(files[0]), "-o", str(tmp_path / "out")]) == 2
+    def test_output_of_classes(self, tiny_run, files, tmp_path, capsys):
+        assert run(["predict", str(tiny_run), str(files[0]), "-o", str(tmp_path / "out")]) == 2
         assert "--output is for parts and --explain" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
@@ -293,36 +293,36 @@ class TestMemory:
         ],
     )
     def test_of_the_network_is_one_line_with_advice(
-        self, small_run, tiny_parts_run, files, capsys, monkeypatch, error, parts
+        self, tiny_run, tiny_parts_run, files, capsys, monkeypatch, error, parts
     ):
         def no_memory(given):
             raise error
 
         monkeypatch.setattr(Predictor, "_answer", property(lambda predictor: no_memory))
-        assert run(["predict", str(tiny_parts_run if parts else small_run), *map(str, files)]) == 1
+        assert run(["predict", str(tiny_parts_run if parts else tiny_run), *map(str, files)]) == 1
         captured = capsys.readouterr()
         words = "out of memory while the network answers; close other programs, or use a machine with more"
         assert captured.err == f"pointkit: {words}\n"
         assert captured.out == ""
         assert sorted(files[0].parent.iterdir()) == files
 
-    def test_of_anything_else_is_one_line_with_advice(self, small_run, files, capsys, monkeypatch):
+    def test_of_anything_else_is_one_line_with_advice(self, tiny_run, files, capsys, monkeypatch):
         def huge(*given):
             raise MemoryError("Unable to allocate 9.00 GiB for an array with shape (3, 402653184)")
 
         monkeypatch.setattr(Predictor, "inputs", huge)
-        assert run(["predict", str(small_run), str(files[0])]) == 1
+        assert run(["predict", str(tiny_run), str(files[0])]) == 1
         words = "out of memory; close other programs, or use a machine with more"
         assert capsys.readouterr().err == f"pointkit: {words}\n"
 
-    def test_of_a_reader_lists_that_file_alone(self, small_run, files, capsys, monkeypatch):
+    def test_of_a_reader_lists_that_file_alone(self, tiny_run, files, capsys, monkeypatch):
         def huge(data):
             raise MemoryError
 
         big = files[0].with_name("big.stl")
         big.write_bytes(b"solid")
         monkeypatch.setitem(formats.READERS, ".stl", huge)
-        assert run(["predict", str(small_run), str(files[0]), str(big), str(files[1]), "--json"]) == 2
+        assert run(["predict", str(tiny_run), str(files[0]), str(big), str(files[1]), "--json"]) == 2
         lines, err = said(capsys)
         assert [line["file"] for line in lines] == [str(path) for path in files[:2]]
         words = "out of memory while it is read; use a machine with more, or a smaller file"

@@ -22,8 +22,8 @@ MEAN = {"settings.model": "mean", "settings.units": ...}
 
 
 @pytest.fixture(scope="module")
-def predictor(small_run):
-    return Predictor(small_run)
+def predictor(tiny_run):
+    return Predictor(tiny_run)
 
 
 def explained(predictor, path, **how):
@@ -190,9 +190,9 @@ def test_two_files_of_one_name_and_a_bad_one(predictor, tmp_path):
 class TestNetworksThatCannotBeExplained:
     @pytest.mark.parametrize("parts", [False, True])
     def test_points_that_meet_elsewhere_are_refused_before_anything_is_written(
-        self, small_run, tiny_parts_run, tmp_path, capsys, parts
+        self, tiny_run, tiny_parts_run, tmp_path, capsys, parts
     ):
-        path = untrained(tiny_parts_run if parts else small_run, tmp_path / "run", **MEAN)
+        path = untrained(tiny_parts_run if parts else tiny_run, tmp_path / "run", **MEAN)
         file = tmp_path / "stick" / "one.xyz"
         file.parent.mkdir()
         formats.write(file, cloud(90))
@@ -202,28 +202,28 @@ class TestNetworksThatCannotBeExplained:
         assert not (tmp_path / "out").exists()
         assert run(["predict", str(path), str(file)]) == 0, "else it answers like any other"
 
-    def test_a_family_that_promises_too_much_is_found_out(self, small_run):
-        predictor = Predictor(small_run)
+    def test_a_family_that_promises_too_much_is_found_out(self, tiny_run):
+        predictor = Predictor(tiny_run)
         points = keras.Input((None, 3), name="points")
         mean = keras.layers.GlobalAveragePooling1D(name="mean")(points)
         predictor.model = keras.Model(points, keras.layers.Dense(3)(mean))
-        with pytest.raises(PointkitError, match=rf"^{small_run}: points must meet in pooled maxima alone, .* mean"):
+        with pytest.raises(PointkitError, match=rf"^{tiny_run}: points must meet in pooled maxima alone, .* mean"):
             predictor.marks(np.zeros((1, 64, 3), np.float32))
 
 
-def test_the_command(small_run, tmp_path, capsys):
+def test_the_command(tiny_run, tmp_path, capsys):
     path = tmp_path / "stick" / "one.xyz"
     path.parent.mkdir()
     formats.write(path, cloud(300))
     out = tmp_path / "out"
-    assert run(["predict", str(small_run), str(path), "--explain", "-o", str(out), "--json"]) == 0
+    assert run(["predict", str(tiny_run), str(path), "--explain", "-o", str(out), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert set(said) == {"file", "class", "probability", "runner_up", "warnings", "output", "picture", "critical"}
     assert said["output"] == str(out / "one.explained.xyz")
     assert list(said["critical"]) == ["decided", "turned", "others"]
     assert sum(said["critical"].values()) == 64
     assert (out / "one.explained.png").samefile(said["picture"])
-    assert run(["predict", str(small_run), str(path), "--explain"]) == 0
+    assert run(["predict", str(tiny_run), str(path), "--explain"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{path}  ")
     decided = f"{said['critical']['decided']} of 64 points decided, {said['critical']['turned']} more turned the cloud"

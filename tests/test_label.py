@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from pointkit import formats, label, outputs
-from pointkit.answers import results
 from pointkit.asking import PartsPrediction
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.predict import Predictor
@@ -26,8 +25,15 @@ def thirds(points):
     return np.minimum(((z - z.min()) / np.ptp(z) * 3).astype(int), 2)
 
 
-def labelled(predictor, path, **how):
-    result = dict(results(predictor, [path], category="stick", **how))[path]
+def results(predictor, paths):
+    """Files labelled as sticks; the function of this name imports Keras, which shapes alone do not need."""
+    from pointkit import answers
+
+    return answers.results(predictor, paths, category="stick")
+
+
+def labelled(predictor, path):
+    result = dict(results(predictor, [path]))[path]
     if isinstance(result, Exception):
         raise result
     return result
@@ -198,14 +204,14 @@ class TestFiles:
         for i, count in enumerate((1, 63, 64, 65, 1000, 2)):
             paths.append(tmp_path / f"{i}.xyz")
             formats.write(paths[-1], PointCloud(stick(count)))
-        for path, result in results(predictor, paths, category="stick"):
+        for path, result in results(predictor, paths):
             assert len(formats.read(result.written).points) == len(formats.read(path).points)
 
     def test_the_same_files_come_out_alone_or_among_others(self, predictor, tmp_path):
         paths = [tmp_path / f"{i}.ply" for i in range(5)]
         for i, path in enumerate(paths):
             formats.write(path, PointCloud(stick(100 + 50 * i, seed=i)))
-        whole = {path: result.written.read_bytes() for path, result in results(predictor, paths, category="stick")}
+        whole = {path: result.written.read_bytes() for path, result in results(predictor, paths)}
         assert list(whole) == paths
         for path in paths:
             assert labelled(predictor, path).written.read_bytes() == whole[path]

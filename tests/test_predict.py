@@ -20,8 +20,8 @@ from tests.runs import changed, untrained
 
 
 @pytest.fixture(scope="module")
-def of_classes(small_run):
-    return Predictor(small_run)
+def of_classes(tiny_run):
+    return Predictor(tiny_run)
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +118,14 @@ class TestOfClasses:
         with pytest.raises(FileNotFoundError):
             of_classes.file(bad.with_name("missing.off"))
 
-    def test_a_category_is_for_parts(self, of_classes, files, small_run):
+    def test_a_category_is_for_parts(self, of_classes, files, tiny_run):
         for ask in (
             lambda: of_classes.answer(PointCloud(stick()), "stick"),
             lambda: of_classes.file(files[0], "stick"),
         ):
-            with pytest.raises(PointkitError, match=f"^category is for parts, {small_run} tells classes apart$"):
+            with pytest.raises(PointkitError, match=f"^category is for parts, {tiny_run} tells classes apart$"):
                 ask()
-        with pytest.raises(PointkitError, match=f"^{small_run}: tells classes apart, not the parts of a shape$"):
+        with pytest.raises(PointkitError, match=f"^{tiny_run}: tells classes apart, not the parts of a shape$"):
             of_classes.part_probabilities([])
 
 
@@ -314,9 +314,9 @@ def no_memory(given):
 
 
 class TestMemory:
-    def test_of_the_network_ends_the_call_with_one_line_and_advice(self, tiny_parts_run, small_run, tmp_path):
+    def test_of_the_network_ends_the_call_with_one_line_and_advice(self, tiny_parts_run, tiny_run, tmp_path):
         formats.write(tmp_path / "one.xyz", PointCloud(stick()))
-        for folder, category in ((tiny_parts_run, "stick"), (small_run, None)):
+        for folder, category in ((tiny_parts_run, "stick"), (tiny_run, None)):
             predictor = Predictor(folder)
             predictor._answer = no_memory
             with pytest.raises(MachineError) as caught:
@@ -324,14 +324,14 @@ class TestMemory:
             words = "out of memory while the network answers; close other programs, or use a machine with more"
             assert str(caught.value) == words
 
-    def test_of_the_points_that_decided(self, small_run):
-        predictor = Predictor(small_run)
+    def test_of_the_points_that_decided(self, tiny_run):
+        predictor = Predictor(tiny_run)
         predictor._critical = no_memory
         with pytest.raises(MachineError, match=r"^out of memory while the network answers; close"):
             predictor.marks(np.zeros((1, 64, 3), np.float32))
 
-    def test_what_is_no_lack_of_memory_stays_what_it_is(self, small_run):
-        predictor = Predictor(small_run)
+    def test_what_is_no_lack_of_memory_stays_what_it_is(self, tiny_run):
+        predictor = Predictor(tiny_run)
 
         def broken(given):
             raise RuntimeError("INVALID_ARGUMENT: shapes")
@@ -359,9 +359,9 @@ class TestRuns:
         with pytest.raises(RunError, match="not a run"):
             Predictor(tmp_path)
 
-    def test_a_stranger_run_cannot_name_another_network(self, small_run, tmp_path):
+    def test_a_stranger_run_cannot_name_another_network(self, tiny_run, tmp_path):
         with pytest.raises(RunError, match="weights do not fit its settings"):
-            Predictor(changed(small_run, tmp_path / "copy", **{"settings.units": 8}))
+            Predictor(changed(tiny_run, tmp_path / "copy", **{"settings.units": 8}))
 
     @pytest.mark.parametrize(
         ("change", "words"),
@@ -369,17 +369,17 @@ class TestRuns:
             ({"input.scale": "unit cube"}, "scale is 'unit cube', this version knows 'unit sphere' alone"),
             ({"input.up": "y"}, "up is 'y', this version knows 'z' alone"),
             ({"input.window": "tiles"}, "window is 'tiles', this version knows 'random points' alone"),
-            ({"input.tile": 3.5}, "input has the unknown 'tile'; install a newer pointkit"),
-            ({"input.num_points": 0}, "num_points must be a whole number from 1 on, found 0"),
+            ({"input.tile": 3.5}, "input.tile is not known to this version; install a newer one"),
+            ({"input.num_points": 0}, "num_points must be at least 1, found 0"),
             ({"input.drawn": 2.5}, "it has no input.drawn, or one of another type"),
-            ({"input.seed": -1}, "seed must be a whole number from 0 on, found -1"),
+            ({"input.seed": -1}, "seed must be at least 0, found -1"),
             ({"input.scales": {"color": 0}}, "scales must be positive numbers of color, intensity, found"),
             ({"input.scales": {"height": 2}}, "scales must be positive numbers of color, intensity, found"),
             ({"input.scales": [255]}, "scales must be positive numbers of color, intensity, found"),
         ],
     )
-    def test_a_run_of_another_contract_is_refused_in_one_line(self, small_run, tmp_path, files, capsys, change, words):
-        path = changed(small_run, tmp_path / "run", **change)
+    def test_a_run_of_another_contract_is_refused_in_one_line(self, tiny_run, tmp_path, files, capsys, change, words):
+        path = changed(tiny_run, tmp_path / "run", **change)
         with pytest.raises(RunError) as caught:
             Predictor(path)
         assert words in str(caught.value)
@@ -392,19 +392,19 @@ class TestRuns:
 
     @pytest.mark.parametrize("parts", [False, True])
     def test_a_run_written_before_there_were_windows_and_scales_answers_alike(
-        self, small_run, tiny_parts_run, tmp_path, parts
+        self, tiny_run, tiny_parts_run, tmp_path, parts
     ):
-        folder = tiny_parts_run if parts else small_run
+        folder = tiny_parts_run if parts else tiny_run
         older = changed(folder, tmp_path / "run", **{"input.window": ..., "input.scales": ...})
         cloud, category = PointCloud(stick()), "stick" if parts else None
         assert_same(Predictor(older).answer(cloud, category), Predictor(folder).answer(cloud, category))
         assert Predictor(older).contract == Predictor(folder).contract
 
-    def test_the_contract_is_what_draws(self, small_run, tmp_path):
+    def test_the_contract_is_what_draws(self, tiny_run, tmp_path):
         """Another seed, fewer points: other points are seen."""
         cloud = PointCloud(stick())
-        before = Predictor(small_run)
-        other = Predictor(changed(small_run, tmp_path / "run", **{"input.seed": 5, "input.drawn": 70}))
+        before = Predictor(tiny_run)
+        other = Predictor(changed(tiny_run, tmp_path / "run", **{"input.seed": 5, "input.drawn": 70}))
         drawn = other.draw(cloud)
         np.testing.assert_array_equal(drawn.index, preprocess.draw(cloud, 70, 5).index)
         assert len(before.draw(cloud).points) == before.contract.drawn == shapes.POINTS

@@ -11,8 +11,8 @@ from tests import shapes
 
 
 @pytest.fixture(scope="module")
-def predictor(small_run):
-    return Predictor(small_run)
+def predictor(tiny_run):
+    return Predictor(tiny_run)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_draws_of_no_more_points_than_are_taken_are_said_to_be_the_same(predicto
     assert draws["oa_sd"] == 0
 
 
-def test_votes_and_protocols_are_for_parts(predictor, tiny_store, small_run):
+def test_votes_and_protocols_are_for_parts(predictor, tiny_store, tiny_run):
     for how, words in (({"votes": 2}, "votes are"), ({"protocol": "reference-b"}, "reference-b is")):
-        with pytest.raises(RunError, match=f"^{small_run}: {words} for parts, this run tells classes apart$"):
+        with pytest.raises(RunError, match=f"^{tiny_run}: {words} for parts, this run tells classes apart$"):
             classes.measure(predictor, tiny_store, "test", **how)

@@ -18,10 +18,10 @@ from tests.runs import changed
 
 
 @pytest.fixture(scope="module")
-def measured(small_run, tiny_store, tmp_path_factory):
+def measured(tiny_run, tiny_store, tmp_path_factory):
     """A copy of the run, and its report on the test split with three draws."""
     copy = tmp_path_factory.mktemp("measured") / "run"
-    shutil.copytree(small_run, copy)
+    shutil.copytree(tiny_run, copy)
     return copy, evaluate(copy, store_path=tiny_store.path, draws=3)
 
 
@@ -73,12 +73,12 @@ def test_weights_measured_are_those_of_the_best_epoch(measured):
     assert report["run"]["best_epoch"] == 1 + int(np.argmin(losses))
 
 
-def test_refuses_another_store_and_a_split_without_shapes(small_run, tiny_store, tmp_path):
+def test_refuses_another_store_and_a_split_without_shapes(tiny_run, tiny_store, tmp_path):
     rows = [(tiny_store.rows[i], tiny_store.cloud(i)) for i in tiny_store.select("train")]
     other = store.write(tmp_path / "other", rows, tiny_store.classes, {"task": "classification"})
     with pytest.raises(RunError, match=r"not the store that .* was trained on"):
-        evaluate(small_run, store_path=other.path)
-    path = changed(small_run, tmp_path / "run", **{"store.checksum": other.checksum})
+        evaluate(tiny_run, store_path=other.path)
+    path = changed(tiny_run, tmp_path / "run", **{"store.checksum": other.checksum})
     with pytest.raises(RunError, match=rf"^{other.path}: has no shapes in the split 'test' to evaluate {path} on$"):
         evaluate(path, store_path=other.path)
 
@@ -88,12 +88,12 @@ def test_refuses_another_store_and_a_split_without_shapes(small_run, tiny_store,
     "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123456 bytes.")]
 )
 def test_memory_that_runs_out_is_one_line_with_advice(
-    small_run, tiny_parts_run, tmp_path, capsys, monkeypatch, error, parts
+    tiny_run, tiny_parts_run, tmp_path, capsys, monkeypatch, error, parts
 ):
     def no_memory(given):
         raise error
 
-    path = changed(tiny_parts_run if parts else small_run, tmp_path / "run")
+    path = changed(tiny_parts_run if parts else tiny_run, tmp_path / "run")
     before = sorted(path.iterdir())
     monkeypatch.setattr(Predictor, "_answer", property(lambda predictor: no_memory))
     for more in ([], ["--draws", "2"]):

@@ -14,10 +14,10 @@ from tests.runs import changed, untrained
 
 
 @pytest.fixture
-def seeds(small_run, tmp_path):
+def seeds(tiny_run, tmp_path):
     """Two folders of seeds, of two runs and of one."""
     for seed in ("a/seed-0", "a/seed-1", "b/seed-0"):
-        shutil.copytree(small_run, tmp_path / seed)
+        shutil.copytree(tiny_run, tmp_path / seed)
     return tmp_path / "a", tmp_path / "b"
 
 
@@ -46,8 +46,8 @@ def test_groups_stand_side_by_side_and_runs_are_summed_up(seeds, tiny_store):
         assert json.loads((folder / "report.json").read_text())["run"]["path"] == str(folder)
 
 
-def test_one_run_has_its_own_page_and_nothing_besides(small_run, tiny_store, tmp_path):
-    path = changed(small_run, tmp_path / "run")
+def test_one_run_has_its_own_page_and_nothing_besides(tiny_run, tiny_store, tmp_path):
+    path = changed(tiny_run, tmp_path / "run")
     result = evaluate_groups([path], store_path=tiny_store.path)
     assert result.together is None
     assert result.page == path / "report.html"
@@ -61,8 +61,8 @@ def test_a_folder_of_one_seed_has_the_page_of_that_seed(seeds, tiny_store):
     assert result.page.is_file()
 
 
-def test_single_runs_are_compared_in_the_first(small_run, tiny_store, tmp_path, capsys):
-    one, other = changed(small_run, tmp_path / "one"), untrained(small_run, tmp_path / "other", noise=0.5)
+def test_single_runs_are_compared_in_the_first(tiny_run, tiny_store, tmp_path, capsys):
+    one, other = changed(tiny_run, tmp_path / "one"), untrained(tiny_run, tmp_path / "other", noise=0.5)
     assert run(["evaluate", str(one), "--against", str(other), "--store", str(tiny_store.path), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert list(printed["groups"]) == [str(one), str(other)]
@@ -74,28 +74,28 @@ def test_single_runs_are_compared_in_the_first(small_run, tiny_store, tmp_path, 
     assert json.loads((one / "comparison.json").read_text()) == printed
 
 
-def test_seeds_stand_in_their_order(small_run, tmp_path):
+def test_seeds_stand_in_their_order(tiny_run, tmp_path):
     for seed in (10, 2, 0):
-        shutil.copytree(small_run, tmp_path / f"seed-{seed}")
+        shutil.copytree(tiny_run, tmp_path / f"seed-{seed}")
     assert [folder.name for folder in find_runs(tmp_path)] == ["seed-0", "seed-2", "seed-10"]
     with pytest.raises(RunError, match="not a run"):
         find_runs(tmp_path / "nothing")
 
 
-def test_single_runs_form_a_group_and_folders_of_seeds_each_their_own(seeds, small_run):
+def test_single_runs_form_a_group_and_folders_of_seeds_each_their_own(seeds, tiny_run):
     a, b = seeds
     runs = [a / "seed-0", b / "seed-0"]
-    assert groups._grouped(runs, [small_run]) == {f"{runs[0]} + {runs[1]}": runs, str(small_run): [small_run]}
-    assert groups._grouped([a, small_run], [b]) == {
+    assert groups._grouped(runs, [tiny_run]) == {f"{runs[0]} + {runs[1]}": runs, str(tiny_run): [tiny_run]}
+    assert groups._grouped([a, tiny_run], [b]) == {
         str(a): [a / "seed-0", a / "seed-1"],
-        str(small_run): [small_run],
+        str(tiny_run): [tiny_run],
         str(b): [b / "seed-0"],
     }
 
 
-def test_runs_of_two_tasks_cannot_be_compared(small_run, tiny_parts_run, tmp_path):
+def test_runs_of_two_tasks_cannot_be_compared(tiny_run, tiny_parts_run, tmp_path):
     """Each is measured on the store that it was trained on."""
-    one, other = changed(small_run, tmp_path / "one"), changed(tiny_parts_run, tmp_path / "parts")
+    one, other = changed(tiny_run, tmp_path / "one"), changed(tiny_parts_run, tmp_path / "parts")
     with pytest.raises(RunError) as caught:
         evaluate_groups([one, other])
     words = "it was measured on another task (parts, not classification)"
@@ -117,9 +117,9 @@ def test_runs_measured_on_other_inputs_cannot_be_compared(change, words):
     assert str(caught.value) == f"b cannot be compared with a: it was measured on {words}"
 
 
-def test_what_is_asked_for_must_make_sense(small_run):
+def test_what_is_asked_for_must_make_sense(tiny_run):
     with pytest.raises(PointkitError, match="evaluate needs a run"):
         evaluate_groups([])
     for name in ("draws", "votes"):
         with pytest.raises(PointkitError, match=f"{name} must be at least 0, got -1"):
-            evaluate_groups([small_run], **{name: -1})
+            evaluate_groups([tiny_run], **{name: -1})

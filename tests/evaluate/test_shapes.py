@@ -85,9 +85,9 @@ def test_pictures_show_what_the_network_sees(tiny_store):
 
 @pytest.mark.parametrize("task", ["classification", "parts"])
 def test_a_store_that_is_cut_in_use_is_an_error_and_no_crash(
-    small_run, tiny_store, tiny_parts_run, tiny_parts, tmp_path, task
+    tiny_run, tiny_store, tiny_parts_run, tiny_parts, tmp_path, task
 ):
-    run, whole = (tiny_parts_run, tiny_parts) if task == "parts" else (small_run, tiny_store)
+    run, whole = (tiny_parts_run, tiny_parts) if task == "parts" else (tiny_run, tiny_store)
     shutil.copytree(whole.path, tmp_path / "store")
     opened, predictor = store.open(tmp_path / "store"), Predictor(run)
     shapes = asked(predictor, opened, opened.select("test"))
