@@ -79,6 +79,17 @@ def tiny_run(tiny_store, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small_run(tiny_store, tmp_path_factory):
+    """The folder of a finished training of 2 epochs on ``tiny_store``, with a small network. Copy it to change it."""
+    from pointkit.config import Settings
+    from pointkit.train import train
+
+    path = tmp_path_factory.mktemp("small") / "run"
+    train(tiny_store, path, Settings(model="small", num_points=64, batch_size=8, epochs=2))
+    return path
+
+
+@pytest.fixture(scope="session")
 def tiny_parts(tmp_path_factory):
     """A store of 26 shapes of two categories with two and three parts, normals, some points without a label."""
     return shapes.write_tiny_parts(tmp_path_factory.mktemp("parts") / "store")

@@ -327,23 +327,15 @@ def _on_faces(mesh: Mesh, drawn: preprocess.Drawn, rows: Float64) -> Float64:
     """
     from scipy.spatial import cKDTree
 
-    total = np.zeros((len(mesh.faces), rows.shape[1]))
-    np.add.at(total, drawn.index, rows)
-    number: NDArray[np.int64] = np.bincount(drawn.index, minlength=len(mesh.faces))
-    bare = number == 0
+    polygons = np.arange(len(mesh.faces)) if mesh.polygons is None else mesh.polygons
+    owners = polygons[drawn.index]
+    bare = np.isin(polygons, owners, invert=True)
     if bare.any():
         middles = mesh.vertices[mesh.faces[bare]].mean(1)
-        total[bare] = rows[cKDTree(drawn.points).query(middles, workers=-1)[1]]
-        number[bare] = 1
-    if mesh.polygons is not None:
-        number, total = (np.bincount(mesh.polygons, number), _summed(total, mesh.polygons))
-        number, total = number[mesh.polygons], total[mesh.polygons]
-    return total / number[:, None]
-
-
-def _summed(rows: Float64, groups: NDArray[np.int64]) -> Float64:
-    """The sums of rows (F, K) of each group (G, K)."""
-    return np.stack([np.bincount(groups, column) for column in rows.T], 1)
+        nearest = cKDTree(drawn.points).query(middles, workers=-1)[1]
+        owners, rows = np.concatenate([owners, polygons[bare]]), np.concatenate([rows, rows[nearest]])
+    total = np.stack([np.bincount(owners, column) for column in rows.T], 1)
+    return total[polygons] / np.bincount(owners)[polygons, None]
 
 
 def _size(shape: Shape) -> int:

@@ -106,18 +106,25 @@ class Predictor:
         for path, result in self.answered(paths, category):
             yield path, result if isinstance(result, Exception) else result.answer
 
+    def check(self, category: str | None = None, *, mark: bool = False) -> None:
+        """Raise PointkitError for a category that the run does not know, and with ``mark`` where no maximum decides."""
+        self.asker.check(category)
+        name = self.facts["settings"]["model"]
+        if mark and not families.find(name).maxima_alone:
+            raise PointkitError(
+                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
+                f"network {name}"
+            )
+
     def answered(
         self, paths: Iterable[str | os.PathLike[str]], category: str | None = None, *, mark: bool = False
     ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
         """``files`` with what stood behind each answer; with ``mark`` what each drawn point did for it.
 
         Of parts the category is ``category``, else that of the nearest folder above a file that is named as one, or as
-        its directory in the set (such as 02691156), else the run's only one. Raises PointkitError for a category that
-        the run does not know, and with ``mark`` where no maximum decides in the network.
+        its directory in the set (such as 02691156), else the run's only one. Raises PointkitError as ``check``.
         """
-        self.asker.check(category)
-        if mark:
-            self._refuse_marks()
+        self.check(category, mark=mark)
         waiting: list[tuple[pathlib.Path, Seen | Exception]] = []
         points = 0
         for path in map(pathlib.Path, paths):
@@ -219,14 +226,6 @@ class Predictor:
             return models.CriticalPoints(self.model)
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
-
-    def _refuse_marks(self) -> None:
-        name = self.facts["settings"]["model"]
-        if not families.find(name).maxima_alone:
-            raise PointkitError(
-                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-                f"network {name}"
-            )
 
     def _in_batches(self, function: Callable[[Any], Any], given: Inputs) -> Any:
         whole = given if isinstance(given, dict) else {"points": given}
