@@ -1,4 +1,4 @@
-"""The command line: signatures. A body imports what it needs, calls one function, and has ``console`` print the result.
+"""The command line. A command imports what it needs, calls one function, and has ``console`` print the result.
 
 Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a bug); 2 the user's input or settings;
 130 and 143 after SIGINT and SIGTERM. One line on stderr for all but 0. Standard output holds results alone.
@@ -29,7 +29,7 @@ Backend = Annotated[Literal["jax", "torch", "tensorflow"] | None, Parameter(name
 
 
 def _whole(kind: Any, tokens: Any) -> int:
-    """A whole number; Python's own and the parser's ideas of one would round 2.5."""
+    """A whole number. Anything else is refused; the parser by itself would round 2.5."""
     try:
         return int(tokens[0].value)
     except ValueError:
@@ -42,7 +42,7 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 def _flags() -> Any:
     """Every setting as an optional flag, its default in brackets; only those given appear in the mapping.
 
-    What is a network's own setting says whose it is.
+    The help of a network's own setting begins with the network's name.
     """
     own = [
         (name, dataclasses.replace(rule, help=f"{family}: {rule.help}"))
@@ -76,9 +76,9 @@ app = App(
 
 
 def use_backend(name: str | None) -> None:
-    """Have Keras run on a backend, PyTorch in memory that is kept; must come before Keras's first import.
+    """Choose Keras's backend, before Keras is first imported. PyTorch then keeps the memory that it frees.
 
-    Raises PointkitError where the backend is not installed, or is none of ours.
+    Raises PointkitError where the backend is unknown or not installed.
     """
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
@@ -166,20 +166,20 @@ def prepare(
     output
         The store to write.
     task
-        What the set is for: the class of each shape, or the part of each point (labelled clouds, meshes with labelled
-        faces); by default parts for a published set of them, else classification.
+        What is to be learned: the class of each shape, or the part of each point (labelled clouds, meshes with labelled
+        faces). By default parts for a published set of parts, else classification.
     classes
         Only these, like chair,lamp; by default all.
     num_points
-        Points drawn from each mesh's surface, by default 2048; the most kept of a cloud, by default 2048 for
-        classification, all for parts.
+        Points drawn from each mesh's surface, and the most that are kept of a cloud. By default 2048, but for parts all
+        points of a cloud.
     features
-        What to keep of each point beside its place: normals, color, intensity, several with commas between, or none; by
-        default none for classification, all that every shape has for parts.
+        What to keep of each point beside its place: normals, color, intensity, several joined by commas, or none. By
+        default none for classification, and all that every shape has for parts.
     seed
-        Of the split and of the points drawn.
+        Decides the split and the points drawn.
     workers
-        Processes that read; all cores by default. The store is the same for any number.
+        Processes that read; by default one a core. The store is the same for any number.
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
     strict
@@ -222,8 +222,8 @@ def train(
 ) -> None:
     """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
 
-    Without --recipe the settings are chosen for the data, printed, and kept in the run. What neither a recipe nor that
-    choice says is as in the brackets.
+    Without --recipe the settings are chosen for the data, printed, and kept in the run. Settings that
+    neither a recipe nor that choice names have the values in the brackets.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def train(
         Settings by name (modelnet10-best, modelnet10-reference, parts-best, shapenet-part-reference) or from a TOML
         file.
     seed
-        Of initial weights, order, augmentation and dropout.
+        Decides initial weights, order, augmentation and dropout.
     seeds
         Several, like 0,1,2: each trains into OUTPUT/seed-N.
     backend
@@ -251,7 +251,7 @@ def train(
     given = {**(settings or {}), "seed": seed}
     decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
     runs = config.seeded(decided, output, seeds)
-    lean_keras()  # a mistake so far is answered without it, sooner
+    lean_keras()  # after the checks above: a mistake is then answered sooner
     from pointkit.train import train_all
 
     train_all(opened, output, runs, console.training(reason))
@@ -287,9 +287,9 @@ def evaluate(
     draws
         Repeat on so many fresh draws of each shape's points.
     votes
-        Of parts: also the mean of so many answers, the shapes turned, stretched and drawn anew.
+        For parts: also measure the mean of so many answers, each with the shapes turned, stretched and drawn anew.
     protocol
-        Of parts: also what reference system B would count.
+        For parts: also count as reference system B does.
     backend
         What Keras runs on.
     as_json
@@ -325,13 +325,13 @@ def predict(
     run
         What 'pointkit train' wrote.
     files
-        Files and folders. What begins with - comes after --.
+        Files and folders. Names that begin with - come after --.
     category
-        Of parts: what the files show; else a folder of that name says it, or the run's only category.
+        For parts: what the files show. By default a folder of a category's name says it, or the run has only one.
     output
         The folder to write labelled and explained files into.
     explain
-        Mark the points that decided: a field in a file beside, and a picture.
+        Mark the points that decided, in a field of a new file and in a picture.
     backend
         What Keras runs on.
     as_json
@@ -342,8 +342,8 @@ def predict(
     from pointkit.answers import answer_all
     from pointkit.console.answers import Answers
 
-    shown = Answers(as_json)
-    return 0 if answer_all(run, files, shown, category=category, output=output, explained=explain) else 2
+    listener = Answers(as_json)
+    return 0 if answer_all(run, files, listener, category=category, output=output, explained=explain) else 2
 
 
 @app.command
@@ -406,7 +406,7 @@ def info(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its code; one that trains, in huge pages."""
+    """Run a command and exit with its code. A command that trains runs in huge pages (``machine``)."""
     if arguments is None:
         arguments = sys.argv[1:]
         if arguments[:1] in (["train"], ["demo"]):
@@ -415,7 +415,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; its exit code. All that can go wrong ends here in one line."""
+    """Run a command and give its exit code. All that can go wrong ends here in one line."""
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
