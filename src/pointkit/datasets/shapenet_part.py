@@ -1,4 +1,4 @@
-"""Part annotations in the three layouts that ShapeNet's were published in, and clouds or meshes that bear their labels.
+"""Part annotations in the three layouts that ShapeNet's were published in, and files that hold labels of their own.
 
     annotation  metadata.json: category -> directory, part names ("lables"), colours; <directory>/points/<id>.pts;
                 <directory>/points_label/<part>/<id>.seg, one 0 or 1 a line; no split
@@ -8,8 +8,8 @@
                 categories, from 0
     fields      a folder as for classes; its clouds have a label for each point, its meshes for each face
 
-A point in no part is unlabelled (-1); one that several parts claim belongs to the last of them. The part numbers of
-the last two layouts have names where the folder has ``parts.json`` (directory or category -> names in order).
+A point in no part is unlabelled (-1). A point that several parts claim belongs to the last of them. In the last three
+layouts parts have names where the folder has ``parts.json`` (directory or category -> names in order).
 
 Source: Yi et al., A Scalable Active Framework for Region Annotation in 3D Shape Collections, SIGGRAPH Asia 2016.
 """
@@ -35,7 +35,7 @@ from pointkit.store import SPLITS
 METADATA, DIRECTORIES = "metadata.json", "synsetoffset2category.txt"
 SPLIT_LIST = "train_test_split/shuffled_{}_file_list.json"
 
-# Parts a category in the benchmark's own sixteen directories; it names none of them.
+# Directory -> number of parts, for the benchmark's sixteen categories. The benchmark does not name the parts.
 BENCHMARK: Mapping[str, int] = {
     "02691156": 4, "02773838": 2, "02954340": 2, "02958343": 4, "03001627": 4, "03261776": 3, "03467517": 3,
     "03624134": 2, "03636649": 4, "03642806": 2, "03790512": 6, "03797390": 2, "03948459": 3, "04099429": 3,
@@ -47,7 +47,7 @@ BENCHMARK: Mapping[str, int] = {
 
 
 def layout_of(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
-    """The folder of a published set, this one or the only one in it, and its layout; None where it is none."""
+    """The folder of a published set (``folder`` or the only folder in it) and its layout; None where there is none."""
     inner = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
     for root in (folder, *(inner if len(inner) == 1 else ())):
         if (root / METADATA).is_file() and any(root.glob("*/points/")):  # anybody may call a file metadata.json
@@ -59,7 +59,7 @@ def layout_of(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
 
 
 def find(root: pathlib.Path, layout: str) -> Found:
-    """The shapes of a published set. Raises PointkitError, one line that names a file, where it is not as published."""
+    """The shapes of a published set. Raises PointkitError, a line that names a file, where it is not as published."""
     found = _annotation(root) if layout == "annotation" else _listed(root, layout)
     if not found.files:
         raise PointkitError(f"{root}: no labelled shape in it, though {_index(layout)} is there")
@@ -186,7 +186,7 @@ def _found(
 
 
 def _listing(folder: pathlib.Path, suffix: str) -> dict[str, os.stat_result]:
-    """Name without suffix -> what the system says of the file, for the files of a folder; none where it is missing."""
+    """Name without suffix -> the system's facts about the file, for a folder's files; empty where it is missing."""
     try:
         with os.scandir(folder) as entries:
             return {
@@ -201,7 +201,7 @@ def _listing(folder: pathlib.Path, suffix: str) -> dict[str, os.stat_result]:
 
 
 def _directories(root: pathlib.Path) -> dict[str, str]:
-    """Category -> directory, from the text that lists both in a line."""
+    """Category -> directory, from the text with one such pair in a line."""
     path = root / DIRECTORIES
     pairs: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -231,7 +231,7 @@ def _split_lists(root: pathlib.Path) -> dict[str, str]:
 
 
 def _inside(directory: str) -> bool:
-    """Whether a name from a text leads to a place inside the set's folder."""
+    """Whether a name from a text stays inside the set's folder."""
     steps = directory.split("/")
     return any(step not in ("", ".") for step in steps) and not directory.startswith("/") and ".." not in steps
 
@@ -246,14 +246,14 @@ def _some(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Texts:
-    """The text of a shape's points, and of its labels, None for a file that is missing."""
+    """The text of a shape's points, and the texts of its labels: None for a missing file."""
 
     points: bytes
     labels: tuple[bytes | None, ...]
 
 
 def load(points: pathlib.Path, root: pathlib.Path, labels: Sequence[str]) -> Texts:
-    """The texts of a shape: its points, and its labels, files below ``root``. Raises ValueError where one is empty."""
+    """The texts of a shape's points and of its label files below ``root``. Raises ValueError where one is empty."""
     folder = str(root)  # joining paths would take longer than reading a file
     return Texts(files.load(points), tuple(files.load(f"{folder}/{name}") if name else None for name in labels))
 
@@ -261,7 +261,8 @@ def load(points: pathlib.Path, root: pathlib.Path, labels: Sequence[str]) -> Tex
 def clouds(layout: str, shapes: Sequence[Texts], labels: Sequence[Sequence[str]]) -> Iterator[PointCloud | ValueError]:
     """The labelled clouds of several shapes, or what is wrong with each; their texts are parsed together.
 
-    Labels are the numbers in the files, in the layout "annotation" the part's place in the metadata; -1 is none.
+    Labels are the numbers in the files. In the layout "annotation" they are the parts' indices in the metadata. -1 is
+    no label.
     ``labels`` are the names of the files, for messages.
     """
     for table, shape, names in zip(_tables([shape.points for shape in shapes]), shapes, labels, strict=True):
@@ -274,7 +275,7 @@ def clouds(layout: str, shapes: Sequence[Texts], labels: Sequence[Sequence[str]]
 
 
 def _tables(texts: Sequence[bytes]) -> Sequence[Array | None]:
-    """The numbers of several texts, parsed as one; None for each where they cannot be."""
+    """The numbers of several texts, parsed as one; None for all of them where that fails."""
     try:
         return numbers.tables(texts)
     except ValueError:
@@ -282,7 +283,7 @@ def _tables(texts: Sequence[bytes]) -> Sequence[Array | None]:
 
 
 def _table(points: bytes) -> Array:
-    """The numbers of a text that may be parted by commas, have comments or a title."""
+    """The numbers of a text, which may have commas between them, comments or a title."""
     cloud = text.read(points)
     return np.column_stack([cloud.placement.restore(cloud.points), *cloud.fields.values()])
 
