@@ -75,7 +75,7 @@ def _annotation(root: pathlib.Path) -> Found:
     about = read_json(path, dict)
     shapes: list[FoundFile] = []
     unlabelled: list[str] = []
-    said: list[str] = []
+    warnings: list[str] = []
     parts: dict[str, tuple[str, ...]] = {}
     colors: dict[str, tuple[str, ...]] = {}
     partial = 0
@@ -87,29 +87,31 @@ def _annotation(root: pathlib.Path) -> Found:
             raise PointkitError(f"{path}: {category!r} must have a directory and the names of its parts under 'lables'")
         parts[category] = tuple(names)
         colors[category] = tuple(map(str, facts.get("colors", ())))
-        held = {part: _listing(root / directory / "points_label" / part, ".seg") for part in names}
+        label_files = {part: _listing(root / directory / "points_label" / part, ".seg") for part in names}
         points = _listing(root / directory / "points", ".pts")
-        strays = set().union(*held.values()) - points.keys()
+        strays = set().union(*label_files.values()) - points.keys()
         if strays:
-            said.append(f"{category}: labels without points: {_some(strays)}")
+            warnings.append(f"{category}: labels without points: {_some(strays)}")
         if not points:
-            said.append(f"{category}: no points in {directory}/points")
+            warnings.append(f"{category}: no points in {directory}/points")
         for name in sorted(points):
             file = f"{directory}/points/{name}.pts"
             labels = tuple(
-                f"{directory}/points_label/{part}/{name}.seg" if name in held[part] else "" for part in names
+                f"{directory}/points_label/{part}/{name}.seg" if name in label_files[part] else "" for part in names
             )
             if not any(labels):
                 unlabelled.append(file)
                 continue
             partial += not all(labels)
-            stamps = [points[name], *(held[part][name] for part in names if name in held[part])]
+            stamps = [points[name], *(label_files[part][name] for part in names if name in label_files[part])]
             shapes.append(_found(file, f"{directory}/{name}", category, "", stamps, labels))
     if partial:
-        said.append(f"{partial:,} shapes lack the file of a part; it counts as no point of that part")
+        warnings.append(f"{partial:,} shapes lack the file of a part; it counts as no point of that part")
     if unlabelled:
-        said.append(f"{len(unlabelled):,} shapes have no part's file: they are listed in unlabelled.csv, for predict")
-    return _whole(root, "annotation", shapes, said, parts, colors, tuple(unlabelled))
+        warnings.append(
+            f"{len(unlabelled):,} shapes have no part's file: they are listed in unlabelled.csv, for predict"
+        )
+    return _whole(root, "annotation", shapes, warnings, parts, colors, tuple(unlabelled))
 
 
 def _listed(root: pathlib.Path, layout: str) -> Found:
@@ -118,7 +120,7 @@ def _listed(root: pathlib.Path, layout: str) -> Found:
     splits = _split_lists(root)
     shapes: list[FoundFile] = []
     unlabelled: list[str] = []
-    said: list[str] = []
+    warnings: list[str] = []
     parts: dict[str, tuple[str, ...]] = {}
     unlisted = 0
     known = set()
@@ -131,35 +133,35 @@ def _listed(root: pathlib.Path, layout: str) -> Found:
         points = _listing(
             root / directory / ("points" if layout == "flat" else ""), ".pts" if layout == "flat" else ".txt"
         )
-        held = _listing(root / directory / "points_label", ".seg") if layout == "flat" else {}
-        if strays := held.keys() - points.keys():
-            said.append(f"{category}: labels without points: {_some(strays)}")
+        label_files = _listing(root / directory / "points_label", ".seg") if layout == "flat" else {}
+        if strays := label_files.keys() - points.keys():
+            warnings.append(f"{category}: labels without points: {_some(strays)}")
         for name in sorted(points):
             ident = f"{directory}/{name}"
             known.add(ident)
             file = f"{directory}/points/{name}.pts" if layout == "flat" else f"{ident}.txt"
-            if layout == "flat" and name not in held:
+            if layout == "flat" and name not in label_files:
                 unlabelled.append(file)
             elif splits and ident not in splits:
                 unlisted += 1
             else:
                 labels = (f"{directory}/points_label/{name}.seg",) if layout == "flat" else ()
-                stamps = [points[name], held[name]] if layout == "flat" else [points[name]]
+                stamps = [points[name], label_files[name]] if layout == "flat" else [points[name]]
                 shapes.append(_found(file, ident, category, splits.get(ident, ""), stamps, labels))
     if missing := splits.keys() - known:
-        said.append(f"{len(missing):,} shapes of the split lists have no file, such as {shown(min(missing))}")
+        warnings.append(f"{len(missing):,} shapes of the split lists have no file, such as {shown(min(missing))}")
     if unlisted:
-        said.append(f"{unlisted:,} shapes stand in no split list and are left out")
+        warnings.append(f"{unlisted:,} shapes stand in no split list and are left out")
     if unlabelled:
-        said.append(f"{len(unlabelled):,} shapes have no labels: they are listed in unlabelled.csv, for predict")
-    return _whole(root, layout, shapes, said, parts, {}, tuple(unlabelled))
+        warnings.append(f"{len(unlabelled):,} shapes have no labels: they are listed in unlabelled.csv, for predict")
+    return _whole(root, layout, shapes, warnings, parts, {}, tuple(unlabelled))
 
 
 def _whole(
     root: pathlib.Path,
     layout: str,
     shapes: list[FoundFile],
-    said: list[str],
+    warnings: list[str],
     parts: Mapping[str, tuple[str, ...]],
     colors: Mapping[str, tuple[str, ...]],
     unlabelled: tuple[str, ...],
@@ -170,7 +172,7 @@ def _whole(
         root=root,
         files=tuple(shapes),
         classes=classes,
-        warnings=tuple(said),
+        warnings=tuple(warnings),
         layout=layout,
         part_names=parts,
         colors=colors,

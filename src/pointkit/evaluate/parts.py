@@ -157,22 +157,22 @@ def _pictures(opened: Store, shapes: list[_Shape], parts: Any, whole: dict[str, 
     """The best, median and worst shape of each category, truth beside answer; their names go into the report."""
     pictures: dict[str, bytes] = {}
     for number, (category, names) in enumerate(parts.items()):
-        of = sorted((s for s in shapes if s.category == category and s.score), key=lambda s: -_iou(s))
-        if not of:
+        ranked = sorted((s for s in shapes if s.category == category and s.score), key=lambda s: -_iou(s))
+        if not ranked:
             continue
-        places = {"best": 0, "median": len(of) // 2, "worst": len(of) - 1}
-        shown = {place: word for word, place in reversed(places.items())}  # of few shapes, each once
-        some = [(word, of[place]) for place, word in sorted(shown.items())]
+        places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+        words = {place: word for word, place in reversed(places.items())}  # of few shapes, each once
+        chosen = [(word, ranked[place]) for place, word in sorted(words.items())]
         figure = plots.parts_pairs(
-            [pictured(opened, shape.place) for _, shape in some],
-            [shape.truth for _, shape in some],
-            [shape.answer for _, shape in some],
-            [f"{word}: {100 * _iou(shape):.1f} % IoU" for word, shape in some],
+            [pictured(opened, shape.place) for _, shape in chosen],
+            [shape.truth for _, shape in chosen],
+            [shape.answer for _, shape in chosen],
+            [f"{word}: {100 * _iou(shape):.1f} % IoU" for word, shape in chosen],
             names,
         )
         name = f"category_{number}"
         pictures[name] = plots.png(figure)
-        files = [opened.rows[shape.place].file for _, shape in some]
+        files = [opened.rows[shape.place].file for _, shape in chosen]
         whole["categories"][number] |= {"picture": name, "shown": files}
     return pictures
 
@@ -180,15 +180,15 @@ def _pictures(opened: Store, shapes: list[_Shape], parts: Any, whole: dict[str, 
 def _sampling(predictor: Predictor, opened: Store, shapes: list[_Shape]) -> bytes:
     """Two shapes with all their points, then the same two as the network takes them, coloured by part."""
     category = shapes[0].category
-    some = [shape for shape in shapes if shape.category == category][:2]
-    clouds = [pictured(opened, shape.place) for shape in some]
+    chosen = [shape for shape in shapes if shape.category == category][:2]
+    clouds = [pictured(opened, shape.place) for shape in chosen]
     drawn = [preprocess.window(len(cloud), predictor.num_points) for cloud in clouds]
     figure = plots.labelled_clouds(
         [*clouds, *(cloud[index] for cloud, index in zip(clouds, drawn, strict=True))],
-        [*(s.truth for s in some), *(s.truth[index] for s, index in zip(some, drawn, strict=True))],
+        [*(s.truth for s in chosen), *(s.truth[index] for s, index in zip(chosen, drawn, strict=True))],
         [f"{len(cloud):,} points" for cloud in clouds] + [f"{len(set(index.tolist())):,} drawn" for index in drawn],
         predictor.task.parts[category],
-        columns=2 * len(some),
+        columns=2 * len(chosen),
     )
     return plots.png(figure)
 

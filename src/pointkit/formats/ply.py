@@ -170,11 +170,10 @@ def _longer_header(
 def _longer_rows(body: bytes, before: int, rows: Array) -> list[bytes]:
     """Lines of numbers, with ``rows`` added to those of one element, which begin after ``before`` others."""
     lines = body.splitlines(keepends=True)
-    numbers = [i for i, line in enumerate(lines) if line.strip()][before : before + len(rows)]
+    own = [i for i, line in enumerate(lines) if line.strip()][before : before + len(rows)]
     columns = records.flat({name: rows[name] for name in rows.dtype.names or ()})
-    ends = [len(lines[i].rstrip()) for i in numbers]
-    longer = records.longer_lines([lines[i] for i in numbers], ends, columns.values())
-    for i, line in zip(numbers, longer, strict=True):
+    ends = [len(lines[i].rstrip()) for i in own]
+    for i, line in zip(own, records.longer_lines([lines[i] for i in own], ends, columns.values()), strict=True):
         lines[i] = line
     return lines
 

@@ -139,8 +139,9 @@ def _most_confused(
                 points = sum(int(score.confusion[i, j]) for score in scores)
                 if i != j and points:
                     total = sum(int(score.confusion[i].sum()) for score in scores)
-                    share = points / total
-                    pairs.append({"category": name, "truth": truth, "answer": answer, "points": points, "share": share})
+                    pairs.append(
+                        {"category": name, "truth": truth, "answer": answer, "points": points, "share": points / total}
+                    )
     return sorted(pairs, key=lambda pair: -pair["points"])[:MOST_CONFUSED]
 
 

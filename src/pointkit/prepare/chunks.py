@@ -194,13 +194,13 @@ def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
         ReadResult(
             size=size,
             digest=digest,
-            warnings=tuple(said),
+            warnings=tuple(warnings),
             reason=reason,
             labelled=labelled,
             features=tuple(held),
             scales=tuple((kind, full) for kind, full in scales),
         )
-        for size, digest, said, reason, labelled, held, scales in facts["results"]
+        for size, digest, warnings, reason, labelled, held, scales in facts["results"]
     ]
     if not results or min(result.size for result in results) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")

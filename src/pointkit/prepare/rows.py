@@ -130,8 +130,8 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
     few = [result.size for result in results if 0 < result.size < rule.num_points]
     if few:
         least = f"the fewest {min(few):,}"
-        number = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
-        yield f"{number} ({least}); each keeps all it has, shapes.csv counts them"
+        shortage = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
+        yield f"{shortage} ({least}); each keeps all it has, shapes.csv counts them"
 
 
 def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, float]:
