@@ -4,12 +4,12 @@
     python benchmarks/inference.py STORE --system b --backend jax --batch 1 --rounds 30 --json
     python benchmarks/inference.py STORE --system b --backend jax --points 1000000
 
-STORE is as for train_step.py. Ours is ``models.answering``, as in ``pointkit predict``, Keras's contender a
-``predict_on_batch``; onnxruntime and OpenVINO run the hand-written PyTorch network as exported to ONNX. "limit" is the
-share that ours reaches of this machine's best rate of matrix products (measured in the same run) on its multiply-adds;
-others have no fewer. With ``--points`` ours alone answers one cloud of so many points, some at a time
-(``models.InParts``), and says its time and its peak of memory. Times are medians, contenders in turn (turns.py); a
-ratio is a rival's time over ours.
+STORE is as for train_step.py. Ours is ``models.answering``, as in ``pointkit predict``. Keras runs
+``predict_on_batch``. onnxruntime and OpenVINO run the hand-written PyTorch network, exported to ONNX. "limit" counts
+the multiply-adds of ours, of which the others have no fewer: it is the share that ours reaches of this machine's best
+rate of matrix products, measured in the same run. With ``--points`` ours alone answers one cloud of so many points,
+some at a time (``models.InParts``); its time and its peak of memory are printed. Contenders take turns (turns.py), and
+times are medians. A ratio is a rival's time over ours.
 """
 
 import argparse

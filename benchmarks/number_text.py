@@ -1,13 +1,14 @@
-"""How fast numbers are read out of text: ours beside ``np.loadtxt``, pandas and pyarrow where installed, on one core.
+"""How fast numbers are read from text: ours beside ``np.loadtxt``, pandas and pyarrow where installed, on one core.
 
     python benchmarks/number_text.py [--numbers 600000] [--rounds 7] [--beside OLD.py] [--json]
 
-Each form is a text of lines of six numbers as some program writes them. All ways read it from memory, in one process,
-round after round in turn, so that whatever else the machine does strikes all alike. Times are the processor's, in
-milliseconds, medians over the rounds. The ratio in brackets is the median of a way's time over ours. What each way
-reads is compared with ``float``, bit by bit, and numbers that differ are counted. ``--beside`` takes an older
-``src/pointkit/formats/numbers.py`` along, for a comparison before and after. Exits with 1 where ours reads a number
-otherwise than ``float``, or is slower than 0.95 of ``np.loadtxt``, or of 3 times it on short decimals.
+Each form is a text with six numbers a line, as some program writes them. All ways read it from memory in one process.
+They take turns, so that other work on the machine slows all alike. Times are the processor's, in milliseconds, medians
+over the rounds. The ratio in brackets is the median of a way's time over ours. Each way's numbers are compared with
+those of ``float``, bit by bit, and different ones are counted. ``--beside`` adds an older
+``src/pointkit/formats/numbers.py``, for a comparison before and after. Exits with 1 where a number of ours differs from
+``float``'s, and where ours has less than 0.95 of the speed of ``np.loadtxt``, or less than 3 times it on short
+decimals.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/part_text.py FOLDER
 
-FOLDER is a set of part annotations in one of the published layouts (docs/prepare.md). Every text in it is read, by
-thirty-two shapes at once as ``prepare`` does, and file by file with ``np.loadtxt``; the values must be the same.
+FOLDER is a set of part annotations in one of the published layouts (docs/prepare.md). Ours reads the texts of
+thirty-two shapes at once, as ``prepare`` does. ``np.loadtxt`` reads file by file. The values must be the same.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/parts_baseline.py STORE [--split test]
 
-STORE is a prepared set of parts. Every shape is centred and scaled to the unit sphere; the nearest training shape of
-its category is the one of least Chamfer distance (the mean distance to the nearest point, both ways), and each point
-takes the part of the nearest point there. What a network must beat, by the metrics of its report.
+STORE is a prepared set of parts. Every shape is centred and scaled to the unit sphere. The nearest training shape of
+its category is the one of least Chamfer distance (the mean distance to the nearest point, both ways). Each point takes
+the part of the nearest point there. A network should be better than this, by the metrics of its report.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/prepare.py FOLDER [--copies 10] [--workers 2] [--json]
 
-FOLDER holds meshes in one of the layouts that prepare knows. They are copied ``--copies`` times into a temporary
-folder, read once so that both find them in the cache of the system, and taken by both, one after the other, in one run.
-The time of prepare is that of a fresh process from start to end; the loop is timed without the import of trimesh.
+FOLDER holds meshes in one of the layouts that prepare knows. They are copied ``--copies`` times into a temporary folder
+and read once, so that they are in the cache of the system. Then both run on them, one after the other. The time of
+prepare is that of a fresh process from start to end. The loop is timed without the import of trimesh.
 """
 
 import argparse

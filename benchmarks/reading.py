@@ -1,11 +1,11 @@
-"""How fast meshes are read and sampled, beside what else does it, file after file on one core.
+"""How fast meshes are read and sampled, by ours and other ways, file after file on one core.
 
     python benchmarks/reading.py FOLDER [--points 2048] [--rounds 5] [--json]
 
-FOLDER holds OFF files at any depth. Each way goes through all of them in one process, round after round in turn, so
-that whatever else the machine does strikes all alike; the bytes alone show what is left to gain. Times are medians over
-the rounds, in seconds, of the clock and of the processor; a ratio is a way's time by the clock over that of our reader.
-The loading of the libraries is not timed. Whole ``prepare`` runs are compared in benchmarks/prepare.py.
+FOLDER holds OFF files at any depth. Each way reads all of them in one process. The ways take turns, so that other work
+on the machine slows all alike. One way only loads the bytes, which shows what is left to gain. Times are medians over
+the rounds in seconds, of the clock and of the processor. A ratio is a way's time by the clock over that of our reader.
+The import of the libraries is not timed. Whole ``prepare`` runs are compared in benchmarks/prepare.py.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def open3d(path, points):
 
 
 def plain_numpy(path, points):
-    """What one writes in five minutes: split, hand to NumPy, sample; triangles alone, the header not glued."""
+    """A reader that one writes in five minutes: split, NumPy, sample. It takes triangles and a separate header only."""
     words = path.read_bytes().split()
     num_vertices, num_faces = int(words[1]), int(words[2])
     vertices = np.array(words[4 : 4 + 3 * num_vertices], np.float64).reshape(-1, 3)

@@ -1,6 +1,6 @@
-"""The reference systems as people write them: layer by layer in Keras, and by hand in PyTorch. Rivals of ours.
+"""The reference systems as people write them: layer by layer in Keras, and by hand in PyTorch, for comparison.
 
-Both have the corrected orthogonality penalty, so that every contender does the same work. Nothing of pointkit is used.
+Both have the corrected orthogonality penalty, so that every contender does the same work. They use nothing of pointkit.
 """
 
 

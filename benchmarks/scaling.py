@@ -2,10 +2,10 @@
 
     python benchmarks/scaling.py STORE --backend jax -o benchmarks/scaling.png
 
-Against N: system A in the reference widths, batch 32. Against C: a block of 64 features, a pooled block of C on 2,048
-points, a linear layer after it, batch 32. Ours and layer by layer (``exact=False``), in turn, one process each
-(turns.py); layer by layer is left out where it would take more than --memory GiB. STORE is as for train_step.py; where
-its shapes hold fewer points than N, they are repeated with a little noise.
+For N it takes system A in the reference widths, batch 32. For C it takes a block of 64 features, a pooled block of C on
+2,048 points and a linear layer, batch 32. Ours and layer by layer (``exact=False``) take turns, in one process each
+(turns.py). Layer by layer is left out where it would take more than --memory GiB. STORE is as for train_step.py. Where
+its shapes have fewer than N points, these are repeated with a little noise.
 """
 
 import argparse
@@ -22,7 +22,7 @@ FORMS = {"exact": "exact pooling", "plain": "layer by layer"}
 
 
 def gib_layer_by_layer(axis, value):
-    """What layer by layer takes, about: the arrays that it keeps for the backward pass and those on the way."""
+    """About how much layer by layer takes: the arrays kept for the backward pass, and those of the step itself."""
     points, channels = (value, 2400) if axis == "n" else (2048, 4 * value)
     return 32 * points * channels * 4 / 2**30
 

@@ -4,23 +4,24 @@
     python benchmarks/train_step.py STORE --system b --backend torch --rounds 15 --json
     python benchmarks/train_step.py STORE --dtype bfloat16
 
-STORE is a prepared set (``pointkit prepare``) whose shapes hold at least 2,048 points for system A (classification),
-1,024 for B (part segmentation; its labels are fifths of the height, as the work does not depend on them). Batch 32,
-in float32, or with products in bfloat16 and weights in float32 (Keras's mixed policy, PyTorch's autocast). Keras
-contenders take a whole ``train_on_batch``: forward, backward, Adam, loss and accuracy. PyTorch's take forward,
-backward and Adam alone, which favours them.
+STORE is a prepared set (``pointkit prepare``). Its shapes need at least 2,048 points for system A (classification), and
+1,024 for B (part segmentation). B's labels are fifths of the height, as the work does not depend on them. The batch is
+32, in float32, or with products in bfloat16 and weights in float32 (Keras's mixed policy, PyTorch's autocast). Keras
+contenders take a whole ``train_on_batch``: forward, backward, Adam, loss and accuracy. PyTorch's take forward, backward
+and Adam alone, which favours them.
 
-Contenders take their steps in turn (turns.py). Times are medians over the rounds, memory is the peak of the process
-and above what it held before the first step. A ratio is a rival's time over ours. "limit" is the share that ours
-reaches of this machine's best rate of matrix products (measured in the same run) on the multiply-adds that remain:
-21 GFLOP for A, 174 for B. "pointkit fit" is a step of ``fit`` over the store's largest split: loader, metrics and
-callbacks included, an epoch's time over its steps. Both have their memory in huge pages, and keep it on PyTorch, as the
-commands do (pointkit.machine); "pointkit default malloc" does not, "keras huge pages" does so, too.
+Contenders take their steps in turn (turns.py). Times are medians over the rounds. Memory is the peak of the process,
+and how much of it is above the memory before the first step. A ratio is a rival's time over ours. "limit" counts the
+multiply-adds that remain with exact pooling: 21 GFLOP for A, 174 for B. It is the share that ours reaches of this
+machine's best rate of matrix products, measured in the same run. "pointkit fit" is a step of ``fit`` over the store's
+largest split: an epoch's time over its steps, with loader, metrics and callbacks. Both have their memory in huge pages,
+and keep it on PyTorch, as the commands do (pointkit.machine). So does "keras huge pages"; "pointkit default malloc"
+does not.
 
-Where the library has a GPU, all of it is of that: steps, peak of memory, rate of products. PyTorch's times are then
-those between two events on the device, the others' by the clock until the loss has come back. "on the GPU" is what a
-step's kernels take there, as the profiler's events say, without the time in which it waits for the next; their share
-of the limit is given beside the step's. Of the contenders, some then mean nothing (pages, malloc): choose with --only.
+Where the library has a GPU, steps, peak of memory and rate of products are measured there. PyTorch's times are then
+those between two events on the device; the others' are by the clock until the loss has come back. "on the GPU" is the
+time of a step's kernels there by the profiler's events, without waits between them. Their share of the limit is printed
+beside the step's. Some contenders then mean nothing (pages, malloc): choose with --only.
 """
 
 import argparse
@@ -33,7 +34,7 @@ import turns
 
 POINTS = {"a": 2048, "b": 1024}
 CLASSES = {"a": 10, "b": 5}
-REMAIN = {"a": 21e9, "b": 174e9}  # multiply-adds twice, batch 32
+REMAIN = {"a": 21e9, "b": 174e9}  # operations, two for each multiply-add, batch 32
 BATCH = 32
 TORCH = ("torch eager", "torch eager tuned", "torch.compile", "torch.compile tuned")
 RIVALS = ("keras layer by layer", "keras huge pages", *TORCH)
@@ -41,7 +42,7 @@ OURS = ("pointkit fit", "pointkit default malloc", "pointkit exact=False")
 
 
 def options_of(parser, system=None):
-    """The command's options. Where the store does not do, one line says why; workers need not ask again."""
+    """The command's options. Where the store is not suitable, one line says why; workers need no check."""
     from pointkit.errors import StoreError
 
     options = parser.parse_args()
@@ -78,7 +79,7 @@ def heights(points, system):
 
 
 def epoch_of(model, store_path, system):
-    """A function that fits a model for an epoch; it answers how many steps that were."""
+    """A function that fits a model for an epoch and returns the number of steps."""
     from pointkit import store
     from pointkit.loader import Batches
 
@@ -101,7 +102,7 @@ def epoch_of(model, store_path, system):
 
 
 def as_train_does():
-    """Memory as `pointkit train` has it."""
+    """Set up memory as `pointkit train` does."""
     from pointkit.cli import use_backend
     from pointkit.machine import in_huge_pages, lean_keras
 
@@ -111,7 +112,7 @@ def as_train_does():
 
 
 def products_by_keras(dtype):
-    """A function that multiplies matrices where Keras computes; it answers how often it did 0.1 TFLOP."""
+    """A function that multiplies matrices on Keras's device and returns how often it did 0.1 TFLOP."""
     from keras import ops
 
     size, times = 8192, 8  # 8.8 TFLOP
@@ -200,7 +201,7 @@ def measure(options):
 
 
 def on_the_gpu(kernels, limit):
-    """Figures of the kernels' own seconds, and the share of the limit's that ours reach."""
+    """Figures of the kernels' own seconds, and the share of the limit that ours reach."""
     ours = kernels["pointkit"]
     return {
         "gpu_milliseconds": {name: round(1000 * value, 2) for name, value in kernels.items()},

@@ -1,11 +1,11 @@
-"""Contenders in processes of their own that take their steps in turn: whatever else the machine does strikes all alike.
+"""Contenders in processes of their own that take their steps in turn, so other work on the machine slows all alike.
 
-A turn is a stretch of time, not a number of steps: the first step after the others' turns finds the processor's caches
-and the system's free pages as they left them, and should weigh no more for a fast contender than for a slow one.
+A turn is a length of time, not a number of steps. The first step of a turn finds the processor's caches and the
+system's free pages as the others left them, and it should weigh no more for a fast contender than for a slow one.
 
-Where a contender's library has a GPU, what its kernels take there is measured as well, after the turns.
+Where a contender's library has a GPU, the time of its kernels there is measured as well, after the turns.
 
-A benchmark's script starts itself once more for each contender, with ``--worker NAME``; there it calls ``work``.
+A benchmark's script starts itself again for each contender, with ``--worker NAME``, and calls ``work`` there.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ def peak():
 
 
 def timed(step):
-    """What a step answers and its seconds: between two events on the GPU where PyTorch has one, else by the clock.
+    """A step's result and its seconds: between two events on the GPU where PyTorch has one, else by the clock.
 
     A step must wait for its own result.
     """
@@ -64,7 +64,7 @@ def timed(step):
 
 
 def kernels(step, times=4):
-    """Seconds that a step's kernels take on the GPU, by its own clock: the profiler's events, copies included."""
+    """Seconds that a step's kernels take on the GPU, with copies, by the profiler's events."""
     if gpu() == "torch":
         torch = sys.modules["torch"]
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
@@ -84,14 +84,15 @@ def kernels(step, times=4):
 
 
 def _number(answer):
-    """How many steps a step was: the whole number that it answered, or one."""
+    """How many steps a call was: the whole number that it returned, or one."""
     return answer if isinstance(answer, int) else 1
 
 
 def work(prepare):
-    """The life of a contender's process: make its step, warm up, then steps whenever a line comes in.
+    """Run a contender's process: make its step, warm up, then take steps whenever a line comes in.
 
-    A step that answers a whole number was as many steps. Its input ended, it says what its kernels take on a GPU.
+    A step that returns a whole number counts as so many. At the end of its input it prints the time of its kernels on a
+    GPU.
     """
     step = prepare()
     before = peak()
@@ -124,9 +125,9 @@ def products():
 
 
 def take(commands, *, backend, rounds, turn):
-    """Run the contenders (name -> command line); their median seconds, peak MiB, MiB above the start, kernels' seconds.
+    """Run contenders (name -> command line). Gives name -> seconds, peak MiB, MiB above the start, kernels' seconds.
 
-    Each by its name. A turn lasts ``turn`` seconds, and one step at least. Without a GPU the last figure is None.
+    Seconds are medians. A turn lasts ``turn`` seconds, and one step at least. Without a GPU the last figure is None.
     """
     processes = {}
     for name, command in commands.items():

@@ -1,8 +1,8 @@
 """pointkit: 3D files in, trained and honestly measured Keras models out, and labelled files back.
 
 Importing this package is cheap: it loads NumPy at most. Submodules load on first use. Keras is told to run on JAX
-unless ``KERAS_BACKEND`` says otherwise or Keras is already there. (Its ``keras.json`` is no one's choice: Keras writes
-"tensorflow" there by itself at the first import, whatever is installed.)
+unless ``KERAS_BACKEND`` names another backend or Keras is already imported. (Its file ``keras.json`` is ignored: Keras
+itself writes "tensorflow" there at the first import, whatever is installed.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m pointkit`` is ``pointkit``."""
+"""``python -m pointkit`` runs the command ``pointkit``."""
 
 from pointkit.cli import main
 

@@ -1,8 +1,8 @@
-"""Files in, answers out: what a run says of each file, and what is written beside it.
+"""Files in, answers out: a run's answer for each file, and the files that are written with it.
 
-A run of classes gives a class. A run of parts writes a labelled file: the source's own records, and the part of every
-point, or face, beside them. An explained file has the field ``critical``, and a picture beside it. Of a mesh whose
-class is explained, the points that were drawn from it are written, as PLY.
+A run of classes gives a class. A run of parts writes a labelled file: the source's own records, with the part of every
+point or face added. An explained file has the field ``critical``, and a picture beside it. For a mesh whose class is
+explained, the file holds the points that were drawn from it, as PLY.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MORE = "; close other programs, or use a machine with more"
 
 @dataclass(frozen=True)
 class Result:
-    """A file's answer; ``written`` is the file that has it, ``explanation`` says what decided, None where not asked."""
+    """A file's answer. ``written`` is the file that holds it. ``explanation``, if asked for, says what decided."""
 
     answer: Answer
     written: pathlib.Path | None = None
@@ -33,19 +33,19 @@ class Result:
 
 
 class Listener(Protocol):
-    """Told what happens; the command line's prints it."""
+    """An object that is told what happens. The command line's prints it."""
 
     def begin(self, files: Sequence[pathlib.Path], notes: Sequence[str]) -> None:
-        """Before the first answer: all files, and what there is to say of the run."""
+        """Called before the first answer, with all files and notes about the run."""
 
     def problem(self, error: Exception) -> None:
-        """What keeps a file or folder from an answer."""
+        """Called where a file or folder cannot be answered."""
 
     def result(self, file: pathlib.Path, result: Result) -> None:
-        """A file's answer."""
+        """Called with a file's answer."""
 
     def end(self, failed: int, total: int) -> None:
-        """After the last: how many of all could not be answered."""
+        """Called after the last answer: ``failed`` of ``total`` files could not be answered."""
 
 
 def answer_all(
@@ -57,9 +57,9 @@ def answer_all(
     output: pathlib.Path | None = None,
     explained: bool = False,
 ) -> bool:
-    """Answer files by a run, folders searched, and tell the listener; whether all could be answered.
+    """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
-    Raises PointkitError for what the user can mend: the run, and what cannot be asked of it.
+    Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
     if not paths:
         raise PointkitError("predict needs a file or folder, got none")
@@ -90,7 +90,7 @@ def results(
     output: pathlib.Path | None = None,
     explained: bool = False,
 ) -> Iterator[tuple[pathlib.Path, Result | Exception]]:
-    """Each file with its answer, or with why there is none, in order; what is written lies beside it, or in ``output``.
+    """Each file with its answer, or with why there is none, in order. Files are written beside it, or into ``output``.
 
     Raises PointkitError for what the run cannot be asked (``Predictor.check``), where nothing is written into
     ``output``, and where two files would be written to one place.
@@ -150,7 +150,7 @@ def _written(path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Re
 
 
 def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[Exception]]:
-    """The files that ``paths`` name, folders searched for suffixes that can be read; and what is wrong with others."""
+    """The files in ``paths``, and what is wrong with others. Folders are searched for suffixes that can be read."""
     found: list[pathlib.Path] = []
     problems: list[Exception] = []
     for path in paths:

@@ -1,7 +1,8 @@
 """How each task asks a network about a shape, and what the network's rows then mean.
 
-A shape is seen as drawn points in random order. Of a classifier, one window of them is asked about. Of a segmenter, all
-are gone through window by window, and the answers go back to the file's own points, or to the faces of a mesh.
+The points of a shape are drawn in random order. A window is a number of consecutive drawn points, the network's input.
+A classifier answers one window. A segmenter answers all points, window by window. Its answers then go back to the
+file's own points, or to the faces of a mesh.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ from pointkit.errors import PointkitError
 from pointkit.rules import suggest
 from pointkit.task import Task
 
-# Every call of the network is padded to this many windows: one compilation, and the same rounding for a file alone and
-# among others.
+# Every call of the network is padded to this many windows. So it is compiled once, and a file gets the same answer
+# alone and among others.
 BATCH = 16
 MOST_SAMPLES = 2**18  # points drawn from a mesh, at most
 
 
 class Query(NamedTuple):
-    """A cloud to be asked about.
+    """A question about a cloud.
 
-    ``points`` (T, 3) in random order, ``features`` (T, C) those of ``Task.features`` or None, ``category`` its id.
+    ``points`` (T, 3) are in random order. ``features`` (T, C) are those in ``Task.features``, or None. ``category`` is
+    an id.
     """
 
     points: Float32
@@ -43,15 +45,15 @@ class Query(NamedTuple):
     category: int
 
 
-Window = tuple[Query, NDArray[np.int64]]  # a cloud, and the places (N,) of some of its points
+Window = tuple[Query, NDArray[np.int64]]  # a cloud, and the indices (N,) of some of its points
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What is seen of a shape.
+    """What the network sees of a shape.
 
-    ``drawn`` points, the ``query`` that they make, and the ``size`` of the shape: its points, or a mesh's faces. The
-    ``shape`` itself is kept where it is needed afterwards: a mesh, and a cloud whose points are answered.
+    These are the ``drawn`` points and the ``query`` with them. ``size`` is the number of the shape's points, or of a
+    mesh's faces. The ``shape`` itself is kept where it is needed later: a mesh, and a cloud whose points are answered.
     """
 
     drawn: preprocess.Drawn
@@ -86,7 +88,7 @@ class PartsPrediction:
 
     @functools.cached_property
     def best(self) -> NDArray[np.int64]:
-        """The place in ``codes`` of the most probable part, (N,)."""
+        """The index in ``codes`` of the most probable part, (N,)."""
         best: NDArray[np.int64] = self.probabilities.argmax(1)
         return best
 
@@ -97,12 +99,12 @@ class PartsPrediction:
 
     @property
     def probability(self) -> Float32:
-        """How probable that part is, (N,)."""
+        """The probability of that part, (N,)."""
         return np.take_along_axis(self.probabilities, self.best[:, None], 1)[:, 0].astype(np.float32)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Part -> its points, or faces."""
+        """Part -> the number of its points, or faces."""
         return dict(zip(self.codes, np.bincount(self.best, minlength=len(self.codes)).tolist(), strict=True))
 
 
@@ -141,7 +143,7 @@ class Network(Protocol):
 
 
 class Asker(Protocol):
-    """What a task does in its own way; ``group`` is how many files are seen before the network is asked."""
+    """What a task does in its own way. ``group`` files are read before the network is asked about them."""
 
     group: int
 
@@ -155,10 +157,10 @@ class Asker(Protocol):
         """For each query the probabilities, (classes,) or (T, parts of its category)."""
 
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
-        """For each query what each of its points did for the answer, (T,): see ``models.CriticalPoints``."""
+        """For each query, what each of its points did for the answer, (T,): see ``models.CriticalPoints``."""
 
     def answer(self, seen: Seen, rows: Float64) -> Answer:
-        """What the rows say of the shape."""
+        """The answer for the shape, from its rows."""
 
 
 class OfClasses:
@@ -183,7 +185,7 @@ class OfClasses:
             yield query, preprocess.window(len(query.points), self.network.num_points)
 
     def logits(self, queries: Iterable[Query]) -> Iterator[Float32]:
-        """Those of the queries, (B, classes) for some at a time."""
+        """The logits of the queries, (B, classes) for a batch of them."""
         windows = self.windows(queries)
         while batch := list(itertools.islice(windows, BATCH)):
             yield self.network.logits(self.network.inputs(batch))
@@ -223,12 +225,12 @@ class OfParts:
             raise PointkitError(f"category must be one of {', '.join(classes)}, got {category!r}{hint}")
 
     def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
-        """All points of a cloud; of a mesh several points a face, as far as memory allows."""
+        """All points of a cloud; several points for each face of a mesh, up to ``MOST_SAMPLES``."""
         count = self.network.contract.drawn
         if isinstance(shape, Mesh):
             if not len(shape.faces):
-                said = "a mesh without faces has nothing to label"
-                raise PointkitError(f"{path}: {said}" if path else said)
+                reason = "a mesh without faces has nothing to label"
+                raise PointkitError(f"{path}: {reason}" if path else reason)
             count = max(count, min(4 * len(shape.faces), MOST_SAMPLES))
         named = _with_normals(shape) if self.facts.get("layout") == "normal" else shape
         drawn = self.network.draw(named, path, count=count, whole=True)
@@ -285,12 +287,12 @@ def windowed(
     answers: Callable[[Sequence[Window]], Iterable[Array]],
     put: Callable[[Any, Any, Any], object],
 ) -> Iterator[Any]:
-    """``answers`` to windows of ``num_points`` that go through each query, ``put`` together to one array (T, ...) each.
+    """For each query, the ``answers`` to its windows of ``num_points``, ``put`` into one array (T, ...).
 
-    Windows of several queries are asked about at a time: a cloud may be of any size, and costs no compilation and
-    little memory of its own.
+    Windows of several queries are answered at a time. So a cloud may have any size; it needs no compilation and little
+    memory of its own.
     """
-    begun: deque[tuple[Query, list[Array]]] = deque()  # queries, with their array once it is there
+    begun: deque[tuple[Query, list[Array]]] = deque()  # queries, each with its array once there is one
 
     def windows() -> Iterator[tuple[Window, list[Array]]]:
         for query in queries:
@@ -321,7 +323,7 @@ def back(shape: Shape, drawn: preprocess.Drawn, rows: Float64) -> Float64:
 
 
 def _on_faces(mesh: Mesh, drawn: preprocess.Drawn, rows: Float64) -> Float64:
-    """Of each face (F, K): the mean of the points drawn from it, or, where there are none, the nearest point's.
+    """A row for each face (F, K): the mean of the points drawn from it, or the nearest point's where there are none.
 
     Triangles of one polygon of the file have one answer, the mean of the polygon's points.
     """

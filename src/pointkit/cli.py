@@ -1,4 +1,4 @@
-"""The command line: signatures. A body imports what it needs, calls one function, and has ``console`` print the result.
+"""The command line. A command imports what it needs, calls one function, and has ``console`` print the result.
 
 Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a bug); 2 the user's input or settings;
 130 and 143 after SIGINT and SIGTERM. One line on stderr for all but 0. Standard output holds results alone.
@@ -35,7 +35,7 @@ Backend = Annotated[
 
 
 def _whole(kind: Any, tokens: Any) -> int:
-    """A whole number; Python's own and the parser's ideas of one would round 2.5."""
+    """A whole number. Anything else is refused; the parser by itself would round 2.5."""
     try:
         return int(tokens[0].value)
     except ValueError:
@@ -48,7 +48,7 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 def _flags() -> Any:
     """Every setting as an optional flag, its default in brackets; only those given appear in the mapping.
 
-    What is a network's own setting says whose it is.
+    The help of a network's own setting begins with the network's name.
     """
     own = [
         (name, dataclasses.replace(rule, help=f"{family}: {rule.help}"))
@@ -82,9 +82,9 @@ app = App(
 
 
 def use_backend(name: str | None) -> None:
-    """Have Keras run on a backend, PyTorch in memory that is kept; must come before Keras's first import.
+    """Choose Keras's backend, before Keras is first imported. PyTorch then keeps the memory that it frees.
 
-    Raises PointkitError where the backend is not installed, or is none of ours.
+    Raises PointkitError where the backend is unknown or not installed.
     """
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
@@ -177,9 +177,9 @@ def prepare(
     features
         What to keep besides: normals, color, intensity, with commas, or none; by default all for parts, else none.
     seed
-        Of the split and of the points drawn.
+        Decides the split and the points drawn.
     workers
-        Processes that read; all cores by default. The store is the same for any number.
+        Processes that read; by default one a core. The store is the same for any number.
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
     """
@@ -218,8 +218,8 @@ def train(
 ) -> None:
     """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
 
-    Without --recipe the settings are chosen for the data, printed, and kept in the run. What neither a recipe nor that
-    choice says is as in the brackets.
+    Without --recipe the settings are chosen for the data, printed, and kept in the run. Settings that
+    neither a recipe nor that choice names have the values in the brackets.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def train(
         Settings by name (modelnet10-best, modelnet10-reference, parts-best, shapenet-part-reference) or from a TOML
         file.
     seed
-        Of initial weights, order, augmentation and dropout.
+        Decides initial weights, order, augmentation and dropout.
     seeds
         Several, like 0,1,2: each trains into OUTPUT/seed-N.
     """
@@ -245,7 +245,7 @@ def train(
     given = {**(settings or {}), "seed": seed}
     decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
     runs = config.seeded(decided, output, seeds)
-    lean_keras()  # a mistake so far is answered without it, sooner
+    lean_keras()  # after the checks above: a mistake is then answered sooner
     from pointkit.train import train_all
 
     train_all(opened, output, runs, console.training(reason))
@@ -281,9 +281,9 @@ def evaluate(
     draws
         Repeat on so many fresh draws of each shape's points.
     votes
-        Of parts: also the mean of so many answers, the shapes turned, stretched and drawn anew.
+        For parts: also measure the mean of so many answers, each with the shapes turned, stretched and drawn anew.
     protocol
-        Of parts: also what reference system B would count.
+        For parts: also count as reference system B does.
     """
     use_backend(backend)
     lean_keras()
@@ -315,13 +315,13 @@ def predict(
     run
         What 'pointkit train' wrote.
     files
-        Files and folders. What begins with - comes after --.
+        Files and folders. Names that begin with - come after --.
     category
-        Of parts: what the files show; else a folder of that name says it, or the run's only category.
+        For parts: what the files show. By default a folder of a category's name says it, or the run has only one.
     output
         The folder to write labelled and explained files into.
     explain
-        Mark the points that decided: a field in a file beside, and a picture.
+        Mark the points that decided, in a field of a new file and in a picture.
     as_json
         Print one JSON object a line and nothing else.
     """
@@ -330,8 +330,8 @@ def predict(
     from pointkit.answers import answer_all
     from pointkit.console.answers import Answers
 
-    shown = Answers(as_json)
-    return 0 if answer_all(run, files, shown, category=category, output=output, explained=explain) else 2
+    listener = Answers(as_json)
+    return 0 if answer_all(run, files, listener, category=category, output=output, explained=explain) else 2
 
 
 @app.command
@@ -388,7 +388,7 @@ def info(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its code; one that trains, in huge pages."""
+    """Run a command and exit with its code. A command that trains runs in huge pages (``machine``)."""
     if arguments is None:
         arguments = sys.argv[1:]
         if arguments[:1] in (["train"], ["demo"]):
@@ -397,7 +397,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; its exit code. All that can go wrong ends here in one line."""
+    """Run a command and give its exit code. All that can go wrong ends here in one line."""
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()

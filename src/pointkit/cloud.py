@@ -1,7 +1,7 @@
-"""Shapes as they come from a file: a mesh, or a cloud of points, and where each stood.
+"""Shapes as they come from a file: a mesh, or a cloud of points, and where it stood there.
 
 Coordinates are float32 about a float64 ``origin``. A survey in UTM metres has eastings near 500,000 and northings near
-5,000,000, where float32 resolves half a metre; with the origin subtracted in float64 first, millimetres survive.
+5,000,000, where float32 resolves half a metre. The origin is subtracted in float64 first, so millimetres survive.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _set(instance: object, **values: object) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where a shape stood: file coordinate = point * scale + center + origin, in float64.
+    """Where a shape stood in its file: file coordinate = point * scale + center + origin, in float64.
 
     ``origin`` (3,) is what the reader subtracted; ``center`` (3,) and ``scale`` are what normalisation did. ``exact``
     (N, 3) float64 are the file's coordinates where the points have lost some of their digits; None where they have not.
@@ -60,17 +60,17 @@ class Placement:
     def coordinates(self, points: Float32) -> Array:
         """Points (N, 3) of a shape as its file had them: float32 where nothing was moved or rounded, else float64."""
         moved = self.scale != 1 or self.origin.any() or self.center.any()
-        # Other points than those read, a selection of them say, may have been given the placement.
+        # The points may be others than those read, such as a selection of them.
         if self.exact is not None and np.array_equal((self.exact - self.origin).astype(np.float32), points):
             return self.exact
         return self.restore(points) if moved else points
 
 
 def place(coordinates: Array) -> tuple[Float32, Placement]:
-    """Coordinates (N, 3) of a file as float32 points and the origin that had to be subtracted for it.
+    """Coordinates (N, 3) of a file as float32 points, and the origin that was subtracted from them.
 
     The origin is zero where float32 loses nothing, or where the shape lies no farther from zero than it is large (the
-    rounding is then below 1e-7 of its size); else it is the middle of the bounding box, rounded to whole units.
+    rounding is then below 1e-7 of its size). Else it is the middle of the bounding box, rounded to whole units.
     """
     if coordinates.dtype != np.float64 or not len(coordinates):
         return np.ascontiguousarray(coordinates, np.float32), Placement()

@@ -1,7 +1,7 @@
-"""The settings of a training: one flat frozen dataclass, a reason beside each default. From TOML and flags; no Keras.
+"""The settings of a training, from TOML and flags: one flat frozen dataclass, a reason beside each default. No Keras.
 
-The settings that are a network's own, such as PointNet's widths, are in ``own`` and belong to its family
-(``models.families``). In a recipe, in flags and in a run they stand flat among the others.
+A network's own settings, such as PointNet's widths, are in ``own`` and belong to its family (``models.families``).
+Recipes, flags and runs hold them flat, among the others.
 
 Precedence, last wins: the defaults here (or ``choose``, for the data), the recipe, the flags.
 """
@@ -116,10 +116,10 @@ def recipes() -> dict[str, str]:
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """The settings in a recipe: one that ships with pointkit, by name, or a TOML file, by path.
+    """The settings in a recipe: the name of one that ships with pointkit, or the path of a TOML file.
 
-    Raises PointkitError, one line that names the file, for a name that is neither, text that is not TOML, an unknown
-    key and a value that breaks a rule.
+    Raises PointkitError for a name that is neither, text that is not TOML, an unknown key and a value that breaks a
+    rule. The message is one line that names the file.
     """
     shipped = recipes()
     path = pathlib.Path(name)
@@ -146,7 +146,7 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 
 def _check_recipe(values: Mapping[str, Any]) -> None:
-    """Raise PointkitError for the first key that is unknown, or of another network, or whose value breaks its rule."""
+    """Raise PointkitError for the first key that is unknown or another network's, or whose value breaks its rule."""
     model = values.get("model", RULES["model"].default)
     RULES["model"].check("model", model)
     own = families.find(model).settings
@@ -163,10 +163,9 @@ def _check_recipe(values: Mapping[str, Any]) -> None:
 def choose(task: Task, num_shapes: int, model: str = "pointnet") -> tuple[dict[str, Any], str]:
     """Settings for a task with so many training shapes, and the reason in words.
 
-    Some 2,500 steps suffice for PointNet on everyday shapes, 3,000 for their parts. A small set needs more passes for
-    them, and stretching and turning for the variety that it lacks. What tells classes apart in a large set was found
-    on 3,593 shapes, what tells parts apart on 228 (docs/log.md). For another ``model`` the settings that are PointNet's
-    own are left out.
+    PointNet needs some 2,500 steps for everyday shapes, 3,000 for their parts. A small set reaches them with more
+    passes, and is stretched and turned, as it lacks variety. The settings for classes of a large set were found on
+    3,593 shapes, those for parts on 228 (docs/log.md). For another ``model`` PointNet's own settings are left out.
     """
     values, reason = CHOICES[task.name](task, num_shapes)
     if model != values.get("model", RULES["model"].default):
@@ -202,7 +201,7 @@ CHOICES: Mapping[str, Callable[[Task, int], tuple[dict[str, Any], str]]] = {
 
 
 def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
-    """What to write behind 'pointkit train STORE -o RUN' to have these settings for a task on a set of that size."""
+    """The words behind 'pointkit train STORE -o RUN' that give these settings for a task on a set of that size."""
     without = combine(choose(task, num_shapes, settings.model)[0]).flat()
     written = [] if settings.model == RULES["model"].default else ["--model", settings.model]
     for name, value in settings.flat().items():
@@ -212,7 +211,7 @@ def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
 
 
 def decide(recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int) -> tuple[Settings, str]:
-    """The settings of a training, by a recipe, or else by ``choose``, and by the flags ``given``; and why, in words."""
+    """The settings by a recipe, or by ``choose`` without one, and by the flags ``given``; and the reason in words."""
     if recipe is not None:
         return combine(read_recipe(recipe), given), f"recipe {recipe}"
     chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default))
@@ -220,9 +219,9 @@ def decide(recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes:
 
 
 def seeded(settings: Settings, output: pathlib.Path, seeds: str | None) -> list[tuple[pathlib.Path, Settings]]:
-    """The run folders of a training with their settings: ``output``, or for ``seeds`` like "0,1,2" one in it for each.
+    """The run folders of a training with their settings: ``output``, or a folder in it for each of ``seeds`` ("0,1,2").
 
-    Raises PointkitError where they are no whole numbers, or one stands twice.
+    Raises PointkitError where the seeds are no whole numbers, or one stands twice.
     """
     if seeds is None:
         return [(output, settings)]

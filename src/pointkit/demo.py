@@ -1,4 +1,4 @@
-"""Both jobs on the built-in shapes, classes and parts: the commands that a user would type, one after another."""
+"""Both tasks, classes and parts, on the built-in shapes: the commands that a user would type, one after another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pointkit import synthetic
 from pointkit.errors import PointkitError
 
 SEED = 0
-UNSEEN_SEED = 1  # other shapes of the same classes, for files that no split has held
+UNSEEN_SEED = 1  # other shapes of the same classes, which are in no split
 UNSEEN_A_CLASS = 10
-# What a demo's folder holds, endings of unfinished files aside.
+# What a demo's folder holds, beside unfinished files.
 OURS = ("shapes", "unseen", "store", "run", "shape", "parts_store", "parts_run", "labelled")
 TRAINING = ("--num-points", "512", "--epochs", "12", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95")
 PARTS_TRAINING = (*TRAINING, "--batch-size", "16")
@@ -20,7 +20,7 @@ PARTS_TRAINING = (*TRAINING, "--batch-size", "16")
 def commands(folder: pathlib.Path) -> Iterator[list[str]]:
     """Make the shapes in ``folder`` where they are not there yet, then give the commands in turn.
 
-    Raises PointkitError where the folder holds anything else than a demo's files.
+    Raises PointkitError where the folder holds anything but a demo's files.
     """
     shapes, unseen = folder / "shapes", folder / "unseen"
     folder.mkdir(parents=True, exist_ok=True)

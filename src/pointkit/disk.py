@@ -1,9 +1,9 @@
-"""A thing on the disk: written whole or not at all, held by one process, checked, its missing folder made.
+"""Files and folders on the disk: written whole or not at all, held by one process, checked.
 
-What is unfinished is hidden and lies beside its place, so one rename brings it there:
+An unfinished file or folder has a hidden name beside its final one, and a rename finishes it. These are the names:
 
-    .NAME.writing    a file or folder while it is written; after a kill it is worth nothing, the next writer replaces it
-    .NAME.partial    what the same command goes on from after a stop: chunks of a preparation, bytes of a download
+    .NAME.writing    a file or folder while it is written; after a kill it is useless, and the next writer replaces it
+    .NAME.partial    work that the same command goes on from after a stop: chunks, or the bytes of a download
     .NAME.replaced   the folder that stood there, until the new one has its name
     .NAME.lock       a file that one process holds while it works on NAME; it contains the number of that process
 
@@ -44,7 +44,7 @@ FORBIDDEN = (
     errno.ENAMETOOLONG,
 )
 
-# ---- what is said of a path, and of a disk that fails
+# ---- messages about paths and disks
 
 
 def shown(path: Path) -> str:
@@ -53,15 +53,15 @@ def shown(path: Path) -> str:
 
 
 def printable(text: str) -> str:
-    """A text in one line: as it is where it can be printed, else with escapes."""
+    """A text in one line, with escapes for what cannot be printed."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 
 @contextlib.contextmanager
 def disk_errors(path: pathlib.Path, advice: str = "") -> Iterator[None]:
-    """Turn what the disk says while ``path`` is read or written into our errors, one line each that names the path.
+    """Turn the disk's errors while ``path`` is read or written into ours: one line that names the path.
 
-    ``advice`` ends the line about a full disk.
+    The line about a full disk ends in ``advice``.
     """
     try:
         yield
@@ -77,15 +77,15 @@ def disk_errors(path: pathlib.Path, advice: str = "") -> Iterator[None]:
 
 
 def beside(path: pathlib.Path, state: str) -> pathlib.Path:
-    """The hidden name that goes with ``path`` in a state of the table above."""
+    """The hidden name of ``path`` in a ``state`` of the table above, such as "writing"."""
     return path.with_name(f".{path.name}.{state}")
 
 
 def sync(path: pathlib.Path) -> None:
-    """Have the system put a file or folder on the disk now, so that a rename after it cannot outrun it."""
+    """Have the system put a file or folder on the disk now, before a rename that must come after it."""
     folder = path.is_dir()
     if folder and not hasattr(os, "O_DIRECTORY"):
-        return  # Windows opens no folder
+        return  # Windows cannot open a folder
     handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -94,7 +94,7 @@ def sync(path: pathlib.Path) -> None:
 
 
 def put(finished: pathlib.Path, path: pathlib.Path) -> None:
-    """Give a file its final name, or a folder one that is free, and have that on the disk."""
+    """Give a file its final name, or a folder a free name, and put the change on the disk."""
     finished.replace(path)
     sync(path.parent)
 
@@ -105,11 +105,11 @@ def replacing(
 ) -> Iterator[BinaryIO]:
     """A new file that takes the place of ``path`` when the block ends well, and is removed when it fails.
 
-    ``shared``: another process may write the same file at the same time, so each has a random name until it is done; a
-    killed one leaves its file behind. Without it the name is ``.NAME.writing``, which the next writer replaces.
-    ``durable``: it must be on the disk before it has its name; without it, whoever reads it must check it.
-    ``keep``: the name for the file that stood there. A kill may leave that one without a successor.
-    An OSError of the writing itself, as on a full disk, names ``path``.
+    ``shared``: another process may write the same file at the same time. So the new file has a random name until it is
+    done, and a killed process leaves it behind. Otherwise its name is ``.NAME.writing``, which the next writer
+    replaces. ``durable``: the file is on the disk before it has its name. Otherwise its readers must check it.
+    ``keep``: the new name of the file that stood there. After a kill, that may be the only one. An OSError of the
+    writing itself, as on a full disk, names ``path``.
     """
     target = pathlib.Path(os.fsdecode(path))
     # The random name is short, as the file's own name may fill all 255 bytes.
@@ -117,7 +117,7 @@ def replacing(
     try:
         if not shared:
             writing.unlink(missing_ok=True)
-        file = writing.open("xb")  # x: a link that a stranger left there is not followed
+        file = writing.open("xb")  # x: does not follow a link that somebody left there
         try:
             with file:
                 yield file
@@ -139,7 +139,7 @@ def replacing(
 
 
 def replace(path: pathlib.Path, data: bytes, keep: pathlib.Path | None = None) -> None:
-    """Write a file of a folder that this process works on; ``keep`` is as in ``replacing``.
+    """Write a file in a folder that this process holds; ``keep`` is as in ``replacing``.
 
     Raises MachineError where the disk is full, PointkitError where the folder cannot be written to.
     """
@@ -156,8 +156,8 @@ def making(
 ) -> Iterator[pathlib.Path]:
     """The free name of a folder that the block makes. It takes the place of ``path`` when the block ends well.
 
-    What stood there goes. When the block fails, only what it made goes. ``root`` says which folder in the new one it
-    is that takes the place.
+    What stood there is then removed. When the block fails, only the new folder is removed. ``root`` gives the folder in
+    the new one that takes the place.
     """
     path = path.absolute()
     writing, old = beside(path, "writing"), beside(path, "replaced")
@@ -211,10 +211,10 @@ def make(path: pathlib.Path, error: type[PointkitError] = PointkitError) -> None
 def held(
     path: pathlib.Path, does: str, *, lock: pathlib.Path | None = None, error: type[PointkitError] = PointkitError
 ) -> Iterator[None]:
-    """Hold ``path`` against all others who do this while the block runs; ``lock`` is the file for it.
+    """Hold ``path`` while the block runs, so that nobody else can hold it; ``lock`` is the file for that.
 
-    Where it is held already, in this process or another, raises ``error``: "PATH: in use by the process N, which DOES".
-    A holder that died holds nothing.
+    Raises ``error`` where it is held already, in this process or another: "PATH: in use by the process N, which DOES".
+    A process that died holds nothing.
     """
     lock = lock or beside(path.absolute(), "lock")
     database = lock.with_name(f"{lock.name}.db")
@@ -234,7 +234,7 @@ def held(
                 raise error(f"{path}: in use by the process {holder}, which {does}") from None
             except OSError as problem:
                 raise error(f"{path}: cannot be locked ({problem.strerror})") from None
-            if not _is_still(lock, handle):  # its holder was done, and removed it, between our two looks
+            if not _is_still(lock, handle):  # its holder removed it after we had opened it
                 continue
             with disk_errors(path):
                 os.ftruncate(handle, 0)
@@ -242,17 +242,17 @@ def held(
             try:
                 yield
             finally:
-                # The lock goes last: who finds it still there has found the database too.
+                # The lock is removed last: whoever still finds it also finds the database.
                 left = [file for file in (database, lock) if not _removed(file)]
                 stack.close()
-                for file in left:  # Windows removes no open file, and so none that another holds
+                for file in left:  # Windows removes no open file, so none that another process holds
                     _removed(file)
             return
 
 
 @contextlib.contextmanager
 def _exclusive(handle: int, database: pathlib.Path) -> Iterator[None]:
-    """Hold the system's lock on an open file, or BlockingIOError. The system lets it go when the process ends.
+    """Hold the system's lock on an open file, or raise BlockingIOError. The system frees it when the process ends.
 
     Where Python has no ``flock``, the lock is SQLite's on the file ``database``. Nothing is ever written into it.
     """
@@ -278,7 +278,7 @@ def _exclusive(handle: int, database: pathlib.Path) -> Iterator[None]:
 
 
 def _is_still(path: pathlib.Path, handle: int) -> bool:
-    """Whether a path is that of the open file, and no link to it."""
+    """Whether a path is the open file itself, and no link to it."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
@@ -286,7 +286,7 @@ def _is_still(path: pathlib.Path, handle: int) -> bool:
 
 
 def _removed(path: pathlib.Path) -> bool:
-    """Remove a file; whether it is gone."""
+    """Remove a file. Returns whether it is gone."""
     try:
         path.unlink(missing_ok=True)
     except OSError:
@@ -316,13 +316,13 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         def write(self, line: str) -> None:
             lines.append(line.removesuffix("\r\n"))
 
-    table = csv.writer(Lines())  # its own line end, \r\n, is what makes it quote a name that holds \r
+    table = csv.writer(Lines())  # with its own line end, \r\n, it quotes names that hold \r
     table.writerow(columns)
     table.writerows(rows)
     return "\n".join(lines) + "\n"
 
 
 def csv_rows(path: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a CSV file with a line of column names. Names that are no UTF-8 come back as os.fsdecode has them."""
+    """The rows of a CSV file with a line of column names. Names that are not UTF-8 are those of os.fsdecode."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))

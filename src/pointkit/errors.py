@@ -1,6 +1,6 @@
-"""The errors that are the user's to mend, and those that are the machine's.
+"""The errors that the user can mend, and those of the machine.
 
-Whoever raises one writes one line: the file or argument, the rule, what was found. The command line prints it on
+Each message is one line: the file or argument, the rule, what was found. The command line prints it on
 stderr and exits with 2 for a ``ValueError`` of ours (input, settings) and with 1 for a ``MachineError`` (disk,
 network).
 """

@@ -1,7 +1,7 @@
-"""What decided an answer: the critical points of a shape, as a field beside its own and as a picture.
+"""What decided an answer: the critical points of a shape, as a field beside its own fields and as a picture.
 
-PointNet's answer hangs on the points that win a maximum (``models.CriticalPoints``). Here they come back to the points
-of the user's file.
+PointNet's answer depends on the points that win a maximum (``models.CriticalPoints``). Here they are mapped back to the
+points of the user's file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PICTURED = 20_000  # points of a large cloud that its picture shows
 
 @dataclass(frozen=True)
 class Explanation:
-    """How many points decided, how many more only turned the cloud, how many won nothing; ``picture`` shows them."""
+    """How many points decided, how many only turned the cloud, how many won nothing; ``picture`` shows them."""
 
     picture: pathlib.Path
     decided: int
@@ -37,7 +37,7 @@ class Explanation:
 
 
 def fields(seen: Seen, marks: NDArray[np.uint8]) -> dict[str, Array]:
-    """The marks (T,) of drawn points on all points of the shape, or faces; what the network did not see has 0."""
+    """The marks (T,) of drawn points, as a field of all points or faces; those that the network did not see have 0."""
     whole = np.zeros(seen.size, np.uint8)
     np.maximum.at(whole, seen.drawn.index, marks)
     return {FIELD: whole}
@@ -49,11 +49,11 @@ def draw(target: pathlib.Path, points: Float32, marks: NDArray[np.uint8]) -> Exp
 
     decided, turned, others = (int((marks == mark).sum()) for mark in (DECIDES, TURNS, IDLE))
     points, marks = points[:PICTURED], marks[:PICTURED]
-    some = marks != IDLE
+    critical = marks != IDLE
     ranks = np.select([marks == DECIDES, marks == TURNS], [0, 1], -1)
     figure = plots.labelled_clouds(
-        [points, points[some]],
-        [ranks, ranks[some]],
+        [points, points[critical]],
+        [ranks, ranks[critical]],
         ["all points", "those that decided"],
         [f"decided the answer ({decided:,})", f"turned the cloud ({turned:,})"],
         rest=f"won nothing ({others:,})",

@@ -1,4 +1,4 @@
-"""The names of what is known of each point beside its place: normals, colour, intensity. No NumPy."""
+"""Features: what a file says of each point beside its place, such as normals, colour, intensity. No NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NONE = "none"
 
 
 def kinds(text: str) -> tuple[str, ...]:
-    """The kinds in "normals,color", in the order of KINDS. Raises PointkitError for others and for repetition."""
+    """The kinds in "normals,color", in the order of KINDS. Raises PointkitError for others and for repeats."""
     names = [] if text == NONE else text.split(",")
     if set(names) - KINDS.keys() or len(set(names)) < len(names):
         raise PointkitError(f"features must be {NONE}, or some of {', '.join(KINDS)} with commas between, got {text!r}")
@@ -25,12 +25,12 @@ def columns(some: Iterable[str]) -> tuple[str, ...]:
 
 
 def held(names: Collection[str]) -> tuple[str, ...]:
-    """The kinds all of whose columns are among ``names``."""
+    """The kinds whose columns are all among ``names``."""
     return tuple(kind for kind in KINDS if set(KINDS[kind]) <= set(names))
 
 
 def shared(by_shape: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The kinds that all shapes have, and of those that only some have, how many lack them."""
+    """The kinds that all shapes have; and for kinds that only some have, how many shapes lack them."""
     shapes = list(by_shape)
     lacking = {kind: sum(kind not in there for there in shapes) for kind in KINDS}
     common = tuple(kind for kind, number in lacking.items() if shapes and not number)

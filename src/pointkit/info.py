@@ -1,4 +1,4 @@
-"""What a thing is: a store, a run, a file of shapes, a recipe's network, or this machine (the doctor)."""
+"""Facts about a store, a run, a file, a recipe's network, or this machine."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ UNLABELLED = "unlabelled"
 
 
 def _points_a_part(opened: store.Store) -> dict[str, dict[str, int]]:
-    """Category -> part -> points in all its shapes, those in no part at the end where there are any."""
-    names = [*opened.task.answer_names, UNLABELLED]  # the last is -1's
+    """Category -> part -> number of points in all its shapes; points in no part come last, where there are any."""
+    names = [*opened.task.answer_names, UNLABELLED]  # index -1 is the last
     counts = {name: dict.fromkeys((names[i] for i in ids), 0) for name, ids in opened.part_ids.items()}
     for i, row in enumerate(opened.rows):
         assert opened.point_labels is not None
@@ -82,7 +82,7 @@ def _points_a_part(opened: store.Store) -> dict[str, dict[str, int]]:
 
 
 def _first_parts(opened: store.Store, index: int) -> dict[str, Any]:
-    """What the first points of a shape are part of, and the points of each of its parts."""
+    """The parts of the first points of a shape, and how many points each part has."""
     if not opened.task.labels_points:
         return {}
     assert opened.point_labels is not None
@@ -165,7 +165,7 @@ def machine() -> dict[str, Any]:
 
 
 def _gpus(backends: list[str]) -> list[str]:
-    """The accelerators that the first backend found sees."""
+    """The accelerators that the first of the installed backends sees."""
     if "jax" in backends:
         import jax
 

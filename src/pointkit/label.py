@@ -1,4 +1,4 @@
-"""The part of every point, as fields: an answer on parts beside what a shape or a file has already."""
+"""An answer about parts as fields of a shape or a file, beside the fields that it has already."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pointkit.cloud import Array, Mesh, Shape
 
 
 def fields(answer: PartsPrediction) -> dict[str, Array]:
-    """What is written of an answer: ``label`` (N,) int32, as the set's own files have it, and its ``probability``."""
+    """The fields of an answer: ``label`` (N,) int32, as in the set's own files, and its ``probability``."""
     return {"label": answer.labels, "probability": answer.probability}
 
 
 def notes(answer: PartsPrediction) -> list[str]:
-    """Lines for people that name the labels."""
+    """Comment lines that name the labels."""
     return [f"label {code} is {name}" for name, code in answer.codes.items()]
 
 
 def labelled(shape: Shape, answer: PartsPrediction) -> tuple[Shape, Mapping[str, int]]:
-    """A shape with the fields of an answer beside its own, and how many points, or faces, each part has."""
+    """The shape with the fields of an answer beside its own, and how many points, or faces, each part has."""
     ours = fields(answer)
     if isinstance(shape, Mesh):
         return dataclasses.replace(shape, face_fields=outputs.fields(shape.face_fields, ours)), answer.counts

@@ -1,4 +1,4 @@
-"""A network that learns: steps, validation, and all of its state out to arrays and back."""
+"""A network that learns: steps, validation, and its whole state as arrays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pointkit.config import Settings
 from pointkit.loader import Batch, Batches
 from pointkit.task import Task
 
-STATISTICS_BATCHES = 32  # on which batch norm's statistics of averaged weights are measured
+STATISTICS_BATCHES = 32  # by which batch norm's statistics are measured for averaged weights
 
 
 def augmented(model: keras.Model, settings: Settings) -> keras.Model:
-    """The model behind the augmentation layers of the settings: what is trained. It shares the model's weights.
+    """The model with the settings' augmentation layers before it, for training. It shares the model's weights.
 
-    Of the features of a point, normals come first and turn with it; the others stay as they are.
+    Normals are the first features of a point and turn with it. The others stay as they are.
     """
     given = {
         tensor.name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs
@@ -54,7 +54,7 @@ def augmented(model: keras.Model, settings: Settings) -> keras.Model:
 
 
 def learning_rate(settings: Settings, step: int, total: int) -> float:
-    """The rate of a step out of ``total``."""
+    """The learning rate of one of ``total`` steps."""
     if settings.schedule == "cosine":
         return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
     if settings.schedule == "halving":
@@ -65,7 +65,7 @@ def learning_rate(settings: Settings, step: int, total: int) -> float:
 def judge(
     model: keras.Model, batches: Batches, smoothing: float = 0.0, between: Callable[[], None] = lambda: None
 ) -> dict[str, float]:
-    """Validation loss of a model over all that is answered, and the task's own figures (``Task.scores``).
+    """Validation loss of a model over all its answers, and the task's own figures (``Task.scores``).
 
     The loss is NaN where a logit is not finite. ``between`` is called after each batch.
     """
@@ -85,10 +85,10 @@ def judge(
 
 
 class _AsTrained(keras.Model):
-    """A model whose every answer is one of training: with dropout, and batch norm's statistics move."""
+    """A model that always runs as in training: with dropout, and batch norm's statistics move."""
 
     def __init__(self, model: keras.Model) -> None:
-        super().__init__(name="as_trained")  # TensorFlow refuses the name that the class would give
+        super().__init__(name="as_trained")  # TensorFlow refuses the default, which begins with _
         self.model = model
 
     def call(self, inputs: Any) -> Any:
@@ -96,10 +96,10 @@ class _AsTrained(keras.Model):
 
 
 class Learner:
-    """A network with its optimizer and random state: one step forward, and everything out to arrays and back.
+    """A network with its optimizer and random state. It takes steps, and its whole state goes to arrays and back.
 
-    ``average`` holds the mean of the weights over the last steps where the settings ask for it: what is validated and
-    kept then, with batch norm's statistics of these weights, as those of the steps belong to others.
+    Where the settings ask for it, ``average`` holds the mean of the weights over the last steps. These weights are then
+    validated and kept. Batch norm's statistics are measured for them, as those of the steps belong to other weights.
     """
 
     def __init__(self, settings: Settings, task: Task) -> None:
@@ -137,11 +137,11 @@ class Learner:
         return {v.path: np.array(keras.ops.convert_to_numpy(v)) for v in self.model.weights}
 
     def step(self, batch: Batch, rate: float, number: int) -> tuple[float, float]:
-        """The optimizer's step ``number``, from 0 on; the batch's loss and accuracy."""
+        """Take the optimizer's step ``number``, from 0 on. Gives the batch's loss and accuracy."""
         self.trainer.optimizer.learning_rate = rate
         self.trainer.reset_metrics()
         logs = self.trainer.train_on_batch(*batch, return_dict=True)
-        # The first steps' average reaches back a tenth of the way: the initial weights are soon forgotten.
+        # At first the average reaches back over a tenth of the steps taken: the initial weights are soon forgotten.
         keep = np.float32(min(self.decay, (1 + number) / (10 + number)))
         for variable in self.model.weights if self.decay else ():
             mean = self.average[variable.path]
@@ -151,7 +151,7 @@ class Learner:
     def validate(
         self, batches: Batches, validation: Batches, smoothing: float = 0.0, between: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
-        """What ``judge`` says of the weights that would be kept now; ``batches`` are the epoch's."""
+        """The figures of ``judge`` for the weights that would be kept now; ``batches`` are the epoch's."""
         last = self.weights()
         random = [np.array(keras.ops.convert_to_numpy(state)) for state in self.random_states]
         try:
@@ -166,7 +166,7 @@ class Learner:
                 state.assign(before)
 
     def _measure_statistics(self, batches: Batches, between: Callable[[], None]) -> None:
-        """Give batch norm the means of its batches' statistics under the model's weights.
+        """Set batch norm's statistics to their means over batches, computed with the model's current weights.
 
         Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018, section 3.2.
         """
@@ -175,7 +175,7 @@ class Learner:
         number = min(batches.num_batches, STATISTICS_BATCHES)
         for b in range(number):
             for variable in moving:
-                variable.assign(np.zeros(variable.shape))  # so that the batch's share alone is left
+                variable.assign(np.zeros(variable.shape))  # then only the batch's own share is left
             self.as_trained.predict_on_batch(batches[b][0])
             for total, variable in zip(sums, moving, strict=True):
                 total += keras.ops.convert_to_numpy(variable)
@@ -199,7 +199,7 @@ class Learner:
         return whole
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
-        """Back to the moment when ``arrays`` were taken. Raises ValueError where they are of another network."""
+        """Go back to the moment when ``arrays`` were taken. Raises ValueError for arrays of another network."""
         wanted = {name: tuple(variable.shape) for name, variable in self.variables.items()}
         shapes = {variable.path: tuple(variable.shape) for variable in self.model.weights}
         kept = {prefix: _under(arrays, prefix) for prefix in ("average/", "best/")}

@@ -1,11 +1,11 @@
-"""Store -> batches: what the network takes, what it should answer, and what each answer counts.
+"""Store -> batches: the network's inputs, the labels, and the weight of each label in the loss.
 
-Inputs are the points (B, N, 3) float32, or, where the network takes more, a dict of them with ``features`` (B, N, C)
-float32 and ``category`` (B,) int32. Labels and weights are (B,) of shapes, or (B, N) of their points: int32, float32.
+Inputs are the points (B, N, 3) float32. Where the network takes more, they are a dict: ``points``, ``features`` (B, N,
+C) float32 and ``category`` (B,) int32. Labels, int32, and weights, float32, are (B,) of shapes or (B, N) of points.
 
-A ``keras.utils.PyDataset`` over the memory-mapped store, so that it feeds ``fit`` on every backend (with
-``shuffle=False``). What a batch holds depends on seed, epoch and batch number alone: training can stop after any batch
-and go on as if it had not.
+``Batches`` is a ``keras.utils.PyDataset`` over the memory-mapped store, so it feeds ``fit`` on every backend (with
+``shuffle=False``). What a batch holds depends on seed, epoch and batch number alone. So a training can stop after any
+batch and go on as if it had not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Batch = tuple[Inputs, NDArray[np.int32], Float32]
 def class_weights(labels: NDArray[np.int32], num_classes: int, mode: str) -> Float32:
     """A weight for each class: 1 ("none"), or inversely proportional to its count ("balanced").
 
-    Either way the mean over what has a label is 1.
+    Either way the mean over all labels is 1.
     """
     if mode == "none":
         return np.ones(num_classes, np.float32)
@@ -39,12 +39,12 @@ def class_weights(labels: NDArray[np.int32], num_classes: int, mode: str) -> Flo
 class Batches(keras.utils.PyDataset):
     """Batches of one split of a store, all of the same size.
 
-    In training the shapes are shuffled anew each epoch and each shape's N points start at a random place; otherwise
-    order and points are fixed: the first N points of each shape, or, for ``draw`` > 0, the draw of that number. The
+    In training the shapes are shuffled anew each epoch, and each shape's N points start at a random one. Otherwise the
+    order is fixed, and so are the points: the first N of each shape, or, for ``draw`` > 0, the draw of that number. The
     last batch is filled up with further shapes of weight 0, so that every shape counts once and a compiler sees one
-    size. In a store of parts a point without label has the label 0 and the weight 0; "balanced" weights the parts of a
-    category alike. ``features`` names columns of the store's features. Raises StoreError where the store lacks one, and
-    where it is cut while it is in use: reading on would end the process.
+    size. In a store of parts a point without label has the label 0 and the weight 0. "balanced" lets the parts of a
+    category count alike. ``features`` names columns of the store's features. Raises StoreError where the store lacks
+    one, and where it is cut while it is in use, as reading on would end the process.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Batches(keras.utils.PyDataset):
         return self._order[1]
 
     def shapes(self, batch: int) -> NDArray[np.int64]:
-        """Indices of the shapes in a batch (B,), those that only fill it up included."""
+        """Indices of the shapes in a batch (B,), including those that only fill it up."""
         places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
         return self.order()[places % len(self.indices)]
 

@@ -1,9 +1,10 @@
 """What the machine gives: cores, memory, memory that runs out, and how the C library takes memory from the system.
 
 A training step allocates and frees arrays of many megabytes. By default glibc takes each from the system in pages of
-4 KiB and hands it back, and the system clears every page anew: 73,000 page faults a step of PointNet on JAX, a quarter
-of the processor's time. In huge pages (2 MiB) it is 240, and the step a fifth shorter; what TensorFlow and PyTorch keep
-gains little by them, but PyTorch keeps too little by itself (docs/log.md). Networks are the same, bit for bit.
+4 KiB and gives it back, and the system clears every page anew. For PointNet on JAX that is 73,000 page faults a step, a
+quarter of the processor's time. With huge pages (2 MiB) it is 240, and the step is a fifth shorter. TensorFlow and
+PyTorch gain little by huge pages. PyTorch gains by keeping more of its memory than it does by default (docs/log.md).
+Networks are the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 
 from pointkit.errors import MachineError, PointkitError
 
-# Of <malloc.h>.
+# Constants of <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 NEVER = -1
 PAD = 2**26  # the heap grows by so much at a time
@@ -46,9 +47,9 @@ def memory_limit() -> int:
 
 @contextlib.contextmanager
 def exhausted(advice: str) -> Iterator[None]:
-    """Turn the errors of exhausted memory, of which each backend has its own, into one line that ends in ``advice``.
+    """Turn each backend's errors about exhausted memory into one line: "out of memory", followed by ``advice``.
 
-    ``advice`` begins as it goes on after "out of memory", such as " at --batch-size 32; try a smaller one".
+    ``advice`` is such as " at --batch-size 32; try a smaller one".
     """
     try:
         yield
@@ -62,10 +63,11 @@ def exhausted(advice: str) -> Iterator[None]:
 
 
 def in_huge_pages() -> None:
-    """Start this process anew, the same command with the same number, in huge pages.
+    """Start this process anew in huge pages: the same command, under the same process number.
 
-    glibc reads the setting at the start of a process alone. Returns where it is set, where the system gives such pages
-    to all or to none, and where the C library is not glibc. To be called first: what was done before is done twice.
+    glibc reads the setting only when a process starts. Nothing happens where it is set already, where the system gives
+    such pages to all processes or to none, and where the C library is not glibc. Call this first: the new process
+    repeats what was done before.
     """
     tunables = os.environ.get(TUNABLES, "")
     if HUGETLB in tunables or _glibc() is None or not sys.executable or not _on_request():
@@ -75,9 +77,9 @@ def in_huge_pages() -> None:
 
 
 def keep_pages() -> bool:
-    """Have this process keep the memory that it frees; whether it will.
+    """Have this process keep the memory that it frees. Returns whether it will.
 
-    To be called before large arrays are made, once or more often. Where the C library is not glibc nothing is done.
+    Call this before large arrays are made; further calls do no harm. It works only where the C library is glibc.
     """
     libc = _glibc()
     wanted = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: NEVER, M_TOP_PAD: PAD}
@@ -85,10 +87,10 @@ def keep_pages() -> bool:
 
 
 def lean_keras() -> None:
-    """Import Keras without what it takes along and does without: Matplotlib, and JAX where it is not the backend.
+    """Import Keras without two packages that it imports but does not need here.
 
-    Matplotlib is for its galleries and takes a second, JAX for its Orbax callback and takes 110 MiB. Both can be
-    imported afterwards as ever.
+    These are Matplotlib, for its galleries, which takes a second, and JAX, for its Orbax callback, which takes 110 MiB
+    where another backend runs. Both can be imported afterwards as usual.
     """
     if "keras" in sys.modules:
         return
@@ -110,7 +112,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def _on_request() -> bool:
-    """Whether the system has huge pages for those who ask."""
+    """Whether the system gives huge pages to processes that ask for them."""
     try:
         return "[madvise]" in PAGES.read_text()
     except OSError:

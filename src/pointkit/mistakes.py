@@ -20,7 +20,7 @@ from pointkit.signals import Stopped
 
 
 def answered(error: BaseException, arguments: Sequence[str], command: Sequence[str]) -> int:
-    """Say what went wrong; the exit code. ``command`` is the command's name, where there is one."""
+    """Print what went wrong and give the exit code. ``command`` holds the command's name, where there is one."""
     match error:
         case cyclopts.CycloptsError():
             _complain(f"{_said(error)} See: pointkit {''.join(f'{name} ' for name in command)}--help")
@@ -38,7 +38,7 @@ def answered(error: BaseException, arguments: Sequence[str], command: Sequence[s
         case MemoryError():  # NumPy's says how much was asked for, and no advice
             _complain("out of memory; close other programs, or use a machine with more")
             return 1
-        case BrokenPipeError():  # a reader that left early, like head; Python would complain at its end
+        case BrokenPipeError():  # the reader of our output left early, like head; Python would complain when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         case OSError():
@@ -48,7 +48,7 @@ def answered(error: BaseException, arguments: Sequence[str], command: Sequence[s
         case Exception():
             _bug(error, arguments)
             return 1
-    raise error  # the program's own end
+    raise error  # SystemExit and the like
 
 
 def one_line(text: str) -> str:
@@ -71,7 +71,7 @@ def _bug(error: Exception, arguments: Sequence[str]) -> None:
 
 
 def _said(error: cyclopts.CycloptsError) -> str:
-    """A parser's error in one line; what it puts in its own terms, in the user's."""
+    """A parser's error in one line, in the words of the command line."""
     if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
         return f"unexpected argument {error.unused_tokens[0]!r}."
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument and not error.keyword:

@@ -1,4 +1,4 @@
-"""What we write beside a user's file: its name, and our fields beside the file's own."""
+"""The files that are written for a user's file: their names, and our fields beside the file's own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LABELLED, EXPLAINED = ".labelled", ".explained"  # before the suffix; folders ar
 
 
 def places(paths: Iterable[pathlib.Path], output: pathlib.Path | None, mark: str) -> dict[pathlib.Path, pathlib.Path]:
-    """File -> where its like with ``mark`` before the suffix goes: beside it, or into ``output``.
+    """File -> the path of the file to write for it: beside it or in ``output``, with ``mark`` before the suffix.
 
-    Raises PointkitError where two would go to one place.
+    Raises PointkitError where two files would have one path.
     """
     targets: dict[pathlib.Path, pathlib.Path] = {}
     taken: dict[pathlib.Path, pathlib.Path] = {}
@@ -30,5 +30,5 @@ def places(paths: Iterable[pathlib.Path], output: pathlib.Path | None, mark: str
 
 
 def fields(theirs: Mapping[str, Array], ours: Mapping[str, Array]) -> dict[str, Array]:
-    """Fields of the file and ours; one of the file's that is named as ours is kept with ``source_`` before its name."""
+    """The file's fields and ours. A field of the file with the name of one of ours gets ``source_`` before its name."""
     return {(f"source_{name}" if name in ours else name): array for name, array in theirs.items()} | dict(ours)

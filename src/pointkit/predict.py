@@ -1,10 +1,10 @@
 """A run and the user's shapes -> answers: read, draw, ask the network, back to the file's own points.
 
-The way of one file stands in ``Predictor`` from ``answered`` on. What the two tasks do in their own way is behind
-``Predictor.asker``: which points of a shape are asked about, and what the network's rows mean (``asking``).
+To follow one file, read ``Predictor`` from ``answered`` on. ``Predictor.asker`` does what differs between the tasks: it
+chooses the points of a shape to ask about, and makes an answer of the network's rows (``asking``).
 
 The network sees a file as it saw the training shapes, by the run's own ``preprocess.Contract``. Answers depend on the
-run and the file's content alone: not on the file's place, its neighbours in the call, or the time.
+run and the file's content alone: not on the file's path, other files in the call, or the time.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from pointkit.task import Task
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
 
-GROUP_POINTS = 1_000_000  # seen before the network is asked
+GROUP_POINTS = 1_000_000  # points that are read before the network is asked
 ADVICE = " while the network answers; close other programs, or use a machine with more"
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A file's answer, and what stood behind it: what was ``seen``, and, where asked, what each drawn point did."""
+    """A file's answer, what was ``seen`` of the file, and, if asked for, what each drawn point did (``marks``)."""
 
     seen: Seen
     answer: Answer
@@ -47,9 +47,9 @@ class Answered:
 class Predictor:
     """A trained run, rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
 
-    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.answer(...)`` a ``Mesh`` or ``PointCloud``,
-    ``.logits(...)`` points that are normalised already. Raises RunError where the folder is no run, or is not trained
-    yet.
+    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.answer(...)`` a ``Mesh`` or ``PointCloud``, and
+    ``.logits(...)`` points that are normalised already. Raises RunError where the folder is no run, or has no trained
+    weights yet.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -85,8 +85,8 @@ class Predictor:
     def answer(self, shape: Shape, category: str | None = None) -> Answer:
         """The answer for one shape: its class, or the part of each of its points or faces (``PartsPrediction``).
 
-        ``category`` is what a shape of parts shows, where the run knows several. Raises PointkitError where the shape
-        has no points or lacks the features that the network sees, and for a category that the run does not know.
+        A run of parts with several categories needs the shape's ``category``. Raises PointkitError where the shape has
+        no points or lacks the features that the network sees, and for a category that the run does not know.
         """
         self.asker.check(category)
         seen = self.asker.see(shape, category)
@@ -119,10 +119,11 @@ class Predictor:
     def answered(
         self, paths: Iterable[str | os.PathLike[str]], category: str | None = None, *, mark: bool = False
     ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
-        """``files`` with what stood behind each answer; with ``mark`` what each drawn point did for it.
+        """Like ``files``, with what was seen of each file; with ``mark`` also what each drawn point did.
 
-        Of parts the category is ``category``, else that of the nearest folder above a file that is named as one, or as
-        its directory in the set (such as 02691156), else the run's only one. Raises PointkitError as ``check``.
+        For parts the category is ``category``. Else it is that of the nearest folder above a file with a category's
+        name, or with the name of its directory in the set (such as 02691156). A run with one category needs neither.
+        Raises PointkitError as ``check``.
         """
         self.check(category, mark=mark)
         waiting: list[tuple[pathlib.Path, Seen | Exception]] = []
@@ -178,11 +179,11 @@ class Predictor:
         return drawn
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
-        """Drawn points, with the features that the network sees, as a question."""
+        """A question with drawn points and the features that the network sees."""
         return Query(drawn.points, preprocess.stacked(drawn.features, self.kinds), category)
 
     def part_probabilities(self, clouds: Iterable[Query]) -> Iterator[Float64]:
-        """For each cloud, the probability of each part of its category at each of its points, (T, parts) float64.
+        """For each cloud, the probability of each part of its category at each point, (T, parts) float64.
 
         Raises PointkitError where the run tells no parts apart.
         """
@@ -191,7 +192,7 @@ class Predictor:
         return self.asker.rows(clouds)
 
     def inputs(self, windows: Sequence[Window]) -> Inputs:
-        """What the network is called with for some windows."""
+        """The network's inputs for a batch of windows."""
         points = np.stack([cloud.points[places] for cloud, places in windows])
         numbers = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
         category = np.array([cloud.category for cloud, _ in windows], np.int32)
@@ -204,7 +205,7 @@ class Predictor:
     # ---- the network
 
     def logits(self, given: Inputs) -> Float32:
-        """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3), or a dict of them and more."""
+        """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3) or a dict of the inputs."""
         answer: Float32 = self._in_batches(self._answer, given)
         return answer
 
@@ -215,7 +216,7 @@ class Predictor:
     def marks(self, given: Inputs) -> NDArray[np.uint8]:
         """What each point of normalised clouds did for the answer, (B, N): see ``models.CriticalPoints``.
 
-        Raises PointkitError where the network pools by no maximum, or its points meet elsewhere, too.
+        Raises PointkitError where the network has no pooled maximum, or its points meet elsewhere, too.
         """
         answer: NDArray[np.uint8] = self._in_batches(self._critical, given)
         return answer

@@ -1,11 +1,12 @@
-"""THE path from a shape to the network's points: one for training, evaluation and prediction.
+"""The one way from a shape to the network's points: training, evaluation and prediction all take it.
 
-A shape is drawn once (``draw``): a mesh's surface is sampled, a cloud is thinned at random, both in random order and
-seeded by the shape's content. What the network sees is a ``window`` of N consecutive drawn points, ``normalise``d:
-centred on their mean and divided by the largest distance from it (unit sphere). Evaluation and prediction take the
-window at 0. Training takes one at random, which is a fresh uniform subset because the order is random.
+A shape is drawn once (``draw``): a mesh's surface is sampled, a cloud is thinned at random. The order is random, and
+the seed comes from the shape's content. What the network sees is a ``window`` of N consecutive drawn points,
+``normalise``d: centred on their mean and divided by the largest distance from it (unit sphere). Evaluation and
+prediction take the window at 0. Training takes one at random, which is a fresh uniform subset because the order is
+random.
 
-How all this is done for a network is its ``Contract``. It is kept in the run, and read back for every later answer.
+A network's ``Contract`` says how all this is done for it. The run keeps it, and every later answer reads it back.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ SCALED = ("color", "intensity")  # features that come in many units
 class Drawn:
     """What ``draw`` took from a shape.
 
-    ``points`` (T, 3) float32 in random order; ``index`` (T,): the point of a cloud, or the face of a mesh, that each
-    came from; ``warnings``: what the user should know about the shape; ``features``: kind -> (T, C) float32, of those
-    asked for (``features.KINDS``) the ones that the shape has: a cloud's fields, the normals of a mesh's faces;
-    ``scales``: kind -> full scale that the shape's own numbers of it seem to have (``full_scale``).
+    ``points`` (T, 3) float32 are in random order. ``index`` (T,) has the point of a cloud, or the face of a mesh, that
+    each came from. ``warnings`` are what the user should know about the shape. ``features``: kind -> (T, C) float32,
+    for the kinds (``features.KINDS``) that were asked for and that the shape has: a cloud's fields, the normals of a
+    mesh's faces. ``scales``: kind -> the full scale that the shape's own numbers seem to have (``full_scale``).
     """
 
     points: Float32
@@ -45,12 +46,12 @@ class Drawn:
 
     def first(self, count: int) -> Drawn:
         """The first ``count`` of these points, or all where they are fewer."""
-        some = {kind: numbers[:count] for kind, numbers in self.features.items()}
-        return Drawn(self.points[:count], self.index[:count], self.warnings, some, self.scales)
+        cut = {kind: numbers[:count] for kind, numbers in self.features.items()}
+        return Drawn(self.points[:count], self.index[:count], self.warnings, cut, self.scales)
 
-    def warned(self, *said: str) -> Drawn:
+    def warned(self, *warnings: str) -> Drawn:
         """The same points with further warnings."""
-        return dataclasses.replace(self, warnings=(*self.warnings, *said))
+        return dataclasses.replace(self, warnings=(*self.warnings, *warnings))
 
 
 def draw(
@@ -65,8 +66,8 @@ def draw(
     """Up to ``count`` points of a shape in random order, decided by ``seed`` and the shape's content alone.
 
     A mesh gives exactly ``count``. A cloud, or a mesh without faces (its vertices), gives at most that many, each once,
-    or all, where ``whole``. ``kinds`` of features come along, as far as the shape has them; colours and intensities as
-    shares of the full scale in ``scales``, or, where it names none, of the shape's own.
+    or all with ``whole``. The features of ``kinds`` come along, as far as the shape has them. Colours and intensities
+    are shares of the full scale in ``scales``, or of the shape's own where that names none.
     Raises ValueError where the shape holds no point, or faces without any area.
     """
     rng = np.random.default_rng([seed, sampling.content_seed(shape)])
@@ -79,13 +80,13 @@ def draw(
         raise ValueError("a shape needs at least one point, got none")
     index = sampling.random_subset(len(points), len(points) if whole else count, rng)
     warnings = ("mesh without faces: its vertices are taken as a cloud",) if isinstance(shape, Mesh) else ()
-    some: dict[str, Float32] = {}
+    taken: dict[str, Float32] = {}
     own: dict[str, float] = {}
     for kind in kinds:
         if isinstance(shape, PointCloud) and (values := numbers(shape, kind)) is not None:
             own |= {kind: full_scale(values)} if kind in SCALED else {}
-            some[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
-    return Drawn(points[index], index, warnings, some, own)
+            taken[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
+    return Drawn(points[index], index, warnings, taken, own)
 
 
 def numbers(cloud: PointCloud, kind: str) -> Array | None:
@@ -104,7 +105,7 @@ def numbers(cloud: PointCloud, kind: str) -> Array | None:
 def full_scale(values: Array) -> float:
     """The full scale that numbers seem to have: the least of 1, 255 and 65,535 that holds all, else the largest number.
 
-    Whole numbers have no scale of 1.
+    For whole numbers 1 is left out.
     """
     scales = (255, 65535) if values.dtype.kind in "iu" else (1, 255, 65535)
     largest = float(np.abs(_finite(values)).max(initial=0))
@@ -112,26 +113,26 @@ def full_scale(values: Array) -> float:
 
 
 def colors(cloud: PointCloud) -> Float32 | None:
-    """RGB (N, 3) float32, 0 to 1 of the cloud's own full scale, for a picture of it; None where it has no colours."""
+    """RGB (N, 3) float32 for a picture, 0 to 1 by the cloud's own full scale; None where it has no colours."""
     values = numbers(cloud, "color")
     return None if values is None else _shares(values, full_scale(values)).clip(0, 1)
 
 
 def stacked(found: Mapping[str, Float32], some: Iterable[str]) -> Float32 | None:
-    """Some kinds side by side, (N, C); None for none. Raises KeyError for one that is not there."""
+    """The features of some kinds side by side, (N, C); None for no kinds. Raises KeyError for one that is missing."""
     arrays = [found[kind] for kind in some]
     return np.concatenate(arrays, 1) if arrays else None
 
 
 def _together(cloud: PointCloud, names: Sequence[str]) -> Array | None:
-    """Fields of one number a point side by side, (N, C); None where one is missing."""
+    """Fields with one number a point, side by side (N, C); None where one is missing."""
     fields = [cloud.fields.get(name) for name in names]
     there = [field.reshape(len(cloud.points)) for field in fields if field is not None and field.size == len(field)]
     return np.stack(there, 1) if len(there) == len(names) else None
 
 
 def _shares(values: Array, full: float) -> Float32:
-    """Values as float32 shares of a full scale, those that are not finite as 0."""
+    """Values as float32 shares of a full scale; those that are not finite become 0."""
     return (_finite(values).astype(np.float32).astype(np.float64) / full).astype(np.float32)
 
 
@@ -148,9 +149,9 @@ def window(total: int, count: int, start: int = 0) -> NDArray[np.int64]:
 
 
 def windows(total: int, count: int) -> NDArray[np.int64]:
-    """Windows (W, count) that hold each of ``total`` points once; the last goes round the end where they do not divide.
+    """Windows (W, count) that go through ``total`` points; the last goes on at the beginning to be full.
 
-    So every point of a cloud in random order is answered among a fresh uniform subset of it, like those in training.
+    The points are in random order. So each is answered among a uniform subset of its cloud, as in training.
     """
     starts = range(0, total, count)
     return np.stack([window(total, count, start) for start in starts])
@@ -159,7 +160,7 @@ def windows(total: int, count: int) -> NDArray[np.int64]:
 def normalise(points: ArrayLike) -> tuple[Float32, Float64, Float64]:
     """Points (..., N, 3) centred on their mean, in the unit sphere; with the centers (..., 3) and scales (...).
 
-    Each cloud's result is the same alone and in a batch. Points that all coincide go to zero, with the scale 1.
+    A cloud's result is the same alone and in a batch. Points that all coincide go to zero, with the scale 1.
     """
     points = np.asarray(points, np.float64)
     center = points.mean(-2)
@@ -171,12 +172,13 @@ def normalise(points: ArrayLike) -> tuple[Float32, Float64, Float64]:
 
 @dataclass(frozen=True)
 class Contract:
-    """How a shape becomes what a network sees: kept in a run's ``run.json`` under "input", and read back.
+    """How a shape becomes what a network sees. ``run.json`` holds it under "input".
 
-    ``num_points`` are seen at once, ``drawn`` are drawn of a mesh or kept of a cloud before, from ``seed``; ``scales``:
-    kind of feature -> its full scale, decided once for a set; empty in older runs, whose clouds have each their own.
-    The rules are named so that a later version can tell: the ``scale`` that points are brought to, the axis that is
-    ``up``, and which points a ``window`` holds. Raises ValueError for a rule that this version does not know.
+    The network sees ``num_points`` at once. Before that, ``drawn`` points are drawn from a mesh or kept of a cloud, by
+    ``seed``. ``scales``: kind of feature -> its full scale, decided once for a set. Older runs have none, and there
+    each cloud has a scale of its own. Three rules are named, so that a later version can change them: the ``scale`` to
+    which points are brought, the axis that is ``up``, and the points that a ``window`` holds. Raises ValueError for a
+    rule that this version does not know.
     """
 
     num_points: int
@@ -211,37 +213,37 @@ class Contract:
 
     @classmethod
     def of_run(cls, given: Mapping[str, Any]) -> Contract:
-        """The contract in a run's facts; what older runs do not say are the defaults. Raises ValueError for others."""
+        """The contract in a run's facts; what older runs lack has its default. Raises ValueError for unknown keys."""
         if unknown := given.keys() - {rule.name for rule in dataclasses.fields(cls)}:
             raise ValueError(f"{min(unknown)} is not known to this version; install a newer one")
         return cls(**given)
 
     def facts(self) -> dict[str, Any]:
-        """What stands in a run."""
+        """The contract as a run keeps it."""
         return dataclasses.asdict(self)
 
     def draw(self, shape: Shape, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()) -> Drawn:
-        """``draw`` by this contract, which warns of colours and intensities that seem to be of another full scale."""
+        """``draw`` by this contract, with a warning where colours or intensities seem to have another full scale."""
         drawn = draw(shape, count or self.drawn, self.seed, whole=whole, kinds=kinds, scales=self.scales)
-        said = [
+        warnings = [
             f"its {kind} seems to be of the full scale {own:,g}, that of the training set was {full:,g}"
             for kind, own in drawn.scales.items()
             if own > (full := self.scales.get(kind, own)) or own == 1 < full
         ]
-        return drawn.warned(*said)
+        return drawn.warned(*warnings)
 
     def inputs(
         self, points: ArrayLike, numbers: Float32 | None = None, category: NDArray[np.int32] | None = None
     ) -> Inputs:
-        """What a network is called with: the windows' points (B, N, 3), normalised, or a dict where there is more.
+        """A network's inputs: the windows' points (B, N, 3), normalised, or a dict where there is more.
 
-        ``numbers`` (B, N, C) are the points' features, ``category`` (B,) those of the shapes.
+        ``numbers`` (B, N, C) are the points' features, ``category`` (B,) has the shapes' categories.
         """
         return named_inputs(normalise(points)[0], numbers, category)
 
 
 def named_inputs(points: Float32, features: Float32 | None = None, category: NDArray[np.int32] | None = None) -> Inputs:
-    """The points alone, or a dict of all that there is."""
+    """The points alone, or a dict where there are features or categories."""
     named = {"points": points, "features": features, "category": category}
     given = {name: array for name, array in named.items() if array is not None}
     return given if len(given) > 1 else points

@@ -1,4 +1,4 @@
-"""The rule that a setting keeps, and the name that was probably meant. No NumPy, no Keras."""
+"""Rules for settings, and a suggestion for a misspelt name. No NumPy, no Keras."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Rule:
-    """What a setting is and may be: one of ``choices``, or a number from ``low`` on and less than ``below``.
+    """What a setting may be: one of ``choices``, or a number from ``low`` on and less than ``below``.
 
-    Its type is that of ``default``; a whole number is taken where a float is asked for.
+    Its type is that of ``default``. A whole number may stand for a float.
     """
 
     default: Value

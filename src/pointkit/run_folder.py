@@ -1,14 +1,14 @@
-"""The layout of a run: what a training leaves, and all that evaluation and prediction need. Data, never code.
+"""The layout of a run: all that a training leaves, and that evaluation and prediction need. Data, never code.
 
     run.json                         what was trained: settings, classes, input contract, store, versions
-    checkpoint.safetensors           everything to go on: progress, weights, optimizer, random state, best weights
+    checkpoint.safetensors           what a training needs to go on: progress, all weights, optimizer, random state
     checkpoint.previous.safetensors  the one before, in case the newest is damaged
     history.csv                      one row an epoch
     .lock                            held while a training writes here
 
-A checkpoint is one file, written beside and renamed into place, so epoch, weights, optimizer and random state are never
-of different moments. Its SHA-256 covers all that is in it, and it names the run that it belongs to. Only arrays and
-JSON are read: a stranger's run cannot execute anything.
+A checkpoint is one file that is renamed into place when it is complete. So epoch, weights, optimizer and random state
+are always of the same moment. Its SHA-256 covers all that is in it, and it names the run that it belongs to. Only
+arrays and JSON are read: a stranger's run cannot execute anything.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ VERSION = 1
 FACTS = "run.json"
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
-# Losses and accuracies are means over shapes, or over points; ``loss`` holds the T-Nets' penalty, ``val_loss`` is the
-# cross-entropy alone, of smoothed labels where training has them. ``val_miou`` is the mean over shapes.
+# Losses and accuracies are means over shapes, or over points. ``loss`` includes the T-Nets' penalty. ``val_loss`` is
+# the cross-entropy alone, of smoothed labels where training has them. ``val_miou`` is the mean over shapes.
 TRAINED, LAST = ("epoch", "loss", "accuracy"), ("learning_rate", "seconds")  # between them, the task's own figures
 RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run.json, key by key
     "id": str,
     "task": str,
     "classes": list,
     "settings": dict,
-    "input.num_points": int,  # what else the contract must be, Contract says
+    "input.num_points": int,  # Contract checks the other keys of "input"
     "input.drawn": int,
     "input.seed": int,
     "parameters": int,
@@ -61,10 +61,10 @@ RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run
 
 @dataclass
 class Progress:
-    """How far a training is. ``batch`` counts the finished batches of the epoch after the ``epoch`` finished ones.
+    """How far a training is: ``epoch`` epochs are finished, and ``batch`` batches of the next one.
 
     ``loss`` and ``accuracy`` are sums over the shapes of those batches, each times its weight, and ``weight`` is the
-    sum of the weights; ``rate`` is the last step's; ``seconds`` is how long the epoch has taken.
+    sum of the weights. ``rate`` is the last step's. ``seconds`` is how long the epoch has taken.
     """
 
     epoch: int = 0
@@ -91,10 +91,10 @@ class Progress:
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
 
     def finish_epoch(self, judged: Mapping[str, float], choice: Choice = LOSS) -> bool:
-        """Add the epoch's row to the history; whether it is the best so far.
+        """Add the epoch's row to the history, and say whether it is the best so far.
 
-        ``judged`` are the row's figures of validation, ``val_loss`` among them, which must be finite. ``choice`` says
-        which of them chooses the best.
+        ``judged`` are the row's figures of validation. They include ``val_loss``, which must be finite. ``choice``
+        says which of them chooses the best.
         """
         self.epoch += 1
         means = self.means()
@@ -149,7 +149,7 @@ def write_facts(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
 
 
 def not_a_run(path: pathlib.Path, why: str) -> RunError:
-    """What to say of a path that should be a run, and how to come by one."""
+    """The error for a path that should be a run, with how to make one."""
     if not path.exists():
         return RunError(f"{path}: not a run (it does not exist); make one with: pointkit train STORE -o {path}")
     store = path if (path / "manifest.json").is_file() else "STORE"
@@ -157,7 +157,7 @@ def not_a_run(path: pathlib.Path, why: str) -> RunError:
 
 
 def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
-    """The runs that a folder stands for: itself, or its seed-* in the order of their seeds. RunError for neither."""
+    """The runs that a folder stands for: itself, or its seed-* folders in order. Raises RunError for neither."""
     if (path / FACTS).is_file():
         return [path]
     runs = [folder for folder in path.glob("seed-*") if (folder / FACTS).is_file()]
@@ -167,7 +167,7 @@ def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def read_facts(path: pathlib.Path) -> dict[str, Any]:
-    """Read run.json. Raises RunError, one line that names it, where it is no run, damaged, or of a newer version.
+    """Read run.json. Raises RunError, a line that names it, where it is no run's, damaged, or of a newer version.
 
     Settings that an older pointkit did not know have their defaults.
     """
@@ -210,7 +210,7 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
 
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
-    """Commit a checkpoint by one rename; the one before it stays as the previous, and is the newest after a kill."""
+    """Commit a checkpoint by one rename. The one before it is kept as the previous one, for the case of a kill."""
     arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
     progress = json.dumps(asdict(checkpoint.progress))
     metadata = {"run": checkpoint.run, "progress": progress, "sha256": _checksum(checkpoint.run, progress, arrays)}
@@ -227,10 +227,10 @@ def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
 
 
 def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint of a run (None where there is none yet), and what is to be said about damaged ones.
+    """The newest whole checkpoint of a run, None where there is none yet; and notes about damaged ones.
 
-    Only arrays whose names begin with one of ``prefixes`` are kept. Raises RunError where the folder is no run, and
-    where there are checkpoints and none is whole.
+    Only arrays whose names begin with one of ``prefixes`` are loaded. Raises RunError where the folder is no run, and
+    where all checkpoints are damaged.
     """
     facts = read_facts(path)
     run, columns = facts["id"], history_columns(Task.of(facts))
@@ -286,13 +286,13 @@ def _progress(text: str, columns: tuple[str, ...]) -> Progress:
 
 
 def drop_damaged(path: pathlib.Path) -> None:
-    """Put the previous checkpoint in the place of a damaged newest one, so that the next commit cannot lose it."""
+    """Replace a damaged newest checkpoint by the previous one, so that the next commit cannot lose that."""
     with disk_errors(path):
         disk.put(path / PREVIOUS, path / CHECKPOINT)
 
 
 def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write history.csv, one row an epoch, where it does not stand so already."""
+    """Write history.csv, one row an epoch, unless the file has just these rows."""
     names = tuple(history[0]) if history else history_columns(Task)
     lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in history)]
     data = ("\n".join(lines) + "\n").encode()

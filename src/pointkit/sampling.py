@@ -1,7 +1,7 @@
 """Which points: uniformly by area on a mesh's surface, or a random subset of a cloud.
 
-Every draw takes a generator. Draws that must not depend on the order of the files, the number of workers or the file's
-place are seeded by ``content_seed``: the shape's own arrays.
+Every draw takes a generator. Some draws must not depend on the order of the files, the number of workers or a file's
+path. Their seed is ``content_seed``, which comes from the shape's own arrays.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def surface(mesh: Mesh, count: int, rng: np.random.Generator) -> SurfaceSample:
     edges = np.cumsum(double_area)
     if not len(edges) or not edges[-1] > 0:
         raise ValueError(f"a surface needs a face of positive area, got {len(edges)} faces without any")
-    # In ascending order the search walks through memory once. side="right" steps over faces of zero area; the minimum,
-    # the first face at which the whole area is reached, guards the last bit of u * total == total.
+    # In ascending order the search walks through memory once. side="right" steps over faces of zero area. Rounding may
+    # give u * total == total; the minimum then takes the first face at which the whole area is reached.
     area = rng.random(count) * edges[-1]
     order = np.argsort(area)
     face = np.empty(count, np.int32)
@@ -70,7 +70,7 @@ def _double_areas(coordinates: Float64, faces: NDArray[np.int32]) -> Float64:
 
 
 def _frames(coordinates: Float64, faces: NDArray[np.int32]) -> tuple[Float64, Float64, Float64, Float64]:
-    """Of each face the first corner, the edges from it and their cross product, each (3, F), for coordinates (3, V)."""
+    """The first corner of each face, the edges from it and their cross product, (3, F) each; coordinates are (3, V)."""
     corner1, corner2, corner3 = np.ascontiguousarray(faces.T, np.intp)
     first = coordinates.take(corner1, axis=1)
     edge1 = coordinates.take(corner2, axis=1) - first

@@ -1,8 +1,8 @@
-"""Stopping on SIGINT and SIGTERM at a moment of the program's own choice, and soon in any case.
+"""Stopping on SIGINT and SIGTERM at a moment that the program chooses, and soon in any case.
 
-The first signal only raises a flag, which the training looks at after each step. Where it does not come to look in time
-(a compiler at work, a long step), a watching thread ends the process: what was committed stays committed. A second
-signal ends it at once.
+The first signal only sets a flag, which the training checks after each step. If that takes too long (a compiler at
+work, a long step), a watching thread ends the process: what was committed stays committed. A second signal ends it at
+once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):
-    """The user asked to stop, and the work so far is committed. ``exit_code`` is the shell's: 130 or 143."""
+    """The user asked to stop, and the work so far is committed. ``exit_code`` is the command's: 130 or 143."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -30,9 +30,9 @@ class Stopped(Exception):
 class StopRequest:
     """``with StopRequest(...) as stop:`` catches the signals; ``stop.check()`` raises Stopped once one has come.
 
-    A signal that no ``check`` saw is raised at the end of the block: none is lost. ``patience`` seconds after a signal
-    ``last_words`` is called and the process ends. Outside the main thread all this does nothing, as Python handles
-    signals there alone.
+    A signal that no ``check`` saw is raised at the end of the block, so none is lost. ``patience`` seconds after a
+    signal, ``last_words`` is called and the process ends. All this works in the main thread alone, as Python handles
+    signals only there. In other threads it does nothing.
     """
 
     def __init__(self, patience: float = 8.0, last_words: Callable[[], None] = lambda: None) -> None:
@@ -70,7 +70,7 @@ class StopRequest:
         self.signum = signum
 
     def _watch(self, reader: socket.socket) -> None:
-        """Python runs handlers only between bytecodes; the wake-up descriptor is written at once."""
+        """Wait for signals. Python runs handlers only between bytecodes, but writes to this socket at once."""
         first, deadline = 0, 0.0
         with reader:
             while True:
@@ -89,7 +89,7 @@ class StopRequest:
                 first, deadline = came[0], time.monotonic() + self.patience
 
     def _end(self, signum: int) -> NoReturn:
-        words = threading.Thread(target=self.last_words, daemon=True)  # a terminal that takes no text must not hold us
+        words = threading.Thread(target=self.last_words, daemon=True)  # a terminal that takes no text must not block us
         words.start()
         words.join(0.5)
         os._exit(128 + signum)

@@ -1,14 +1,14 @@
 """The prepared set on disk: a folder of arrays and two texts, written whole or not at all, memory-mapped, no pickle.
 
     points.npy     (T, 3) float32, all shapes one after another, each shape's points in random order
-    point_labels.npy  (T,) int32, in a store of parts: ids from 0 that run on over the categories in the order of their
-                   names, the parts of each in the data set's order; -1 = unlabelled
-    features.npy   (T, C) float32, what is known of each point beside its place, such as normals; not in every store
+    point_labels.npy  (T,) int32, only in a store of parts: ids from 0 that run on over the categories by name, and over
+                   each one's parts in the data set's order; -1 = unlabelled
+    features.npy   (T, C) float32, what else is known of each point, such as normals; not in every store
     shapes.csv     ident, file, split, class, category, group, offset, count: one line a shape
     manifest.json  format version, task, classes (categories) in order, names of the parts, counts, how the points were
                    drawn, checksums of all files
 
-A store never changes once it stands: ``write`` puts a new one in its place whole.
+A store never changes once it is written: ``write`` replaces it by a whole new one.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "co
 class ShapeRow:
     """One shape of a store.
 
-    ``ident`` names it within the set (its path without suffix), ``file`` is the path it was read from, relative to the
-    set's folder; ``group`` is the key that must stay on one side of a split; its points are ``offset : offset + count``
-    of points.npy, which ``write`` decides.
+    ``ident`` names it within the set (its path without suffix). ``file`` is the path that it was read from, relative to
+    the set's folder. Shapes of one ``group`` must stay on one side of a split. Its points are ``offset : offset +
+    count`` of points.npy; ``write`` sets these two.
     """
 
     ident: str
@@ -73,19 +73,19 @@ class Store:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; a class's place here is its id."""
+        """Class names; a class's index here is its id."""
         return tuple(self.manifest["classes"])
 
     @property
     def checksum(self) -> str:
-        """One SHA-256 over all points and rows: the key by which runs and reports say on what they stand."""
+        """One SHA-256 over all points and rows, by which runs and reports name their store."""
         names = ("shapes.csv", *ARRAYS)
         data = {name: self.manifest["checksums"][name] for name in names if name in self.manifest["checksums"]}
         return digest(json.dumps(data, sort_keys=True).encode())
 
     @cached_property
     def task(self) -> Task:
-        """What can be learned from it."""
+        """The task that can be learned from the store."""
         return Task.of(self.manifest)
 
     @property
@@ -128,7 +128,7 @@ class Store:
         file, wanted = self.path / "points.npy", getattr(self.points, "offset", 0) + self.points.nbytes
         try:
             size = file.stat().st_size
-        except OSError:  # removed, or just being replaced: what is mapped stays
+        except OSError:  # removed, or just being replaced: the mapped bytes stay
             return
         if size < wanted:
             raise StoreError(f"{file}: was cut from {wanted} to {size} bytes while in use")
@@ -152,11 +152,11 @@ def write(
 ) -> Store:
     """Write a store of ``shapes`` (row, points (count, 3) float32) under ``path``, in an older one's place; open it.
 
-    A ``Sample`` in the points' place brings labels and features, which all shapes must have, or none. Offsets and
-    counts of the rows are set here. ``facts`` go into the manifest (source, licence, seed, how drawn); ``extra_files``:
-    name -> text, kept beside (what could not be read). The same shapes give the same bytes. Raises StoreError where
-    something other than a store stands there, PointkitError where the place cannot be written to, MachineError where
-    the disk is full.
+    A ``Sample`` instead of the points brings labels and features; either all shapes have them or none. Offsets and
+    counts of the rows are set here. ``facts`` go into the manifest (source, licence, seed, how drawn). ``extra_files``:
+    name -> text of further files, such as the list of unread ones. The same shapes give the same bytes. Raises
+    StoreError where ``path`` is something other than a store, PointkitError where it cannot be written, MachineError
+    where the disk is full.
     """
     path = path.absolute()
     refuse_strangers(path)
@@ -192,7 +192,7 @@ def _fill(
             total += len(sample.points)
         if not rows:
             stack.enter_context(_Growing(staging / "points.npy", np.empty((0, 3), "<f4")))
-    in_parts = ARRAYS[1] in arrays  # their class is a category, and named as one besides
+    in_parts = ARRAYS[1] in arrays  # the class is a category, which has a column of its own
     lines = (
         (r.ident, r.file, r.split, r.class_name, r.class_name if in_parts else "", r.group, r.offset, r.count)
         for r in rows
@@ -214,7 +214,7 @@ def _fill(
 
 
 class _Growing:
-    """An array on the disk that grows along its first axis, in the type and the other axes of an ``example``."""
+    """An array on the disk that grows along its first axis. An ``example`` gives its type and other axes."""
 
     def __init__(self, path: pathlib.Path, example: Array) -> None:
         self.kind, self.shape = example.dtype.newbyteorder("<"), example.shape[1:]
@@ -236,7 +236,7 @@ class _Growing:
 
 
 def _header(kind: str, shape: tuple[int, ...]) -> bytes:
-    """The first bytes of an array; NumPy leaves room for a first axis of any length, so they are always as many."""
+    """The header of an array's file. NumPy leaves room for a first axis of any length, so its length is fixed."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": kind, "fortran_order": False, "shape": shape})
     return buffer.getvalue()
@@ -253,7 +253,7 @@ def _manifest_digest(manifest: dict[str, Any]) -> str:
 
 
 def refuse_strangers(path: pathlib.Path) -> None:
-    """Raise StoreError where something that is no store and no empty folder stands: it is not ours to replace."""
+    """Raise StoreError for a path that is neither a store nor an empty folder, as it must not be replaced."""
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.is_symlink() or path.exists():
@@ -268,7 +268,9 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     file = folder / "manifest.json"
     if not file.is_file():
         why = "it has no manifest.json" if folder.exists() else "it does not exist"
-        theirs = folder.is_dir() and any(folder.iterdir())  # the user's files: a store is made of them, not over them
+        theirs = folder.is_dir() and any(
+            folder.iterdir()
+        )  # the user's files: `prepare` reads them, and must not replace them
         command = f"{folder} -o STORE" if theirs else f"FOLDER -o {folder}"
         raise StoreError(f"{folder}: not a store ({why}); make one with: pointkit prepare {command}")
     try:
@@ -340,7 +342,7 @@ def _check_rows(rows: Sequence[ShapeRow], manifest: dict[str, Any]) -> int:
 
 
 def _map(path: pathlib.Path, kind: str, shape: tuple[int, ...]) -> Array:
-    """An array of ``shape``, memory-mapped once the file is known to hold exactly it."""
+    """An array of ``shape``, memory-mapped after a check that the file holds exactly that."""
     header = _header(kind, shape)
     wanted = len(header) + np.dtype(kind).itemsize * math.prod(shape)
     with path.open("rb") as file:
@@ -353,7 +355,7 @@ def _map(path: pathlib.Path, kind: str, shape: tuple[int, ...]) -> Array:
 
 
 def verify(store: Store) -> None:
-    """Compare every file's SHA-256 with the manifest's. Raises StoreError that names the first that differs."""
+    """Compare every file's SHA-256 with the manifest's. Raises StoreError for the first that differs."""
     for name, expected in store.manifest["checksums"].items():
         path = store.path / name
         try:

@@ -1,9 +1,9 @@
-"""What a network is asked: the class of each shape, or the part of each point. Decided by a store, kept in a run.
+"""What a network is asked: the class of each shape, or the part of each point. A store decides it, a run keeps it.
 
 A kind of task is one record here: a subclass of ``Task`` and an entry in ``TASKS``. The record holds the words for what
 is told apart, the figures that are reported, what may choose the epoch whose weights are kept, the settings that the
-task refuses, and how labels and their weights come from a store. What is measured of the task is one file in
-``evaluate``. No NumPy is imported here, as the command line's help reads the records.
+task refuses, and how labels and their weights come from a store. One file in ``evaluate`` measures the task. No NumPy
+is imported here, as the command line's help reads the records.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Labelled(Protocol):
 
 
 class Figure(NamedTuple):
-    """A figure of a report: its ``key`` there, its short title in a table, its words on a page.
+    """A figure of a report: its ``key``, its short title in a table, its words on a page.
 
     ``share``: whether it is shown in percent; ``interval``: the key of its 95 % interval, "" where it has none.
     """
@@ -51,7 +51,7 @@ class Figure(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What may choose the epoch whose weights are kept: a column of the history; the lowest is best, or the highest."""
+    """A column of the history that may choose the epoch whose weights are kept, and whether its highest is best."""
 
     key: str
     words: str
@@ -63,10 +63,11 @@ LOSS = Choice("val_loss", "validation loss")
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """``classes`` in the order of their ids: of shapes, or, of parts, the categories whose parts are told apart.
+    """What a network tells apart.
 
-    ``parts``: category -> names of its parts, in the order of ``classes``, empty where whole shapes are told apart;
-    ``features``: what the network sees of each point beside its place, such as nx, ny and nz.
+    ``classes``, in the order of their ids, are those of the shapes, or the categories whose parts are told apart.
+    ``parts``: category -> names of its parts, in the order of ``classes``; empty where whole shapes are told apart.
+    ``features`` name what the network sees of each point beside its place, such as nx, ny and nz.
     """
 
     classes: tuple[str, ...]
@@ -74,7 +75,7 @@ class Task(ABC):
     features: tuple[str, ...] = ()
 
     name: ClassVar[str]
-    group: ClassVar[tuple[str, str]]  # what a shape belongs to: one, several
+    group: ClassVar[tuple[str, str]]  # the word for what a shape belongs to, and its plural
     answers: ClassVar[str]  # what is told apart, in the plural
     figures: ClassVar[tuple[Figure, ...]]  # of a report; runs are compared by the first
     choices: ClassVar[Mapping[str, Choice]] = {"loss": LOSS}  # by the value of the setting "select"
@@ -97,7 +98,7 @@ class Task(ABC):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a run keeps of it."""
+        """The task as a run keeps it."""
         return {
             "task": self.name,
             "classes": list(self.classes),
@@ -112,16 +113,16 @@ class Task(ABC):
     @property
     @abstractmethod
     def network(self) -> dict[str, Any]:
-        """What ``models.build`` has to know of it."""
+        """The arguments of ``models.build`` that the task decides."""
 
     @property
     @abstractmethod
     def size(self) -> str:
-        """How many there are of what is told apart, in words."""
+        """How many classes, or categories and parts, are told apart, in words."""
 
     @property
     def takes_category(self) -> bool:
-        """Whether the network is told which category each shape is of."""
+        """Whether the network is told the category of each shape."""
         return False
 
     @property
@@ -130,11 +131,11 @@ class Task(ABC):
         return dict(zip(self.parts, ranges([len(names) for names in self.parts.values()]), strict=True))
 
     def columns(self, name: str, colors: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        """What a table of a store says of a class beside its counts: title -> text."""
+        """What a store's table has for a class beside its counts: title -> text."""
         return {}
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raise PointkitError where a setting is one that this task refuses."""
+        """Raise PointkitError for a setting that this task refuses."""
         for key, (value, rule) in self.refused.items():
             if settings[key] != value:
                 raise PointkitError(f"{key} {rule}, got {settings[key]!r}")
@@ -148,7 +149,7 @@ class Task(ABC):
 
     @abstractmethod
     def strata(self, store: Labelled, shapes: Labels) -> Iterator[tuple[list[Labels], range]]:
-        """Groups of ids that balanced weights balance among themselves: the labels of ``shapes`` there, and the ids."""
+        """The groups of ids within which balanced weights are balanced: the labels of ``shapes`` there, and the ids."""
 
     @abstractmethod
     def scores(self) -> Scores:
@@ -248,8 +249,8 @@ class Parts(Task):
     def columns(self, name: str, colors: Mapping[str, Sequence[str]]) -> dict[str, str]:
         """The names of a category's parts, with the colours that the set gives them."""
         names, given = self.parts[name], colors.get(name, ())
-        said = [f"{part} ({color})" for part, color in zip(names, given, strict=False)]
-        return {"parts": ", ".join([*said, *names[len(said) :]])}
+        colored = [f"{part} ({color})" for part, color in zip(names, given, strict=False)]
+        return {"parts": ", ".join([*colored, *names[len(colored) :]])}
 
     def labels(self, store: Labelled, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
         assert store.point_labels is not None
@@ -260,7 +261,7 @@ class Parts(Task):
         assert store.point_labels is not None
         for category, ids in enumerate(self.part_ids.values()):
             labels = [store.point_labels[store.span(i)] for i in shapes if store.labels[i] == category]
-            yield [some[some >= 0] - ids.start for some in labels], range(len(ids))
+            yield [each[each >= 0] - ids.start for each in labels], range(len(ids))
 
     def scores(self) -> Scores:
         from pointkit.metrics.validation import PartScores

@@ -1,8 +1,7 @@
-"""Store -> run: train a network, keep the weights of the best epoch by validation, survive whatever happens on the way.
+"""Store -> run: train a network and keep the weights of the best epoch by validation.
 
-The state after every step is a function of the store and the settings alone, and a checkpoint holds all of it: a
-training that is stopped or killed anywhere and started again ends with the same weights, bit for bit, as one that was
-not.
+The state after every step depends on the store and the settings alone, and a checkpoint holds all of it. So a training
+that is stopped or killed anywhere and started again ends with the same weights, bit for bit, as one that was not.
 """
 
 from __future__ import annotations
@@ -34,31 +33,31 @@ from pointkit.signals import Stopped, StopRequest
 from pointkit.store import SPLITS, Store
 from pointkit.task import Task
 
-CHECKPOINT_SECONDS = 240.0  # within an epoch; each epoch's end is one in any case
+CHECKPOINT_SECONDS = 240.0  # between checkpoints within an epoch; each epoch ends with one in any case
 ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
 
 
 class Watcher(Protocol):
-    """Told what happens. Does nothing by itself; the command line's draws a progress bar."""
+    """An object that is told what happens. This one does nothing; the command line's draws a progress bar."""
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Before the first step: what is trained on what."""
+        """Called before the first step, with what is trained on what."""
         return
 
     def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
-        """After each step; ``logs`` are the means of the epoch so far."""
+        """Called after each step; ``logs`` are the means of the epoch so far."""
         return
 
     def epoch(self, row: Mapping[str, float], best: bool) -> None:
-        """After each epoch: its row of history.csv, and whether its weights are the best so far."""
+        """Called after each epoch, with its row of history.csv, and whether its weights are the best so far."""
         return
 
     def note(self, line: str) -> None:
-        """Something that the user should know."""
+        """Called with a line that the user should know."""
         return
 
     def end(self, outcome: Outcome) -> None:
-        """After the training."""
+        """Called after the training."""
         return
 
 
@@ -82,9 +81,9 @@ Watch = Callable[[pathlib.Path], AbstractContextManager[Watcher]]
 def train_all(
     store: Store, output: pathlib.Path, runs: Sequence[tuple[pathlib.Path, Settings]], watch: Watch
 ) -> list[Outcome]:
-    """Train into each of several run folders in turn, with its settings; ``watch`` gives the watcher of each.
+    """Train into each run folder in turn, with its settings. ``watch`` gives a watcher for each.
 
-    The only run is ``output`` itself, or all lie in it. Raises what ``train`` raises.
+    A single run is ``output`` itself; several lie in it. Raises what ``train`` raises.
     """
     check_trainable(store)
     if runs[0][0] != output:
@@ -100,7 +99,7 @@ def train_all(
 def check_trainable(store: Store) -> None:
     """Raise StoreError where a store cannot be trained on: nothing to tell apart, or a class or split without shapes.
 
-    Its manifest must also say how its points were drawn: what is predicted later must be drawn alike.
+    Its manifest must also say how its points were drawn, as files are drawn in the same way for predictions.
     """
     task = store.task
     if len(task.answer_names) < 2:
@@ -121,7 +120,7 @@ def check_trainable(store: Store) -> None:
 
 
 def learned(store: Store, settings: Settings) -> Task:
-    """What a training with these settings learns from a store. Raises StoreError, PointkitError where it cannot."""
+    """The task that these settings learn from a store. Raises StoreError or PointkitError where they cannot."""
     check_trainable(store)
     task = store.task
     if settings.task not in ("", task.name):
@@ -133,7 +132,7 @@ def learned(store: Store, settings: Settings) -> Task:
 
 
 class Keeper:
-    """Commits a training to its run folder: the checkpoint first, then history.csv, which must not stop a training."""
+    """Commits a training to its run folder: first the checkpoint, then history.csv, whose failure is only a warning."""
 
     def __init__(self, path: pathlib.Path, run: str, progress: Progress, learner: Learner, watcher: Watcher) -> None:
         self.path, self.run = path, run
@@ -143,11 +142,11 @@ class Keeper:
         self.complained = False
 
     def due(self) -> bool:
-        """Whether the last commit lies so far back that too much would be lost."""
+        """Whether the last commit was so long ago that the next one is due."""
         return time.monotonic() - self.saved >= CHECKPOINT_SECONDS
 
     def commit(self) -> None:
-        """Have all that was done since the last commit on the disk. Raises MachineError where it is full.
+        """Write all that was done since the last commit to the disk. Raises MachineError where it is full.
 
         Raises PointkitError for weights that are no longer finite, as no training can go on from them.
         """
@@ -167,7 +166,7 @@ class Keeper:
 
 
 def _write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -> str:
-    """Bring history.csv up to date; what is to be said where that fails, else nothing."""
+    """Bring history.csv up to date. Gives a note for the user where that fails, else an empty text."""
     try:
         run_folder.write_history(path, history)
     except (OSError, MachineError, PointkitError) as error:
@@ -176,10 +175,10 @@ def _write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -
 
 
 def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher | None = None) -> Outcome:
-    """Train on a store into the run folder ``path``, going on where an earlier call with the same settings stopped.
+    """Train on a store into the run folder ``path``. Goes on where an earlier call with the same settings stopped.
 
-    Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory,
-    and Stopped, with everything committed, after SIGINT or SIGTERM.
+    Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory.
+    Raises Stopped after SIGINT or SIGTERM, with everything committed.
     """
     watcher = watcher or _Silent()
     task = learned(store, settings)
@@ -225,7 +224,7 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
 
 
 def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
-    """The epochs that are still to be done: steps, validation, and a commit after each."""
+    """Train the remaining epochs: steps, validation, and a commit after each epoch."""
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
     advice = f" at --batch-size {settings.batch_size}; try a smaller one"
@@ -268,9 +267,9 @@ def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitErro
     chosen = batches.shapes(progress.batch)
     damaged = [shape for shape in chosen if not np.isfinite(batches.store.cloud(shape)).all()]
     idents = [batches.store.rows[shape].ident for shape in damaged or chosen]
-    shown = ("points not finite in " if damaged else "") + ", ".join(idents[:8]) + (" ..." if len(idents) > 8 else "")
+    names = ("points not finite in " if damaged else "") + ", ".join(idents[:8]) + (" ..." if len(idents) > 8 else "")
     return PointkitError(
-        f"the loss is no longer finite in epoch {progress.epoch + 1}, batch {progress.batch + 1} ({shown}) "
+        f"the loss is no longer finite in epoch {progress.epoch + 1}, batch {progress.batch + 1} ({names}) "
         f"at the rate {rate:g}; {ADVICE}"
     )
 
@@ -278,9 +277,9 @@ def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitErro
 def _begun(
     store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
 ) -> tuple[dict[str, Any] | None, Checkpoint | None]:
-    """The facts and the checkpoint of a run that stands, after checking that it is of this store and these settings.
+    """The facts and the checkpoint of an earlier run in ``path``, checked to be of this store and these settings.
 
-    Where nothing is committed yet there is nothing to go on from: another store and other settings may take its place.
+    A run without a checkpoint has nothing to go on from, so another store and other settings may take its place.
     """
     if not (path / run_folder.FACTS).is_file():
         return None, None
@@ -299,7 +298,7 @@ def _begun(
 
 
 def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[str, Any]) -> None:
-    """Raise RunError where a run is of another store, backend or settings; more epochs are fine."""
+    """Raise RunError where a run is of another store, backend or settings. More epochs are allowed."""
     if facts["store"]["checksum"] != store.checksum:
         old = facts["store"]["path"]
         raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")

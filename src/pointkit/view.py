@@ -1,7 +1,7 @@
-"""One file made visible: a picture, or one HTML page that turns under the mouse and needs neither network nor server.
+"""A picture of a file, or an HTML page of it that turns under the mouse and needs neither network nor server.
 
-The page is viser's own client with the scene inside it: 0.8 MB, and up to 10 bytes a point. plotly's is four times as
-large; a viewer that fetches the file needs a server that stays up.
+The page is viser's own client with the scene inside it: 0.8 MB, and up to 10 bytes a point. A page by plotly is four
+times as large. A viewer that fetches the file would need a server that keeps running.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pointkit.errors import MissingExtraError, PointkitError
 from pointkit.report import raster
 
 SAMPLED = 2048  # points drawn from a mesh, as for training
-MOST = 200_000  # points of a cloud that are shown: what a browser turns smoothly
-FOV = 0.6  # radians from the lower to the upper edge: little perspective
+MOST = 200_000  # points of a cloud that are shown: so many a browser turns smoothly
+FOV = 0.6  # field of view in radians, from the lower to the upper edge: little perspective
 ASPECT = 1.5  # width to height of the narrowest window that shows everything
 MARGIN = 1.15  # air around the shape
 GAP = 0.12  # between a mesh and its points; the mesh's longest side is 1
@@ -37,7 +37,7 @@ HEAD = 1 << 16  # bytes at a file's beginning in which its comments are looked f
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The number of each point's label (N,), -1 for none, and of each face's (F,); the ``names`` by number."""
+    """The numbers of the points' labels (N,), -1 for none, and of the faces' (F,); and the ``names`` by number."""
 
     points: NDArray[np.int64]
     names: tuple[str, ...]
@@ -48,8 +48,8 @@ class Labels:
 class Scene:
     """What is shown of a file.
 
-    ``title``: the file and what it holds; ``points`` (N, 3) float32: of the cloud, or drawn from ``mesh``; ``colors``
-    (N, 3) uint8: the cloud's own; ``labels``: of the cloud or mesh. None for what the file does not have.
+    ``title`` has the file's name and sizes. ``points`` (N, 3) float32 are the cloud's, or drawn from ``mesh``.
+    ``colors`` (N, 3) uint8 are the cloud's own. ``labels`` are those of the cloud or mesh. What the file lacks is None.
     """
 
     title: str
@@ -63,12 +63,12 @@ def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pa
     """Draw the mesh or cloud in a file into ``output``, a .png or .html, and return that path.
 
     A mesh is shown beside points drawn from its surface; both are coloured by the field ``label`` or ``part`` of its
-    faces. A cloud is coloured by its labels, else its own colours, else its classification, else its height; of more
-    than ``MOST`` points a random part is shown, which the title says. Labels have a legend, with the names that the
-    file's comments give them. Nothing is printed.
+    faces. A cloud is coloured by its labels, else its own colours, else its classification, else its height. Of more
+    than ``MOST`` points only so many, chosen at random, are shown, and the title says so. Labels have a legend, with
+    the names in the file's comments. Nothing is printed.
 
-    Raises PointkitError where ``output`` has another suffix, is the file itself, or exists and ``force`` is not given;
-    MissingExtraError where a page is asked for and viser is missing; FormatError or OSError from reading the file.
+    Raises PointkitError where ``output`` has another suffix, is the file itself, or exists and ``force`` is not given.
+    Raises MissingExtraError where a page needs viser and it is missing, FormatError or OSError from reading the file.
     """
     writers: dict[str, Callable[[Scene], bytes]] = {".png": picture, ".html": page}
     write = writers.get(output.suffix.lower())
@@ -84,7 +84,7 @@ def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pa
     if not os.access(output.parent, os.W_OK | os.X_OK):
         raise PointkitError(f"{disk.shown(output)}: --output must lie in a folder that can be written to")
     if write is page:
-        _viser()  # before the file is read: a missing extra is said at once
+        _viser()  # before the file is read: a missing extra is reported at once
     data = write(load(path))
     with disk.replacing(output) as file:
         file.write(data)
@@ -92,7 +92,7 @@ def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pa
 
 
 def load(path: pathlib.Path) -> Scene:
-    """What is to be shown of a file. Raises PointkitError or OSError where it cannot be read or has nothing to show."""
+    """The scene of a file. Raises PointkitError or OSError where it cannot be read or has nothing to show."""
     shape = formats.read(path)
     surface = shape if isinstance(shape, Mesh) and len(shape.faces) else None
     try:
@@ -105,13 +105,13 @@ def load(path: pathlib.Path) -> Scene:
         size = f"{len(surface.vertices):,} vertices, {len(surface.faces):,} faces"
         return Scene(f"{name}: {size}, {SAMPLED:,} points drawn", drawn.points, None, surface, labels)
     total = len(shape.vertices if isinstance(shape, Mesh) else shape.points)
-    some = f"{len(drawn.points):,} of " if len(drawn.points) < total else ""
+    fraction = f"{len(drawn.points):,} of " if len(drawn.points) < total else ""
     colors = _stored_colors(shape) if isinstance(shape, PointCloud) and labels is None else None
     if colors is not None:
         colors = colors[drawn.index]
     elif labels is None:
         labels = _labels(path, shape, drawn.index, formats.labels.LABELS)
-    return Scene(f"{name}: {some}{total:,} points", drawn.points, colors, None, labels)
+    return Scene(f"{name}: {fraction}{total:,} points", drawn.points, colors, None, labels)
 
 
 def picture(scene: Scene) -> bytes:
@@ -136,8 +136,8 @@ def picture(scene: Scene) -> bytes:
 def page(scene: Scene) -> bytes:
     """A scene as one HTML page. Raises MissingExtraError where viser is not installed."""
     viser = _viser()
-    socket.create_server(("127.0.0.1", 0)).close()  # viser waits for ever where there is no port
-    with contextlib.redirect_stdout(io.StringIO()):  # viser greets and takes its leave, whatever it is told
+    socket.create_server(("127.0.0.1", 0)).close()  # fails where there is no port; viser would wait for ever
+    with contextlib.redirect_stdout(io.StringIO()):  # viser prints a greeting in any case
         server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
         try:
             _fill(server, scene)
@@ -156,7 +156,7 @@ def _viser() -> Any:
 
 
 def _titled(text: str, scene: Scene) -> str:
-    """A page with its title, in the browser's bar and in the lower left corner, above it the labels' legend."""
+    """The page with its title in the browser's bar and the lower left corner, and the labels' legend above that."""
     from matplotlib.colors import to_hex
 
     from pointkit.report import plots
@@ -213,7 +213,7 @@ def _fill(server: Any, scene: Scene) -> None:
 
 
 def _without_strays(points: Float32) -> NDArray[np.bool_]:
-    """Which of points (N, 3) lie near the inner 98 in a hundred: not a scan's few hits through a window."""
+    """Which points (N, 3) lie near the inner 98 %. The others are strays, such as a scan's hits through a window."""
     low, high = np.percentile(points, (1, 99), axis=0)
     reach = 0.3 * (high - low).max()
     near: NDArray[np.bool_] = ((points >= low - reach) & (points <= high + reach)).all(1)
@@ -223,9 +223,9 @@ def _without_strays(points: Float32) -> NDArray[np.bool_]:
 def _camera(eye: Float64) -> tuple[Float64, float]:
     """The target (3,) and the distance from it that fit points (N, 3), all in the eye's frame, into a window.
 
-    A camera at (t, d), sideways and in depth, sees a point (x, z) where |x - t| <= slope * (d - z): two half planes a
-    point, so the nearest such camera stands where the outermost ones meet. In the direction that has room to spare, the
-    two outermost points are then brought equally near to the window's edges.
+    A camera at (t, d), sideways and in depth, sees a point (x, z) where |x - t| <= slope * (d - z). These are two half
+    planes for each point, so the nearest such camera is where the outermost ones meet. In the direction that has room
+    left, the two outermost points are then moved equally near to the window's edges.
     """
     slopes = np.tan(FOV / 2) / MARGIN * np.array([ASPECT, 1])
     across, depth = eye[:, :2], eye[:, 2:]
@@ -258,7 +258,7 @@ def _pieces(mesh: Mesh, labels: Labels | None) -> Iterator[tuple[str, NDArray[np
 def _labels(
     path: pathlib.Path, shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = formats.labels.PARTS
 ) -> Labels | None:
-    """The labels of a cloud's points, or a mesh's faces, of which ``index`` are shown; None where it has none."""
+    """The labels of a cloud's points or a mesh's faces, None where there are none; the points ``index`` are shown."""
     if isinstance(shape, Mesh) and not len(shape.faces):
         return None
     own = dict(shape.face_fields if isinstance(shape, Mesh) else shape.fields)
@@ -298,7 +298,7 @@ def _stored_colors(cloud: PointCloud) -> NDArray[np.uint8] | None:
 
 
 def _height_colors(points: Float32 | Float64) -> NDArray[np.uint8]:
-    """Colours (N, 3), the higher the lighter; the lowest and highest hundredth do not stretch the scale."""
+    """Colours (N, 3), lighter for higher points. The lowest and highest hundredth do not stretch the scale."""
     import matplotlib
 
     low, high = np.percentile(points[:, 2], (1, 99))

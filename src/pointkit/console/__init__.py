@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class _Output(Console):
-    """Whoever reads our output may leave early, like ``head``: that is no error."""
+    """A console whose reader may leave early, like ``head``: that is no error."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
-# A pipe has no width; tables must not be folded for it.
+# A pipe has no width, and tables must not be folded for it.
 out = _Output(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -43,7 +43,7 @@ def say(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """A line beside the result."""
+    """A line on standard error, beside the result."""
     err.print(line, markup=False)
 
 
@@ -179,7 +179,7 @@ class TrainingBar:
         )
 
     def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
-        """Move the bar; where no terminal shows it, a line now and then."""
+        """Move the bar; without a terminal, print a line now and then."""
         assert self.task is not None
         self.bar.update(
             self.task,
@@ -216,7 +216,7 @@ class TrainingBar:
 
 
 def training(reason: str) -> Callable[[Path], AbstractContextManager[TrainingBar]]:
-    """Gives the bar of each run's training, which says how to go on after a stop."""
+    """A function that gives the bar of each run's training. The bar says how to go on after a stop."""
 
     @contextmanager
     def watch(path: Path) -> Iterator[TrainingBar]:
@@ -294,7 +294,7 @@ def layer_table(about: Mapping[str, Any], as_json: bool) -> None:
 
 
 def command(arguments: Sequence[str]) -> None:
-    """A command of the demo, as one would type it; of many files, the first."""
+    """A command of the demo, as one would type it. Of many files only the first is shown."""
     many = arguments[0] == "predict" and len(arguments) > 6
     options = list(itertools.dropwhile(lambda word: not word.startswith("-"), arguments))
     shown = [*arguments[:4], "...", *options] if many else arguments

@@ -1,4 +1,4 @@
-"""What is shown of answers: a line a file, or a JSON object a line."""
+"""How answers are shown: a line for each file, as text or JSON."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pointkit.explain import Explanation
 
 
 class Answers:
-    """A line a file, two where it is explained; problems on standard error as they come. An ``answers.Listener``."""
+    """Prints a line for each file, two where it is explained; problems on standard error. An ``answers.Listener``."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.width = 0
 
     def begin(self, files: Sequence[Path], notes: Sequence[str]) -> None:
-        """What there is to say of the run."""
+        """Print the notes about the run."""
         self.width = max((len(str(file)) for file in files), default=0)
         for line in notes:
             note(f"warning: {line}")
 
     def problem(self, error: Exception) -> None:
-        """What keeps a file or folder from an answer."""
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        note(f"pointkit: {' '.join(said.split())}")
+        """Print why a file or folder has no answer."""
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        note(f"pointkit: {' '.join(reason.split())}")
 
     def result(self, file: Path, result: Result) -> None:
-        """A file's answer."""
+        """Print a file's answer."""
         if self.as_json:
             print_json(_result_facts(file, result))
             return
@@ -50,11 +50,11 @@ class Answers:
             words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
             say(f"{file}  {words}" if explanation else f"{file!s:<{self.width}}  {words}")
         if explanation:
-            said = _explanation_line(explanation)
-            say(f"  {said}" if isinstance(answer, PartsPrediction) else f"  {result.written}: {said}")
+            line = _explanation_line(explanation)
+            say(f"  {line}" if isinstance(answer, PartsPrediction) else f"  {result.written}: {line}")
 
     def end(self, failed: int, total: int) -> None:
-        """How many could not be answered."""
+        """Print how many could not be answered."""
         if failed:
             note(f"{failed} of {total} could not be answered")
 

@@ -1,4 +1,4 @@
-"""What is shown of figures: the table of one run, and several runs side by side."""
+"""How figures are shown: the table of one run, and several runs side by side."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def _parts_table(report: Report) -> None:
 
 
 def _figures(report: Report) -> str:
-    """The task's figures in one line, an interval behind its figure."""
-    said = []
+    """The task's figures in one line, each followed by its interval where it has one."""
+    texts = []
     for figure in TASKS[report["task"]].figures:
         text = f"{figure.title} {_figure(report, figure)}" + (" %" if figure.share else "")
         if figure.interval:
             low, high = report[figure.interval]
             text += f" (95 % interval {percent(low)} to {percent(high)})"
-        said.append(text)
-    return ", ".join(said)
+        texts.append(text)
+    return ", ".join(texts)
 
 
 def _figure(report: Report, figure: Figure) -> str:
@@ -92,7 +92,7 @@ def spread(mean: float, sd: float | None) -> str:
 
 
 def evaluated(result: Evaluated, as_json: bool) -> None:
-    """One run's table; of several runs a line each, mean ± sd of each group, and the differences."""
+    """One run's table. For several runs a line each, mean ± sd of each group, and the differences."""
     if as_json:
         print_json(result.whole)
     elif result.together is None:

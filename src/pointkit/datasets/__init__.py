@@ -19,10 +19,10 @@ __all__ = ["DATASETS", "Dataset", "FetchResult", "find"]
 
 @dataclass(frozen=True)
 class FetchResult:
-    """What a fetch left.
+    """What ``fetch`` brought.
 
-    ``folder`` holds the set; ``sha256`` is that of the archive it came from, None where that is not known; ``counts``:
-    the number of shapes by split, or labelled and not; ``notes``: what the user should be told, a line each.
+    ``folder`` holds the set. ``sha256`` is that of the archive it came from, None where that is not known. ``counts``
+    are the numbers of shapes by split, or with and without labels. ``notes`` are lines for the user.
     """
 
     folder: pathlib.Path
@@ -32,7 +32,7 @@ class FetchResult:
 
 
 class Dataset(Protocol):
-    """What every entry of ``DATASETS`` states, and does."""
+    """What every entry of ``DATASETS`` has."""
 
     @property
     def name(self) -> str: ...
@@ -54,7 +54,7 @@ class Dataset(Protocol):
 
 
 class _Registry(Mapping[str, Dataset]):
-    """Name -> data set, imported at the first look."""
+    """Name -> data set. A set's module is imported when it is first asked for."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places

@@ -1,7 +1,7 @@
-"""A published set that comes as one archive: brought whole or not at all, from the network, an archive or a folder.
+"""A published set that comes as one archive, fetched whole or not at all: from the network, an archive or a folder.
 
-A set states its facts as fields and answers three questions about a folder: where its files lie, which they are, and
-whether they are the whole set.
+A set has its facts as fields, and three methods about a folder: where the set's files lie, which they are, and whether
+they are the whole set.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pointkit.errors import FormatError, PointkitError
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveSet(ABC):
-    """The set's facts; ``fetch`` brings it. Another address, size or bound is one ``dataclasses.replace`` away."""
+    """The set's facts. ``fetch`` brings it. ``dataclasses.replace`` gives it another address, size or bound."""
 
     name: str
     title: str
     url: str
-    size: int | None  # bytes of the archive; None where its publisher does not say, then the server's word counts
+    size: int | None  # bytes of the archive; None where only the server says it
     sha256: str | None
     sha256_source: str
     max_bytes: int  # unpacked
@@ -39,7 +39,7 @@ class ArchiveSet(ABC):
     citation: str
     classes: tuple[str, ...]
 
-    # ---- what each set knows of itself
+    # ---- what differs from set to set
 
     def root(self, folder: pathlib.Path) -> pathlib.Path:
         """Where the set's files lie: in ``folder``/title or in ``folder`` itself."""
@@ -56,7 +56,7 @@ class ArchiveSet(ABC):
         Raises FormatError, which names ``origin``, where that is not the set.
         """
 
-    # ---- what all do alike
+    # ---- what is the same for all
 
     def fetch(
         self,
@@ -69,10 +69,10 @@ class ArchiveSet(ABC):
     ) -> FetchResult:
         """Bring the set to ``folder``/title, whole or not at all; do nothing where it already stands.
 
-        ``source`` is another http(s) address of the same archive, an archive on disk, or a folder unpacked before (it
-        is copied); None is the set's own address. ``progress`` is called with (bytes done, bytes in all) during the
-        download. ``force`` replaces what stands there. A downloaded archive stays in ``folder``, beside a small
-        title.json that says what came from where.
+        ``source`` is another http(s) address of the same archive, an archive on disk, or an unpacked folder, which is
+        copied. None is the set's own address. ``progress`` is called with (bytes done, bytes in all) during the
+        download. ``force`` replaces what stands there. A downloaded archive stays in ``folder``. A small title.json
+        beside it says what came from where.
 
         Raises PointkitError for what the caller can mend (a source that is not the set, a folder that cannot be
         written) and MachineError for failures of the network and the disk.
@@ -86,7 +86,7 @@ class ArchiveSet(ABC):
         target = folder / self.title
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if not force and (standing := self._standing(folder)):  # to look, the folder need not be ours to write
+            if not force and (standing := self._standing(folder)):  # looking must work in a read-only folder, too
                 return standing
             with held(target, "fetches it"), making(target, self.root) as staging:
                 if local is None:
@@ -109,7 +109,7 @@ class ArchiveSet(ABC):
         progress: Progress | None,
         patience: Patience | None,
     ) -> tuple[str, tuple[str, ...]]:
-        """Download (or take the archive of an earlier time) and unpack. The SHA-256, and what to say."""
+        """Download (or take an earlier download) and unpack. Gives the SHA-256, and notes for the user."""
         archive = folder / f"{self.title}.zip"
         record = self._recorded(folder)
         recorded = record.get("sha256") if _is_address(str(record.get("source", ""))) else None
@@ -149,7 +149,7 @@ class ArchiveSet(ABC):
         return sha256, tuple(notes)
 
     def _from_archive(self, archive: pathlib.Path, staging: pathlib.Path) -> tuple[str, tuple[str, ...]]:
-        """Unpack the user's own archive. One that somebody packed anew may be right with another checksum."""
+        """Unpack the user's own archive. Its checksum may differ, as somebody may have packed the set anew."""
         if not archive.is_file():
             raise PointkitError(f"{archive}: neither a plain file nor a folder")
         self._unpack(archive, staging)
@@ -162,7 +162,7 @@ class ArchiveSet(ABC):
         )
 
     def _from_folder(self, folder: pathlib.Path, staging: pathlib.Path) -> tuple[str, ...]:
-        """Copy the set's files out of a folder that was unpacked before."""
+        """Copy the set's files from an unpacked folder."""
         root = self.root(folder)
         self.census(root, str(folder))
         for path in self.files(root):
@@ -183,7 +183,7 @@ class ArchiveSet(ABC):
     # ---- what stands
 
     def _standing(self, folder: pathlib.Path) -> FetchResult | None:
-        """The set as it already stands under ``folder``, or None. Raises PointkitError where a part of it does."""
+        """The set that already stands under ``folder``, or None. Raises PointkitError where only a part of it does."""
         root = self.root(folder)
         record = self._recorded(folder) if root != folder else {}
         try:
@@ -202,7 +202,7 @@ class ArchiveSet(ABC):
     # ---- the record beside it
 
     def _recorded(self, folder: pathlib.Path) -> dict[str, Any]:
-        """What an earlier fetch wrote down; nothing where there was none."""
+        """The record of an earlier fetch; empty where there was none."""
         try:
             record = json.loads((folder / f"{self.title}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -1,9 +1,9 @@
-"""Fetch an archive over HTTP without believing the server.
+"""Fetch an archive over HTTP without trusting the server.
 
-``download`` goes on where an earlier, cut download stopped. It never writes more than the known size, and gives the
-file its final name only after its length and SHA-256 were compared. Only the standard library is used; proxies are
-those of the environment (``http_proxy`` and the like). What was given up: parallel ranges and lists of mirrors. One
-patient connection is enough for one archive.
+``download`` goes on where an earlier download was cut. It never writes more than the known size, and gives the file its
+final name only after its length and SHA-256 were compared. Only the standard library is used. Proxies are those of the
+environment (``http_proxy`` and the like). There are no parallel ranges and no lists of mirrors: one patient connection
+is enough for one archive.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ HEADERS = {"Accept-Encoding": "identity", "User-Agent": "pointkit"}
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a download bears with its server."""
+    """How long a download waits for its server."""
 
     timeout: float = 30.0  # seconds without a single byte, or without a connection
     window: float = 60.0  # seconds within which at least ``trickle`` bytes must arrive
     trickle: int = CHUNK  # a thousand bytes a second would take five days for ModelNet10
-    attempts: int = 5  # failures in a row; bringing a hundredth of the file starts the count anew
+    attempts: int = 5  # failures in a row; a hundredth of the file received starts the count anew
     backoff: float = 1.0  # seconds before the second attempt; doubled for each one after
     longest_wait: float = 120.0  # seconds; a server that asks for more (Retry-After) ends the download
 
@@ -49,7 +49,7 @@ class NetworkError(MachineError):
 
 
 class _Passing(Exception):
-    """Trouble that may pass: worth another attempt, after ``wait`` seconds where the server named a time."""
+    """A failure that may pass. It is worth another attempt, after ``wait`` seconds where the server named a time."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -69,10 +69,10 @@ def download(
 ) -> str:
     """Fetch ``url`` to ``path`` and return the file's SHA-256 (hex). ``path`` appears only when the file is whole.
 
-    The body grows in ``.NAME.partial`` beside it. After a cut the same call goes on from there, where the server can
-    say that its file is still the same (ETag or Last-Modified); else it starts over. ``size`` in bytes is exact and
-    also the bound; where it is None, the length that the server announces is, up to ``max_bytes``. ``magic`` is how the
-    file must begin. ``progress`` is called with (bytes done, bytes in all).
+    The body is written to ``.NAME.partial`` beside it. After a cut the same call goes on from there, if the server can
+    say that its file is still the same (ETag or Last-Modified). Otherwise it starts over. The file must have ``size``
+    bytes, and no more are written. With None the server's announced length takes its place, up to ``max_bytes``. The
+    file must begin with ``magic``. ``progress`` is called with (bytes done, bytes in all).
 
     Raises NetworkError where the network or the server fails, or sends another file (which is then removed);
     MachineError where the disk does; PointkitError where ``url`` is no http(s) address or ``path`` cannot be written.
@@ -101,7 +101,7 @@ def download(
 
 
 class _Part:
-    """What has arrived so far, and in a file beside it whose bytes they are: the address, ETag or Last-Modified."""
+    """The bytes that have arrived, and a file beside them with their source: the address, ETag or Last-Modified."""
 
     def __init__(self, path: pathlib.Path, url: str) -> None:
         self.body, self.origin = beside(path, "partial"), beside(path, "partial.json")
@@ -111,7 +111,7 @@ class _Part:
         return self.body.stat().st_size if self.body.exists() else 0
 
     def validator(self) -> str:
-        """What If-Range may say; empty where these bytes cannot be continued."""
+        """The value of If-Range; empty where these bytes cannot be continued."""
         try:
             origin = json.loads(self.origin.read_text(encoding="utf-8"))
             return str(origin["validator"]) if origin["url"] == self.url and self.length() else ""
@@ -119,7 +119,7 @@ class _Part:
             return ""
 
     def begin(self, headers: http.client.HTTPMessage) -> None:
-        """Forget earlier bytes and note whose bytes come now. A weak ETag vouches for no byte range."""
+        """Drop earlier bytes and note the source of the new ones. A weak ETag says nothing about byte ranges."""
         self.remove()
         etag = headers.get("ETag", "")
         validator = headers.get("Last-Modified", "") if not etag or etag.startswith("W/") else etag
@@ -131,7 +131,7 @@ class _Part:
 
 
 def _attempts(url: str, part: _Part, size: int, magic: bytes, progress: Progress, patience: Patience) -> None:
-    """Attempt after attempt until the part is ``size`` bytes long."""
+    """Try until the part is ``size`` bytes long."""
     failures = 0
     while (before := part.length()) < size:
         try:
@@ -142,7 +142,7 @@ def _attempts(url: str, part: _Part, size: int, magic: bytes, progress: Progress
 
 
 def _announced(url: str, part: _Part, max_bytes: int, patience: Patience) -> int:
-    """The length in bytes of the file at ``url``, as its server says; an ordinary request, left at its headers."""
+    """The length in bytes of the file at ``url`` by its server: a plain request, of which only the headers are read."""
     failures = 0
     while True:
         try:
@@ -159,7 +159,7 @@ def _announced(url: str, part: _Part, max_bytes: int, patience: Patience) -> int
 
 
 def _bear(url: str, trouble: _Passing, failures: int, patience: Patience) -> None:
-    """Wait before the next attempt. Raises NetworkError where there have been enough, or the server asks too much."""
+    """Wait before the next attempt. Raises NetworkError after the last one, or where the server asks for too long."""
     if failures >= patience.attempts:
         raise NetworkError(f"{url}: {trouble}; gave up after {failures} attempts in a row") from None
     wait = patience.backoff * 2 ** (failures - 1) if trouble.wait is None else trouble.wait
@@ -198,7 +198,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """As ``urllib.request.build_opener``, without its handlers for file, ftp and data addresses."""
+    """An opener like ``urllib.request.build_opener``'s, without handlers for file, ftp and data addresses."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -214,7 +214,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _attempt(url: str, part: _Part, size: int, magic: bytes, progress: Progress, patience: Patience) -> None:
-    """One request, and its body written behind what is there. Raises _Passing where it ends early."""
+    """Make one request and append its body to the part. Raises _Passing where it ends early."""
     headers = dict(HEADERS)
     asked = 0
     if validator := part.validator():
@@ -254,7 +254,7 @@ def _attempt(url: str, part: _Part, size: int, magic: bytes, progress: Progress,
 
 @contextlib.contextmanager
 def _reading(patience: Patience) -> Iterator[None]:
-    """What goes wrong on the wire may pass."""
+    """Turn the errors of a connection into _Passing."""
     try:
         yield
     except TimeoutError:
@@ -264,21 +264,21 @@ def _reading(patience: Patience) -> Iterator[None]:
 
 
 def _open(url: str, headers: dict[str, str], part: _Part, patience: Patience) -> http.client.HTTPResponse:
-    """The server's answer, 200 or 206; everything else is trouble."""
+    """The server's answer, 200 or 206. Raises _Passing, NetworkError or PointkitError for everything else."""
     try:
         request = urllib.request.Request(url, headers=headers)
         response: http.client.HTTPResponse = _opener().open(request, timeout=patience.timeout)
     except urllib.error.HTTPError as error:
         with error:
-            said = f"HTTP {error.code} {http.client.responses.get(error.code, '')}".strip()
+            status = f"HTTP {error.code} {http.client.responses.get(error.code, '')}".strip()
             if error.code == 416:  # the range asked for lies beyond the server's file
                 part.remove()
-                raise _Passing(said) from None
+                raise _Passing(status) from None
             if error.code >= 500 or error.code in (408, 425, 429):
-                raise _Passing(said, _retry_after(error.headers.get("Retry-After"))) from None
+                raise _Passing(status, _retry_after(error.headers.get("Retry-After"))) from None
             if 300 <= error.code < 400:
-                said += " (a redirect that loops, goes too far or leaves http)"
-            raise NetworkError(f"{url}: {said}") from None
+                status += " (a redirect that loops, goes too far or leaves http)"
+            raise NetworkError(f"{url}: {status}") from None
     except (http.client.InvalidURL, ValueError) as error:
         raise PointkitError(f"{url}: not an address ({error})") from None
     except urllib.error.URLError as error:
@@ -311,9 +311,9 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _first_byte(url: str, response: http.client.HTTPResponse, asked: int, size: int) -> int:
-    """Where in the file the body begins: 0, or ``asked``. Raises NetworkError where the answer is not of the file.
+    """The offset in the file at which the body begins: 0, or ``asked``. Raises NetworkError for another file.
 
-    Nothing has been written then: bytes of an earlier attempt outlive the log-in page of a hotel.
+    Nothing has been written by then. So a hotel's log-in page does not destroy the bytes of an earlier attempt.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):

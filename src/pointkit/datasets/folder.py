@@ -4,9 +4,9 @@ Three layouts are known, each also inside one folder more (``ModelNet10/``):
 
     <class>/<split>/<file>    <split>/<class>/<file>    <class>/<file>
 
-Split names are train/training, val/valid/validation and test/testing in any case. Every other folder is a class, and
-files deeper in it are the class's, too. Hidden files and folders, ``__MACOSX``, prepared stores and what a set says of
-itself (README, LICENSE, ``parts.json``) are passed over.
+Split names are train/training, val/valid/validation and test/testing in upper or lower case. Every other folder is a
+class, and files deeper in it belong to the class, too. Ignored are hidden files and folders, ``__MACOSX``, prepared
+stores, and files about the set (README, LICENSE, ``parts.json``).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ ABOUT = ("readme", "license", "licence", PARTS)  # stems and names, in lower cas
 class FoundFile:
     """A file to read: its path relative to the set's folder, its name in the set, class, and split ("": none given).
 
-    ``labels``: further files that hold the parts of its points, in the layout's order, "" for one that is missing;
-    ``size`` and ``mtime_ns`` are the sum and the latest of all.
+    ``labels`` are further files, which hold the parts of its points, in the layout's order; "" stands for a missing
+    one. ``size`` is the sum of all these files' sizes, ``mtime_ns`` the latest of their times.
     """
 
     file: str
@@ -55,10 +55,10 @@ class FoundFile:
 class Found:
     """A folder's files in the order of their paths, below ``root``; ``prefix`` leads there from the folder asked for.
 
-    ``classes`` are sorted; ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
-    a category; ``layout`` says how its labels are stored. ``part_names`` (category -> names, also of categories without
-    shapes) is empty where only the labels themselves tell. ``colors`` are the set's own; ``unlabelled``: files of
-    shapes without any label, not read.
+    ``classes`` are sorted. ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
+    a category, and ``layout`` says how its labels are stored. ``part_names``: category -> names, also for categories
+    without shapes; empty where the set names no parts. ``colors`` are the set's own. ``unlabelled`` are files of shapes
+    without any label, which are not read.
     """
 
     root: pathlib.Path
@@ -92,7 +92,7 @@ class Found:
 
 @dataclass
 class _Tree:
-    """What a walk saw: path parts -> (size, mtime in ns) of files, folders, other suffixes, links it did not follow."""
+    """What a walk found: path -> (size, mtime in ns) of files, folders, other suffixes, and links not followed."""
 
     files: dict[tuple[str, ...], tuple[int, int]]
     folders: set[tuple[str, ...]]
@@ -103,7 +103,7 @@ class _Tree:
 def find(folder: pathlib.Path, suffixes: Collection[str], least: int = 2) -> Found:
     """Find the files with one of ``suffixes`` (lower case, with the dot).
 
-    Raises PointkitError, one line that names the folder, where they make no set of shapes of ``least`` classes or more.
+    Raises PointkitError, one line that names the folder, where they are no set of at least ``least`` classes.
     """
     if not folder.is_dir():
         raise PointkitError(f"{folder}: {'must be a folder, found a file' if folder.exists() else 'no such folder'}")
@@ -152,7 +152,7 @@ def _walk(folder: pathlib.Path, suffixes: Collection[str]) -> _Tree:
     seen: set[tuple[int, int]] = set()
     real: list[tuple[str, ...]] = [()]
     linked: list[tuple[str, ...]] = []
-    while real or linked:  # links last, so that a folder is found under its own name and a loop ends
+    while real or linked:  # links come last: so a folder has its own name, and a loop of links ends
         parts = real.pop() if real else linked.pop(0)
         path = folder.joinpath(*parts)
         try:
@@ -185,14 +185,14 @@ def _walk(folder: pathlib.Path, suffixes: Collection[str]) -> _Tree:
             try:
                 stamp = entry.stat()
                 tree.files[inside] = (stamp.st_size, stamp.st_mtime_ns)
-            except OSError:  # a link to nothing; the reader will say so
+            except OSError:  # a link to nothing; the reader will report it
                 tree.files[inside] = (0, 0)
         linked.sort()
     return tree
 
 
 def is_about(name: str) -> bool:
-    """Whether a file of that name says something of a set, and is no shape of it."""
+    """Whether a file of that name is about a set, and no shape of it."""
     return name.lower() in ABOUT or os.path.splitext(name.lower())[0] in ABOUT
 
 
@@ -201,7 +201,7 @@ def _is_split(name: str) -> bool:
 
 
 def _wrappers(tree: _Tree) -> int:
-    """How many folders stand around the set: each holds all files, and is neither a split nor the only class."""
+    """How many folders are around the set: each holds all files, and is neither a split nor the only class."""
     depth = 0
     while True:
         inside = [parts[depth:] for parts in tree.files if len(parts) > depth + 1]
@@ -273,11 +273,11 @@ def _warnings(
     return tuple(warnings)
 
 
-# ---- the texts that a set brings with it
+# ---- the texts that come with a set
 
 
 def with_names(found: Found) -> Found:
-    """A folder of labelled clouds or meshes, with the names of its parts where its ``parts.json`` has them."""
+    """A folder of labelled clouds or meshes, with the names of its parts from ``parts.json`` where there is one."""
     named = part_lists(found.root)
     return replace(found, layout="fields", part_names={name: named[name] for name in found.classes if name in named})
 
@@ -295,7 +295,7 @@ def part_lists(root: pathlib.Path) -> dict[str, tuple[str, ...]]:
 
 
 def different_texts(value: Any) -> bool:
-    """Whether a value from JSON is a list of different texts, at least one."""
+    """Whether a value from JSON is a list of one or more different texts."""
     return (
         isinstance(value, list)
         and bool(value)

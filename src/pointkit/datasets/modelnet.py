@@ -1,7 +1,7 @@
 """ModelNet10: 4,899 meshes of ten kinds of furniture and fittings, in the official split of 3,991 and 908.
 
-The archive holds ``ModelNet10/<class>/<split>/<class>_NNNN.off``. Its publisher gives no checksum; the one pinned
-here is what three other projects recorded (``sha256_source``).
+The archive holds ``ModelNet10/<class>/<split>/<class>_NNNN.off``. Its publisher gives no checksum. The one given here
+was recorded by three other projects (``sha256_source``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ModelNet(ArchiveSet):
             yield root / "README.txt"
 
     def census(self, root: pathlib.Path, origin: str) -> tuple[dict[str, int], int]:
-        """The number of meshes in each split and their bytes in all. Raises FormatError where that is not the set."""
+        """The number of meshes in each split and their bytes in all. Raises FormatError where they are not the set."""
         counts, total = dict.fromkeys(self.counts, 0), 0
         for path in self.files(root):
             if path.suffix == ".off":

@@ -1,8 +1,8 @@
 """ShapeNet's part annotations: clouds of sixteen categories, each point with its part, as the reference downloads them.
 
-The archive holds ``PartAnnotation/metadata.json`` and the layout "annotation" of ``datasets.shapenet_part``; an archive
-or a folder in one of the two later layouts is taken as well. Its publisher gives neither checksum nor length, so what
-the first download brought is recorded and later ones are compared with it.
+The archive holds ``PartAnnotation/metadata.json`` and the layout "annotation" of ``datasets.shapenet_part``. An archive
+or a folder in one of the two later layouts is taken as well. The publisher gives neither checksum nor length. So the
+checksum of the first download is recorded, and later ones are compared with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pointkit.store import SPLITS
 
 @dataclass(frozen=True, kw_only=True)
 class PartAnnotations(ArchiveSet):
-    """Labelled clouds in a published layout, whichever it is; ``classes`` are the directories of its categories."""
+    """Labelled clouds in any of the published layouts; ``classes`` are the directories of the categories."""
 
     def root(self, folder: pathlib.Path) -> pathlib.Path:
         """Where the index of the layout lies: in ``folder``/title, in the only folder there, or ``folder`` itself."""
@@ -30,7 +30,7 @@ class PartAnnotations(ArchiveSet):
         return found[0] if found else place
 
     def files(self, root: pathlib.Path) -> Iterator[pathlib.Path]:
-        """What the layout's readers read: its lists, and the points and labels of each shape."""
+        """The files that the layout's readers read: its lists, and the points and labels of each shape."""
         layout = shapenet_part.layout_of(root)
         return iter(()) if layout is None else _paths(shapenet_part.find(*layout))
 

@@ -1,4 +1,4 @@
-"""Part annotations in the three layouts that ShapeNet's were published in, and clouds or meshes that bear their labels.
+"""Part annotations in the three layouts that ShapeNet's were published in, and files that hold labels of their own.
 
     annotation  metadata.json: category -> directory, part names ("lables"), colours; <directory>/points/<id>.pts;
                 <directory>/points_label/<part>/<id>.seg, one 0 or 1 a line; no split
@@ -8,8 +8,8 @@
                 categories, from 0
     fields      a folder as for classes; its clouds have a label for each point, its meshes for each face
 
-A point in no part is unlabelled (-1); one that several parts claim belongs to the last of them. The part numbers of
-the last two layouts have names where the folder has ``parts.json`` (directory or category -> names in order).
+A point in no part is unlabelled (-1). A point that several parts claim belongs to the last of them. In the last three
+layouts parts have names where the folder has ``parts.json`` (directory or category -> names in order).
 
 Source: Yi et al., A Scalable Active Framework for Region Annotation in 3D Shape Collections, SIGGRAPH Asia 2016.
 """
@@ -35,7 +35,7 @@ from pointkit.store import SPLITS
 METADATA, DIRECTORIES = "metadata.json", "synsetoffset2category.txt"
 SPLIT_LIST = "train_test_split/shuffled_{}_file_list.json"
 
-# Parts a category in the benchmark's own sixteen directories; it names none of them.
+# Directory -> number of parts, for the benchmark's sixteen categories. The benchmark does not name the parts.
 BENCHMARK: Mapping[str, int] = {
     "02691156": 4, "02773838": 2, "02954340": 2, "02958343": 4, "03001627": 4, "03261776": 3, "03467517": 3,
     "03624134": 2, "03636649": 4, "03642806": 2, "03790512": 6, "03797390": 2, "03948459": 3, "04099429": 3,
@@ -47,7 +47,7 @@ BENCHMARK: Mapping[str, int] = {
 
 
 def layout_of(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
-    """The folder of a published set, this one or the only one in it, and its layout; None where it is none."""
+    """The folder of a published set (``folder`` or the only folder in it) and its layout; None where there is none."""
     inner = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
     for root in (folder, *(inner if len(inner) == 1 else ())):
         if (root / METADATA).is_file() and any(root.glob("*/points/")):  # anybody may call a file metadata.json
@@ -59,7 +59,7 @@ def layout_of(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
 
 
 def find(root: pathlib.Path, layout: str) -> Found:
-    """The shapes of a published set. Raises PointkitError, one line that names a file, where it is not as published."""
+    """The shapes of a published set. Raises PointkitError, a line that names a file, where it is not as published."""
     found = _annotation(root) if layout == "annotation" else _listed(root, layout)
     if not found.files:
         raise PointkitError(f"{root}: no labelled shape in it, though {_index(layout)} is there")
@@ -75,7 +75,7 @@ def _annotation(root: pathlib.Path) -> Found:
     about = read_json(path, dict)
     shapes: list[FoundFile] = []
     unlabelled: list[str] = []
-    said: list[str] = []
+    warnings: list[str] = []
     parts: dict[str, tuple[str, ...]] = {}
     colors: dict[str, tuple[str, ...]] = {}
     partial = 0
@@ -87,29 +87,31 @@ def _annotation(root: pathlib.Path) -> Found:
             raise PointkitError(f"{path}: {category!r} must have a directory and the names of its parts under 'lables'")
         parts[category] = tuple(names)
         colors[category] = tuple(map(str, facts.get("colors", ())))
-        held = {part: _listing(root / directory / "points_label" / part, ".seg") for part in names}
+        label_files = {part: _listing(root / directory / "points_label" / part, ".seg") for part in names}
         points = _listing(root / directory / "points", ".pts")
-        strays = set().union(*held.values()) - points.keys()
+        strays = set().union(*label_files.values()) - points.keys()
         if strays:
-            said.append(f"{category}: labels without points: {_some(strays)}")
+            warnings.append(f"{category}: labels without points: {_some(strays)}")
         if not points:
-            said.append(f"{category}: no points in {directory}/points")
+            warnings.append(f"{category}: no points in {directory}/points")
         for name in sorted(points):
             file = f"{directory}/points/{name}.pts"
             labels = tuple(
-                f"{directory}/points_label/{part}/{name}.seg" if name in held[part] else "" for part in names
+                f"{directory}/points_label/{part}/{name}.seg" if name in label_files[part] else "" for part in names
             )
             if not any(labels):
                 unlabelled.append(file)
                 continue
             partial += not all(labels)
-            stamps = [points[name], *(held[part][name] for part in names if name in held[part])]
+            stamps = [points[name], *(label_files[part][name] for part in names if name in label_files[part])]
             shapes.append(_found(file, f"{directory}/{name}", category, "", stamps, labels))
     if partial:
-        said.append(f"{partial:,} shapes lack the file of a part; it counts as no point of that part")
+        warnings.append(f"{partial:,} shapes lack the file of a part; it counts as no point of that part")
     if unlabelled:
-        said.append(f"{len(unlabelled):,} shapes have no part's file: they are listed in unlabelled.csv, for predict")
-    return _whole(root, "annotation", shapes, said, parts, colors, tuple(unlabelled))
+        warnings.append(
+            f"{len(unlabelled):,} shapes have no part's file: they are listed in unlabelled.csv, for predict"
+        )
+    return _whole(root, "annotation", shapes, warnings, parts, colors, tuple(unlabelled))
 
 
 def _listed(root: pathlib.Path, layout: str) -> Found:
@@ -118,7 +120,7 @@ def _listed(root: pathlib.Path, layout: str) -> Found:
     splits = _split_lists(root)
     shapes: list[FoundFile] = []
     unlabelled: list[str] = []
-    said: list[str] = []
+    warnings: list[str] = []
     parts: dict[str, tuple[str, ...]] = {}
     unlisted = 0
     known = set()
@@ -131,35 +133,35 @@ def _listed(root: pathlib.Path, layout: str) -> Found:
         points = _listing(
             root / directory / ("points" if layout == "flat" else ""), ".pts" if layout == "flat" else ".txt"
         )
-        held = _listing(root / directory / "points_label", ".seg") if layout == "flat" else {}
-        if strays := held.keys() - points.keys():
-            said.append(f"{category}: labels without points: {_some(strays)}")
+        label_files = _listing(root / directory / "points_label", ".seg") if layout == "flat" else {}
+        if strays := label_files.keys() - points.keys():
+            warnings.append(f"{category}: labels without points: {_some(strays)}")
         for name in sorted(points):
             ident = f"{directory}/{name}"
             known.add(ident)
             file = f"{directory}/points/{name}.pts" if layout == "flat" else f"{ident}.txt"
-            if layout == "flat" and name not in held:
+            if layout == "flat" and name not in label_files:
                 unlabelled.append(file)
             elif splits and ident not in splits:
                 unlisted += 1
             else:
                 labels = (f"{directory}/points_label/{name}.seg",) if layout == "flat" else ()
-                stamps = [points[name], held[name]] if layout == "flat" else [points[name]]
+                stamps = [points[name], label_files[name]] if layout == "flat" else [points[name]]
                 shapes.append(_found(file, ident, category, splits.get(ident, ""), stamps, labels))
     if missing := splits.keys() - known:
-        said.append(f"{len(missing):,} shapes of the split lists have no file, such as {shown(min(missing))}")
+        warnings.append(f"{len(missing):,} shapes of the split lists have no file, such as {shown(min(missing))}")
     if unlisted:
-        said.append(f"{unlisted:,} shapes stand in no split list and are left out")
+        warnings.append(f"{unlisted:,} shapes stand in no split list and are left out")
     if unlabelled:
-        said.append(f"{len(unlabelled):,} shapes have no labels: they are listed in unlabelled.csv, for predict")
-    return _whole(root, layout, shapes, said, parts, {}, tuple(unlabelled))
+        warnings.append(f"{len(unlabelled):,} shapes have no labels: they are listed in unlabelled.csv, for predict")
+    return _whole(root, layout, shapes, warnings, parts, {}, tuple(unlabelled))
 
 
 def _whole(
     root: pathlib.Path,
     layout: str,
     shapes: list[FoundFile],
-    said: list[str],
+    warnings: list[str],
     parts: Mapping[str, tuple[str, ...]],
     colors: Mapping[str, tuple[str, ...]],
     unlabelled: tuple[str, ...],
@@ -170,7 +172,7 @@ def _whole(
         root=root,
         files=tuple(shapes),
         classes=classes,
-        warnings=tuple(said),
+        warnings=tuple(warnings),
         layout=layout,
         part_names=parts,
         colors=colors,
@@ -186,7 +188,7 @@ def _found(
 
 
 def _listing(folder: pathlib.Path, suffix: str) -> dict[str, os.stat_result]:
-    """Name without suffix -> what the system says of the file, for the files of a folder; none where it is missing."""
+    """Name without suffix -> the system's facts about the file, for a folder's files; empty where it is missing."""
     try:
         with os.scandir(folder) as entries:
             return {
@@ -201,7 +203,7 @@ def _listing(folder: pathlib.Path, suffix: str) -> dict[str, os.stat_result]:
 
 
 def _directories(root: pathlib.Path) -> dict[str, str]:
-    """Category -> directory, from the text that lists both in a line."""
+    """Category -> directory, from the text with one such pair in a line."""
     path = root / DIRECTORIES
     pairs: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -231,7 +233,7 @@ def _split_lists(root: pathlib.Path) -> dict[str, str]:
 
 
 def _inside(directory: str) -> bool:
-    """Whether a name from a text leads to a place inside the set's folder."""
+    """Whether a name from a text stays inside the set's folder."""
     steps = directory.split("/")
     return any(step not in ("", ".") for step in steps) and not directory.startswith("/") and ".." not in steps
 
@@ -246,14 +248,14 @@ def _some(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Texts:
-    """The text of a shape's points, and of its labels, None for a file that is missing."""
+    """The text of a shape's points, and the texts of its labels: None for a missing file."""
 
     points: bytes
     labels: tuple[bytes | None, ...]
 
 
 def load(points: pathlib.Path, root: pathlib.Path, labels: Sequence[str]) -> Texts:
-    """The texts of a shape: its points, and its labels, files below ``root``. Raises ValueError where one is empty."""
+    """The texts of a shape's points and of its label files below ``root``. Raises ValueError where one is empty."""
     folder = str(root)  # joining paths would take longer than reading a file
     return Texts(files.load(points), tuple(files.load(f"{folder}/{name}") if name else None for name in labels))
 
@@ -261,7 +263,8 @@ def load(points: pathlib.Path, root: pathlib.Path, labels: Sequence[str]) -> Tex
 def clouds(layout: str, shapes: Sequence[Texts], labels: Sequence[Sequence[str]]) -> Iterator[PointCloud | ValueError]:
     """The labelled clouds of several shapes, or what is wrong with each; their texts are parsed together.
 
-    Labels are the numbers in the files, in the layout "annotation" the part's place in the metadata; -1 is none.
+    Labels are the numbers in the files. In the layout "annotation" they are the parts' indices in the metadata. -1 is
+    no label.
     ``labels`` are the names of the files, for messages.
     """
     for table, shape, names in zip(_tables([shape.points for shape in shapes]), shapes, labels, strict=True):
@@ -274,7 +277,7 @@ def clouds(layout: str, shapes: Sequence[Texts], labels: Sequence[Sequence[str]]
 
 
 def _tables(texts: Sequence[bytes]) -> Sequence[Array | None]:
-    """The numbers of several texts, parsed as one; None for each where they cannot be."""
+    """The numbers of several texts, parsed as one; None for all of them where that fails."""
     try:
         return numbers.tables(texts)
     except ValueError:
@@ -282,7 +285,7 @@ def _tables(texts: Sequence[bytes]) -> Sequence[Array | None]:
 
 
 def _table(points: bytes) -> Array:
-    """The numbers of a text that may be parted by commas, have comments or a title."""
+    """The numbers of a text, which may have commas between them, comments or a title."""
     cloud = text.read(points)
     return np.column_stack([cloud.placement.restore(cloud.points), *cloud.fields.values()])
 

@@ -1,6 +1,6 @@
-"""Unpack a zip archive without believing it.
+"""Unpack a zip archive without trusting it.
 
-Each member is checked by our own rules, because the library's extractor follows links and takes modes.
+Each member is checked by our own rules, because the library's extractor follows links and applies modes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHUNK = 1 << 16  # bytes written at once
 
 @dataclass(frozen=True)
 class _Member:
-    """One entry of an archive; ``kind`` is "file", "folder", or what it is instead; ``size`` in bytes as it claims."""
+    """One entry of an archive; ``kind`` is "file", "folder" or a word for what is refused; ``size`` is as claimed."""
 
     name: str
     kind: str
@@ -43,10 +43,14 @@ _DAMAGE = (
 def extract(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_members: int) -> None:
     """Unpack a zip into ``folder``, which must not exist yet and stays only when all went well.
 
-    Files get plain modes, whatever the archive says; ``__MACOSX``, ``.DS_Store`` and ``._*`` are left out. Raises
-    FormatError, one line that names the archive and the member, at: a name that is absolute, climbs (``..``) or cannot
-    be on every system; a link, device, pipe or encrypted member; two members of one name, or of names that differ in
-    case alone; more than ``max_bytes`` unpacked or ``max_members`` members; a wrong checksum; an early end.
+    Files get plain modes, whatever the archive says. ``__MACOSX``, ``.DS_Store`` and ``._*`` are left out. Raises
+    FormatError, one line that names the archive and the member, for
+
+    - a name that is absolute, climbs (``..``) or is not possible on every system,
+    - a link, device, pipe or encrypted member,
+    - two members of one name, or of names that differ in case alone,
+    - more than ``max_bytes`` unpacked or ``max_members`` members,
+    - a wrong checksum or an early end.
     """
     with disk_errors(archive), archive.open("rb") as raw, disk_errors(folder):
         folder.mkdir()
@@ -56,8 +60,8 @@ def extract(archive: pathlib.Path, folder: pathlib.Path, *, max_bytes: int, max_
             _unpack(archive, _zip_members(archive, raw, max_bytes, max_members), folder, max_bytes, max_members)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            # The file system's own errors have a number. Where a zip says that a member begins before the file does,
-            # the system finds the argument invalid.
+            # The file system's own errors have a number. EINVAL comes from a zip that says that a member
+            # begins before the file does.
             number = getattr(error, "errno", None)
             if isinstance(error, PointkitError) or not isinstance(error, _DAMAGE) or number not in (None, errno.EINVAL):
                 raise
@@ -99,7 +103,7 @@ def _unpack(
 
 
 class _Names:
-    """The names seen so far, told apart as the least discerning file system would."""
+    """The names seen so far. Two names are one where any file system would take them for one."""
 
     def __init__(self) -> None:
         self.written: dict[str, str] = {}  # folded -> as the archive wrote it
@@ -107,7 +111,7 @@ class _Names:
         self.folders: set[str] = set()
 
     def add(self, member: _Member) -> list[str]:
-        """The parts of a safe, new name; none for the root. Raises ValueError that says what is wrong with it."""
+        """The parts of a safe, new name; none for the root. Raises ValueError for any other name."""
         if member.kind not in ("file", "folder"):
             raise ValueError(f"is a {member.kind}; only plain files and folders are unpacked")
         if member.name.startswith("/") or any(c in "\\:" or not c.isprintable() for c in member.name):
@@ -133,7 +137,7 @@ class _Names:
 
 
 def _zip_members(archive: pathlib.Path, raw: IO[bytes], max_bytes: int, max_members: int) -> Iterator[_Member]:
-    """The members of a zip. Its list is bounded before the library reads it: a million entries take a gigabyte."""
+    """The members of a zip. The size of its list is checked before the library reads it: a million take a gigabyte."""
     length = raw.seek(0, os.SEEK_END)
     raw.seek(max(0, length - (1 << 16) - 98))
     tail = raw.read()

@@ -1,7 +1,7 @@
 """Run -> report: the figures of a trained network on shapes that had no part in training or in choosing its weights.
 
-Rules: the test points are fixed (the first N of each stored shape); nothing is drawn at random unless asked for
-(``draws``); and nothing here touches the training's random state.
+The test points are fixed: the first N of each stored shape. Nothing is drawn at random unless it is asked for
+(``draws``). Nothing here touches the training's random state.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
-    Those of another split than the test shapes go into a folder of the split's name there. ``draws`` > 0 repeats the
-    measurement on so many fresh draws of the points. Of parts, ``votes`` > 0 adds the mean of so many turned, scaled
-    and freshly drawn answers, and ``protocol`` "reference-b" that system's own figure. Returns the report. Raises
-    RunError and StoreError.
+    Files about another split than the test shapes go into a folder with the split's name there. ``draws`` > 0 repeats
+    the measurement on so many fresh draws of the points. For parts, ``votes`` > 0 adds the figures of the mean of so
+    many answers, each turned, stretched and drawn anew; ``protocol`` "reference-b" adds that system's own figure.
+    Returns the report. Raises RunError and StoreError.
     """
     predictor = Predictor(path)
     opened = open_store(predictor, store_path)
@@ -94,7 +94,7 @@ def _write(path: pathlib.Path, name: str, text: str) -> None:
 
 
 def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, **given: object) -> list[str]:
-    """What to type for the same report."""
+    """The command that makes this report."""
     command = ["pointkit", "evaluate", str(path), *(["--store", str(store_path)] if store_path else [])]
     command += ["--split", split] if split != "test" else []
     return command + [word for name, value in given.items() if value for word in (f"--{name}", str(value))]

@@ -1,4 +1,4 @@
-"""What is measured of a run that names the class of each shape."""
+"""The figures of a run that names the class of each shape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUM_PICTURES = 8
 
 
 def split_logits(predictor: Predictor, opened: Store, split: str, draw: int = 0) -> Float32:
-    """Logits (S, classes) float32 of a split's shapes, in its order, on their fixed points or on a draw of its own."""
+    """Logits (S, classes) float32 of a split's shapes in order, on their fixed points or on another ``draw``."""
     queries = (shape.query for shape in asked(predictor, opened, opened.select(split), draw))
     return np.concatenate(list(OfClasses(predictor).logits(queries)))
 

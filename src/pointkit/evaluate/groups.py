@@ -18,7 +18,7 @@ Report = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The reports of runs in groups, the ``page`` to open, and, of several runs, what they say together."""
+    """The reports of runs in groups, the ``page`` to open, and, for several runs, their summary."""
 
     groups: Mapping[str, Sequence[Report]]
     page: pathlib.Path
@@ -26,7 +26,7 @@ class Evaluated:
 
     @property
     def reports(self) -> list[Report]:
-        """Those of all runs."""
+        """The reports of all runs."""
         return [one for group in self.groups.values() for one in group]
 
     @property
@@ -47,9 +47,9 @@ def evaluate_groups(
 ) -> Evaluated:
     """Measure several runs, in groups.
 
-    A folder of seeds is a group of its own; single runs in ``paths`` form one, those in ``against`` another. Each run
-    gets its own report. Over several runs there is a page besides: report.json and report.html of a folder of seeds, or
-    comparison.json and comparison.html in the first run. ``how`` is handed to ``evaluate``. Raises RunError where the
+    A folder of seeds is a group of its own. Single runs in ``paths`` form one group, those in ``against`` another. Each
+    run gets its own report. Several runs get a common page, too: report.json and report.html in a folder of seeds, or
+    comparison.json and comparison.html in the first run. ``how`` goes to ``evaluate``. Raises RunError where the
     tasks or test inputs differ.
     """
     if not paths:

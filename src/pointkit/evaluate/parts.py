@@ -1,6 +1,6 @@
-"""What is measured of a run that tells parts: all original points of each shape, the argmax among its category's.
+"""The figures of a run that tells parts apart, on all original points. An answer is one of the category's own parts.
 
-Every point is answered by the network itself, among a window of others as in training (``part_probabilities``).
+The network itself answers every point, in a window of others as in training (``part_probabilities``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REFERENCE_POINTS = 1024  # what reference system B draws of each cloud
 
 
 class _Shape(NamedTuple):
-    """A shape of the store: its number there, true parts and answers (T,) from 0 within its category, and score."""
+    """A shape of the store: its index there, its true parts and answers (T,) from 0 within its category, its score."""
 
     place: int
     category: str
@@ -60,7 +60,7 @@ def measure(
 def _probabilities(
     predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draw: int = 0, vary: bool = False
 ) -> Iterator[Float64]:
-    """Of each shape (T, parts), in the store's order of points. ``draw`` and ``vary`` are those of ``asked``."""
+    """For each shape (T, parts), in the store's order of points. ``draw`` and ``vary`` are those of ``asked``."""
     orders: list[NDArray[np.int64]] = []
 
     def queries() -> Iterator[Query]:
@@ -109,7 +109,7 @@ def _draws(predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draws
 
 
 def _votes(predictor: Predictor, opened: Store, chosen: NDArray[np.int64], votes: int) -> dict[str, Any]:
-    """The figures of the mean of so many answers, each on a draw of its own, turned and stretched."""
+    """The figures of the mean of several answers, each on a draw of its own, turned and stretched."""
     total = [np.zeros(())] * len(chosen)
     for vote in range(1, votes + 1):
         answers = _probabilities(predictor, opened, chosen, vote, vary=True)
@@ -118,9 +118,9 @@ def _votes(predictor: Predictor, opened: Store, chosen: NDArray[np.int64], votes
 
 
 def _reference(opened: Store, shapes: list[_Shape]) -> dict[str, Any]:
-    """Reference system B's own figure: point accuracy on the first 1,024 points, points in no part being a part.
+    """Reference system B's own figure: point accuracy on the first 1,024 points. Points in no part count as a part.
 
-    Shapes without a point of some part, whose file is missing there, and smaller ones are left out.
+    Shapes with fewer points are left out, and those without a point of some part: there B lacks a file.
     """
     right = total = kept = 0
     for shape in shapes:
@@ -154,25 +154,25 @@ def _predictions(opened: Store, shapes: list[_Shape]) -> str:
 
 
 def _pictures(opened: Store, shapes: list[_Shape], parts: Any, whole: dict[str, Any]) -> dict[str, bytes]:
-    """The best, median and worst shape of each category, truth beside answer; the report learns of them."""
+    """The best, median and worst shape of each category, truth beside answer; their names go into the report."""
     pictures: dict[str, bytes] = {}
     for number, (category, names) in enumerate(parts.items()):
-        of = sorted((s for s in shapes if s.category == category and s.score), key=lambda s: -_iou(s))
-        if not of:
+        ranked = sorted((s for s in shapes if s.category == category and s.score), key=lambda s: -_iou(s))
+        if not ranked:
             continue
-        places = {"best": 0, "median": len(of) // 2, "worst": len(of) - 1}
-        shown = {place: word for word, place in reversed(places.items())}  # of few shapes, each once
-        some = [(word, of[place]) for place, word in sorted(shown.items())]
+        places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+        words = {place: word for word, place in reversed(places.items())}  # of few shapes, each once
+        chosen = [(word, ranked[place]) for place, word in sorted(words.items())]
         figure = plots.parts_pairs(
-            [pictured(opened, shape.place) for _, shape in some],
-            [shape.truth for _, shape in some],
-            [shape.answer for _, shape in some],
-            [f"{word}: {100 * _iou(shape):.1f} % IoU" for word, shape in some],
+            [pictured(opened, shape.place) for _, shape in chosen],
+            [shape.truth for _, shape in chosen],
+            [shape.answer for _, shape in chosen],
+            [f"{word}: {100 * _iou(shape):.1f} % IoU" for word, shape in chosen],
             names,
         )
         name = f"category_{number}"
         pictures[name] = plots.png(figure)
-        files = [opened.rows[shape.place].file for _, shape in some]
+        files = [opened.rows[shape.place].file for _, shape in chosen]
         whole["categories"][number] |= {"picture": name, "shown": files}
     return pictures
 
@@ -180,15 +180,15 @@ def _pictures(opened: Store, shapes: list[_Shape], parts: Any, whole: dict[str, 
 def _sampling(predictor: Predictor, opened: Store, shapes: list[_Shape]) -> bytes:
     """Two shapes with all their points, then the same two as the network takes them, coloured by part."""
     category = shapes[0].category
-    some = [shape for shape in shapes if shape.category == category][:2]
-    clouds = [pictured(opened, shape.place) for shape in some]
+    chosen = [shape for shape in shapes if shape.category == category][:2]
+    clouds = [pictured(opened, shape.place) for shape in chosen]
     drawn = [preprocess.window(len(cloud), predictor.num_points) for cloud in clouds]
     figure = plots.labelled_clouds(
         [*clouds, *(cloud[index] for cloud, index in zip(clouds, drawn, strict=True))],
-        [*(s.truth for s in some), *(s.truth[index] for s, index in zip(some, drawn, strict=True))],
+        [*(s.truth for s in chosen), *(s.truth[index] for s, index in zip(chosen, drawn, strict=True))],
         [f"{len(cloud):,} points" for cloud in clouds] + [f"{len(set(index.tolist())):,} drawn" for index in drawn],
         predictor.task.parts[category],
-        columns=2 * len(some),
+        columns=2 * len(chosen),
     )
     return plots.png(figure)
 

@@ -1,4 +1,4 @@
-"""A store's shapes as a network is asked about them: the same road as for the user's own files."""
+"""A store's shapes as questions to a network, by the same code as a user's files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pointkit.store import Store
 
 
 class Asked(NamedTuple):
-    """A shape of a store as a question: the query, and the place in the store's order of each of its points."""
+    """A shape of a store as a question: the query, and for each of its points the index in the store's order."""
 
     query: Query
     order: NDArray[np.int64]
@@ -28,7 +28,7 @@ def asked(
 ) -> Iterator[Asked]:
     """The shapes ``chosen``, in order.
 
-    ``draw`` > 0 puts the points into another random order; ``vary`` also turns and stretches each shape, at most as
+    ``draw`` > 0 puts the points into another random order. ``vary`` also turns and stretches each shape, no more than
     training did.
     """
     columns = opened.columns(predictor.task.features)
@@ -47,7 +47,7 @@ def asked(
 def _varied(
     points: Float32, numbers: Float32 | None, predictor: Predictor, rng: np.random.Generator
 ) -> tuple[Float32, Float32 | None]:
-    """A shape turned about the up axis and stretched along it, within what training did; normals turn along."""
+    """A shape turned about the up axis and stretched along it, no more than in training; its normals turn with it."""
     settings = predictor.facts["settings"]
     angle = math.radians(rng.uniform(-1, 1) * settings["rotate"])
     size = math.exp(rng.uniform(-1, 1) * math.log1p(settings["scale"]))

@@ -1,11 +1,12 @@
 """Reading, writing and annotating files of shapes: one format a file, chosen by the suffix.
 
-A reader believes no count before it is compared with the file's size, and hands on arrays that are checked: finite,
-indices in range, at least one point, exactly as many rows as promised. A new format is one file here and one line in
-``READERS`` and in ``WRITERS``, and in ``ANNOTATORS`` where it has room for fields; these bring the round-trip tests.
+A reader compares every count with the file's size before it uses it. The arrays that it gives are checked: finite,
+indices in range, at least one point, exactly as many rows as promised. A new format is one file here and one line each
+in ``READERS`` and ``WRITERS``, and in ``ANNOTATORS`` where it has room for fields. These lines bring the round-trip
+tests.
 
-Formats work on bytes: a reader makes a shape of them, an annotator the pieces of a longer file. Only here are files
-opened and named.
+Formats work on bytes: a reader makes a shape of them, an annotator makes the pieces of a longer file. Files are opened,
+and named in errors, only here.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ ANNOTATORS: dict[str, Callable[[bytes, Mapping[str, Array], Sequence[str]], list
 NOTING = (pcd.write, ply.write, text.write)
 
 SUFFIXES = tuple(READERS)
-ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}  # of a file -> with more fields
+# The suffix of a file -> the suffix of the file with further fields.
+ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}
 
 __all__ = ["ANNOTATED", "ANNOTATORS", "READERS", "SUFFIXES", "WRITERS", "annotate", "labels", "read", "write"]
 
@@ -73,11 +75,11 @@ __all__ = ["ANNOTATED", "ANNOTATORS", "READERS", "SUFFIXES", "WRITERS", "annotat
 def read(source: Source, suffix: str | None = None) -> Shape:
     """The mesh or cloud of points in a file, whose suffix (in any case) names the format.
 
-    ``source`` is a path, or a file open for bytes, which is read from where it stands, or the bytes of a file
-    themselves. ``suffix``, such as ``.ply``, names the format where no path does so, or where a path names a wrong one.
+    ``source`` is a path, the bytes of a file, or a file open for bytes, which is read from its current position.
+    ``suffix``, such as ``.ply``, names the format where no path does so, or where a path names a wrong one.
 
     Raises FormatError, one line that begins with the path, where the file is not what its suffix says or holds no
-    shape; OSError where it is missing or may not be read.
+    shape. Raises OSError where it is missing or may not be read.
     """
     name, kind = _kind(source, suffix)
     with _named(name):
@@ -101,13 +103,13 @@ def write(path: Path, shape: Shape, notes: Sequence[str] = ()) -> None:
 def annotate(
     source: Source, target: Path, fields: Mapping[str, Array], notes: Sequence[str] = (), suffix: str | None = None
 ) -> None:
-    """Write ``source`` with further fields into ``target``; everything that it holds stays as it was, bit for bit.
+    """Write ``source`` with further fields into ``target``. What it holds already stays as it was, bit for bit.
 
     ``source`` and ``suffix`` are what ``read`` takes; the source may be the target. ``fields``: name -> an array with
     a row for each point of the cloud, or each triangle of the mesh, that ``read`` gives. A polygon gets the numbers of
     its first triangle. Records that ``read`` leaves out (points without an echo, polygons without a triangle) get nan,
-    -1, or 0 where the type has neither. If the source has a field of the same name, that is called ``source_NAME``
-    from then on. ``notes`` become comments, as in ``write``.
+    -1, or 0 where the type has neither. A field of the source with the name of a new one is
+    renamed to ``source_NAME``. ``notes`` become comments, as in ``write``.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
     no room for fields; the mesh is then written as ``write`` writes it. The target appears whole under its name, or not
@@ -136,7 +138,7 @@ def _with(mesh: Shape, ours: Mapping[str, Array]) -> Mesh:
 
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[None]:
-    """What a format finds wrong, as a line that begins with the name of the file."""
+    """Put the name of the file before what a format finds wrong."""
     try:
         yield
     except FormatError:
@@ -150,7 +152,7 @@ def _lines(notes: Sequence[str]) -> list[str]:
 
 
 def _kind(source: Source, suffix: str | None) -> tuple[str, str]:
-    """What messages call a source, and the suffix that names its format."""
+    """The name of a source in messages, and the suffix that names its format."""
     path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
     if isinstance(path, str | bytes | os.PathLike):  # an open file may have a number for a name, or none
         return shown(path), _known(shown(path), suffix or _suffix(path), "read")

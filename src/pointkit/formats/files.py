@@ -1,4 +1,4 @@
-"""Opening a file that may be anything, and a foreign library that reads one."""
+"""Opening a file that may be anything, and reading one with a foreign library."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def foreign(library: str) -> Iterator[None]:
-    """A library at work on a file: whatever it raises about the file becomes a ValueError of one line."""
+    """Turn whatever a library raises about a file into a ValueError of one line."""
     try:
         yield
     except (OSError, MemoryError):

@@ -1,4 +1,4 @@
-"""Which field of a file holds the labels of its points or faces: everybody who wants to know asks here."""
+"""Which field of a file holds the labels of its points or faces. All other modules ask this one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pointkit.cloud import Array, PointCloud, Shape
 
-LABEL = "label"  # the one that readers hand on as a cloud's ``labels``
+LABEL = "label"  # the field that readers give as a cloud's ``labels``
 PARTS = (LABEL, "part")
-LABELS = (*PARTS, "classification")  # the last holds the codes of surveys: in pictures it comes after a file's colours
+LABELS = (*PARTS, "classification")  # the last has the codes of surveys; pictures prefer a file's colours to it
 
 
 def name_in(fields: Mapping[str, Array], names: Sequence[str] = LABELS, kinds: str = "biuf") -> str | None:
@@ -37,8 +37,8 @@ def of_fields(fields: Mapping[str, Array], names: Sequence[str]) -> NDArray[np.i
 def of(shape: Shape) -> NDArray[np.int32] | None:
     """The label of each point of a cloud (N,), or of each face of a mesh (F,); None where it has none.
 
-    They are a cloud's ``labels``, else a field of whole numbers named as in ``LABELS``. Raises ValueError where they do
-    not fit 32 bits.
+    These are a cloud's ``labels``, else a field of whole numbers with a name in ``LABELS``. Raises ValueError where
+    they do not fit 32 bits.
     """
     if not isinstance(shape, PointCloud):
         return of_fields(shape.face_fields, LABELS)
@@ -46,6 +46,6 @@ def of(shape: Shape) -> NDArray[np.int32] | None:
 
 
 def in_text(name: str, column: Array) -> Array:
-    """A column of a text, where every number is a float: as whole numbers where its name says labels and all are."""
+    """A column of a text, whose numbers are floats: as whole numbers if its name is a label's and all are whole."""
     whole = name in LABELS and (column == np.round(column)).all() and (np.abs(column) < 2**31).all()
     return column.astype(np.int32) if whole else np.ascontiguousarray(column)

@@ -27,7 +27,7 @@ def read(data: bytes) -> PointCloud:
 
 
 def write(path: disk.Path, shape: Shape) -> None:
-    """Write a cloud as one array of a type that holds its coordinates, fields and labels; names are lost."""
+    """Write a cloud as one array, in a type that holds its coordinates, fields and labels. Names are lost."""
     if not isinstance(shape, PointCloud):
         raise ValueError("an .npy file holds a cloud of points, got a mesh")
     columns = [*records.coordinates(shape).T, *records.flat(records.columns(shape)).values()]
@@ -42,10 +42,10 @@ def write(path: disk.Path, shape: Shape) -> None:
 
 
 def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> list[bytes]:
-    """An array with further columns, in its own type and order; without names and ``notes``, which have no room.
+    """An array with further columns, in its own type and order. It has no room for names and ``notes``.
 
-    ``fields``: an array each, a row a point. Where the array's type does not hold their numbers, or its own no longer,
-    it is the smallest type of NumPy that holds all, in the same byte order; floats stay floats.
+    ``fields``: name -> an array with a row for each point. Where the array's type does not hold their numbers, the new
+    type is the smallest of NumPy that holds all numbers, in the same byte order. Floats stay floats.
     """
     theirs = _checked(data)
     columns = list(records.flat(records.added(fields, len(theirs))).values())
@@ -77,7 +77,7 @@ def _holds(kind: np.dtype[Any], array: Array) -> bool:
 
 
 def _checked(data: bytes) -> Array:
-    """The array (N, 3 or more) of an NPY file, its shape compared with the bytes before anything is made."""
+    """The array (N, 3 or more) of an NPY file. Its shape is compared with the bytes before memory is taken."""
     stream = io.BytesIO(data)
     with files.foreign("NumPy"):
         version = np.lib.format.read_magic(stream)

@@ -1,7 +1,8 @@
-"""Decimal numbers out of text, many at once, to the last bit as ``float`` reads them.
+"""Decimal numbers from text, many at once, exactly as ``float`` reads them.
 
-A call a number costs a hundred nanoseconds and more. Here all tokens of a block, which fits the cache, are read
-together, each step one NumPy operation. Eight digits are one 64-bit word and become a number in three multiplications.
+One call for each number would cost a hundred nanoseconds and more. Here all tokens of a block that fits the cache are
+read together, each step as one NumPy operation. Eight digits are one 64-bit word, which three multiplications make a
+number.
 The digits of ``-14.249998`` make the integer 14249998. With at most 15 digits that integer is exact in a float64, and
 so is the power of ten, so one division rounds correctly. All other tokens (exponents, nan, more digits) go one by one
 to the library fastnumbers, which is as exact (docs/decisions/0011-numbers-out-of-text.md).
@@ -24,7 +25,7 @@ UInt64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
 
 _BLOCK = 1 << 17  # bytes read at once; the arrays of a block fit the second-level cache
-_PAD = 16  # so that a word before the first token is still ours
+_PAD = 16  # bytes before the text, so that a word that ends in the first token lies within the array
 _NEWLINE, _SPACE = 10, 32
 _ALIKE = re.compile(rb"-?\d\.(\d{1,6})(?:[ \n]|\Z)")
 _MOST = 15  # digits that a float64 holds exactly, whatever they are
@@ -35,7 +36,7 @@ _FLOAT_POWERS = _POWERS.astype(np.float64)
 def parse(text: bytes) -> tuple[Float64, Int64]:
     """All numbers of a text, and how many stand in each line that holds any.
 
-    Numbers are parted by white space. Raises ValueError for a token that is no decimal number and for control bytes.
+    White space separates numbers. Raises ValueError for a token that is no decimal number and for control bytes.
     """
     values, counts = [], []
     start, end = 0, len(text) - text.endswith(b"\n")
@@ -65,14 +66,14 @@ def table(text: bytes) -> Float64:
 
 
 def tables(texts: Sequence[bytes]) -> list[Float64]:
-    """``table`` of each of several texts, parsed as one: for small texts several times as fast.
+    """``table`` of each of several texts, parsed as one. For small texts this is several times as fast.
 
-    Raises ValueError where any of them is wrong; ``table`` says which and why.
+    Raises ValueError where any of them is wrong. ``table`` of each then says which and why.
     """
     whole = [text if text.endswith(b"\n") else text + b"\n" for text in texts]
     values, counts = parse(b"".join(whole))
     lines = [text.count(b"\n") for text in whole]
-    if not lines or sum(lines) != len(counts):  # empty lines: where a text ends is not known
+    if not lines or sum(lines) != len(counts):  # with empty lines, the end of each text is not known
         return [table(text) for text in texts]
     rows = np.concatenate([[0], np.cumsum(lines)])
     places = np.concatenate([[0], np.cumsum(counts)])[rows]
@@ -95,7 +96,7 @@ def digits(text: bytes) -> UInt8 | None:
 
 
 def line_end(text: bytes, number: int) -> int:
-    """The offset behind the ``number``-th line of a text; its length where it has not so many lines."""
+    """The offset of the end of the ``number``-th line of a text; the text's length where it has fewer lines."""
     data = np.frombuffer(text, np.uint8)
     for start in range(0, len(data), _BLOCK):
         newline = data[start : start + _BLOCK] == _NEWLINE
@@ -150,7 +151,7 @@ def _block(raw: bytes) -> tuple[Float64, Int64]:
 
 
 def _decimals(text: UInt8, first: Int64, whole: Int64, behind: Int64, fraction: Int64) -> Float64:
-    """The numbers of ``whole`` digits from ``first`` on, a point, and ``fraction`` digits from ``behind`` on."""
+    """Numbers of ``whole`` digits from ``first`` on, a point, and ``fraction`` digits from ``behind`` on."""
     words = _words(text)
     power = np.minimum(fraction, _MOST)
     if np.count_nonzero(power == power[0]) == len(power):  # as many decimals everywhere
@@ -166,7 +167,7 @@ def _decimals(text: UInt8, first: Int64, whole: Int64, behind: Int64, fraction: 
 def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
     """``_block`` for numbers below ten as ``%.6f`` writes them, with one blank between; None for any other text.
 
-    One digit, a point and the same number of decimals, up to six, fill one 64-bit word: no token's ends are looked for.
+    One digit, a point and the same number of decimals, up to six, fill one 64-bit word. So no token's ends are needed.
     """
     first = _ALIKE.match(raw)
     if not first:
@@ -178,7 +179,8 @@ def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
     behind = points + (decimals + 1)
     negative = text[points - 2] == ord("-")
     between = text[behind].reshape(-1, columns)
-    # Each byte is of a number, or the one between two: then as many digits as there should be are where they should be.
+    # With the points in the right places, every byte belongs to a number or lies between two. Then it is enough to
+    # count the digits.
     whole = (
         np.count_nonzero(points[1:] - behind[:-1] == 2 + negative[1:]) == len(points) - 1
         and points[0] - _PAD == 1 + negative[0]
@@ -202,9 +204,9 @@ def _alike(text: UInt8, raw: bytes) -> tuple[Float64, Int64] | None:
 
 
 def _tokens(text: UInt8) -> tuple[Int64, Int64, Int64, Bool, int]:
-    """Where each token begins, has its point (or ends) and ends; whether it has two; the number of all points.
+    """Each token's begin, its point (or its end) and its end; whether it has two points; the number of all points.
 
-    The end is the offset of the byte behind the token.
+    The end is the offset of the byte after the token.
     """
     blank = text <= _SPACE
     edge = np.empty(len(text), bool)
@@ -232,7 +234,7 @@ def _tokens(text: UInt8) -> tuple[Int64, Int64, Int64, Bool, int]:
 
 
 def _mark_strange(text: UInt8, starts: Int64, ends: Int64, odd: Bool) -> None:
-    """Set ``odd`` for tokens with other characters than one sign, digits and a point."""
+    """Set ``odd`` for tokens that have more than one sign, digits and a point."""
     strange = np.flatnonzero((text > _SPACE) & (text - np.uint8(48) >= 10) & (text != ord(".")))
     owner = np.searchsorted(ends, strange, side="right")
     sign = (strange == starts[owner]) & ((text[strange] == ord("-")) | (text[strange] == ord("+")))
@@ -245,7 +247,7 @@ def _refuse_control_bytes(text: UInt8) -> None:
 
 
 def _words(text: UInt8) -> UInt64:
-    """The little-endian words of eight bytes that begin at each byte, as an array that gathers fast."""
+    """The little-endian 8-byte words that begin at each byte, as an array from which NumPy gathers fast."""
     return np.ascontiguousarray(np.ndarray(len(text) - 7, "<u8", text, strides=(1,)))
 
 
@@ -261,7 +263,7 @@ def _integers(words: UInt64, first: Int64, count: Int64) -> Int64:
 
 def _eight(word: UInt64, count: Int64 | np.int64) -> Int64:
     """The integers that the first ``count`` (0 to 8) characters of 8-byte words spell."""
-    # The shift drops what follows the digits and lets zeros lead; a shift by 64 gives 0.
+    # The shift drops what follows the digits and puts zeros before them. A shift by 64 gives 0.
     word <<= np.asarray((8 - count) << 3).view(np.uint64)
     word &= np.uint64(0x0F0F0F0F0F0F0F0F)
     word *= np.uint64(10 * 2**8 + 1)  # each pair of digits
@@ -282,7 +284,7 @@ def _singly(tokens: list[bytes], raw: bytes) -> Float64:
 
 
 def _judge(token: bytes) -> float:
-    """What ``float`` makes of a token, but for the underscores that it takes between digits."""
+    """A token as ``float`` reads it, except that underscores between digits are refused."""
     try:
         return float(token.replace(b"_", b"?"))
     except ValueError:

@@ -1,7 +1,7 @@
 """OBJ, Wavefront's text of vertices and polygons.
 
-Read by our own code: the known library hands faces on in another order, splits vertices at their textures, stumbles
-over a comment behind a face, and takes the index 0, which no file may hold, for the last vertex.
+The reader is our own. The library trimesh gives faces in another order, splits vertices at their textures, fails on a
+comment after a face, and takes the index 0, which is not allowed, for the last vertex.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TEXTURE_AND_NORMAL = re.compile(rb"/\S*")
 
 
 def read(text: bytes) -> Mesh:
-    """The polygons of an OBJ file as triangles, its vertices in their order; no groups, materials or colours."""
+    """The polygons of an OBJ file as triangles, its vertices in their order. Groups, materials, colours are ignored."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     text = _COMMENT_OR_JOINT.sub(b"", text)
@@ -35,7 +35,7 @@ def read(text: bytes) -> Mesh:
 
 
 def write(path: disk.Path, shape: Shape) -> None:
-    """Write a mesh; its face fields have no room in the format."""
+    """Write a mesh. The format has no room for its face fields."""
     if not isinstance(shape, Mesh):
         raise ValueError("an .obj file holds a mesh, got a cloud of points")
     vertices = records.text_rows(list(records.text_coordinates(shape).T), "v ")
@@ -45,7 +45,7 @@ def write(path: disk.Path, shape: Shape) -> None:
 
 
 def _vertices(text: bytes) -> Array:
-    """The first three numbers of each line; behind them may stand a weight or a colour."""
+    """The first three numbers of each line. A weight or a colour may follow them."""
     values, counts = numbers.parse(text)
     if len(counts) and counts.min() < 3:
         row = int(np.argmin(counts))

@@ -1,8 +1,8 @@
 """OFF, the Object File Format: a header with counts, a line for each vertex, a line for each face.
 
-Written by our own reader because the common ones stumble over what is common: ModelNet glues its counts to the keyword
-(``OFF490 518 0``), comments and blank lines stand inside the sections, faces carry zero to four colour numbers that
-differ from line to line. Normals, colours and texture coordinates of vertices are read over.
+The reader is our own because others fail on common files: ModelNet writes its counts right behind the keyword (``OFF490
+518 0``), comments and blank lines stand inside the sections, and faces have zero to four colour numbers, which differs
+from line to line. Normals, colours and texture coordinates of vertices are ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VERTEX_BYTES, _FACE_BYTES = len("0 0 0\n"), len("1 0\n")  # the shortest lines 
 
 
 def read(text: bytes) -> Mesh:
-    """The mesh of an OFF file, polygons as triangles, with their RGB as ``color`` where every face has one."""
+    """The mesh of an OFF file: polygons as triangles, with the field ``color`` (RGB) where every face has a colour."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"#" in text:
@@ -38,7 +38,7 @@ def read(text: bytes) -> Mesh:
 
 
 def write(path: disk.Path, shape: Shape) -> None:
-    """Write a mesh; face colours stay, other face fields have no room in the format."""
+    """Write a mesh. Face colours are kept; the format has no room for other face fields."""
     if not isinstance(shape, Mesh):
         raise ValueError("an .off file holds a mesh, got a cloud of points")
     faces = [np.full(len(shape.faces), 3), *shape.faces.T]
@@ -52,7 +52,7 @@ def write(path: disk.Path, shape: Shape) -> None:
 
 
 def _counts(text: bytes) -> tuple[int, int, int]:
-    """The numbers of vertices and faces, and where the lines for them begin."""
+    """The numbers of vertices and faces, and the offset at which their lines begin."""
     header = _HEADER.match(text)
     if not header:
         raise ValueError(f"an OFF file begins with OFF or its counts, got {text[:20].decode('ascii', 'replace')!r}")
@@ -73,7 +73,7 @@ def _counts(text: bytes) -> tuple[int, int, int]:
 
 
 def _vertices(body: bytes, num_vertices: int) -> tuple[Array, int, bytes]:
-    """The numbers of the vertices' lines, how many stand in each line, and the text behind them."""
+    """The numbers in the vertices' lines, how many each line has, and the text after these lines."""
     end = numbers.line_end(body, num_vertices)
     values, counts = numbers.parse(body[:end])
     if len(counts) < num_vertices and end < len(body):  # blank lines were counted
@@ -89,9 +89,9 @@ def _vertices(body: bytes, num_vertices: int) -> tuple[Array, int, bytes]:
 
 
 def _faces(values: Array, counts: Int64) -> tuple[Array, Int64 | None, dict[str, Array]]:
-    """Triangles (F, 3), the polygons that they came from, and their fields, as ``records.fan`` cuts them.
+    """Triangles (F, 3), the polygons that they came from (``records.fan``), and their fields.
 
-    A line holds a count, as many indices, and colours.
+    A line has a count, so many indices, and colours.
     """
     if len(counts) and counts.min() == counts.max() == 4:
         rows = values.reshape(-1, 4)

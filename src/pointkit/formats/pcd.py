@@ -1,6 +1,6 @@
 """PCD, the point-cloud format of PCL: a text header, then rows as text, as bytes, or as compressed columns.
 
-Rows whose coordinates are not finite are measurements without an echo (organised scans keep them for their grid) and
+Rows whose coordinates are not finite are measurements without an echo, which organised scans keep for their grid. They
 are left out. The compression is LZF, decoded here in plain Python.
 """
 
@@ -38,7 +38,7 @@ class _Header:
 
 
 def read(data: bytes) -> PointCloud:
-    """The points of a PCD file that have finite coordinates, all other columns as fields in their own types."""
+    """The points of a PCD file that have finite coordinates, with all other columns as fields in their own types."""
     columns = _columns(data, _header(data))
     xyz, echo = _points(columns)
     fields = {name: array[:, 0] if array.shape[1] == 1 else array for name, array in columns.items()}
@@ -70,10 +70,11 @@ def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
 
 
 def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> list[bytes]:
-    """A file with further fields of its points, in its own storage and grid; those without an echo are filled up.
+    """The pieces of a file with further fields of its points, in the same storage and grid.
 
-    ``fields``: an array each, a row a point of the cloud that ``read`` gives. The pieces of the new file. Compressed
-    columns stay as they are, and ours follow them uncompressed: as literal bytes of the same stream.
+    ``fields``: name -> an array with a row for each point of the cloud that ``read`` gives. Rows without an echo are
+    filled (``records.spread``). Compressed columns stay as they are. Ours follow them as literal bytes of the same
+    stream, uncompressed.
     """
     header = _header(data)
     _, echo = _points(_columns(data, header))
@@ -146,7 +147,7 @@ def _longer_header(
 
 
 def _literals(data: bytes) -> bytes:
-    """Bytes as LZF holds them uncompressed: runs of 32 at most, a byte that is one less than the length before each."""
+    """Bytes as LZF holds them uncompressed: runs of at most 32, each after a byte that is its length minus one."""
     whole = len(data) - len(data) % 32
     runs = np.frombuffer(data, np.uint8, whole).reshape(-1, 32)
     rest = data[whole:]
@@ -154,14 +155,14 @@ def _literals(data: bytes) -> bytes:
 
 
 def _columns(data: bytes, header: _Header) -> dict[str, Array]:
-    """The columns (N, count) under their names; "_" is filling."""
+    """The columns (N, count) by their names; "_" is padding."""
     body = memoryview(data)[header.start :]
     arrays = {"ascii": _text, "binary": _rows, "binary_compressed": _compressed}[header.storage](header, body)
     return dict(zip((name for name, _, _ in header.columns), arrays, strict=True))
 
 
 def _points(columns: dict[str, Array]) -> tuple[Array, NDArray[np.bool_]]:
-    """The coordinates (N, 3) that are taken out of the columns, and which of them are finite."""
+    """The coordinates (N, 3), which are removed from the columns, and whether each is finite."""
     xyz = np.stack([columns.pop(axis)[:, 0] for axis in "xyz"], 1)
     echo: NDArray[np.bool_] = np.isfinite(xyz).all(1)
     if not echo.any():
@@ -218,7 +219,7 @@ def _num_points(entries: dict[str, list[str]]) -> int:
 
 
 def _sized(header: _Header, there: int) -> _Header:
-    """The header, once its counts are found to fit the bytes behind it."""
+    """The header, once its counts are checked against the bytes after it."""
     rows = header.num_points * header.row_bytes
     if header.storage == "ascii":
         needed = header.num_points * 2 * sum(count for _, _, count in header.columns) - 1

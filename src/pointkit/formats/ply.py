@@ -1,7 +1,7 @@
 """PLY, the Polygon File Format: a header that describes elements and their properties, then rows as text or bytes.
 
-Read by our own code: the known library goes row by row through Python, and reads the text of a ``float`` property in 32
-bits, which costs a survey its millimetres. Here rows are one structured array wherever their lists are equally long.
+The reader is our own. The library plyfile goes row by row through Python, and reads the text of a ``float`` property in
+32 bits, which costs a survey its millimetres. Here rows are one structured array wherever their lists are equally long.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CORNERS = ("vertex_indices", "vertex_index")
 
 @dataclass(frozen=True)
 class _Property:
-    """A number of the type ``kind``, or a list of them behind its length of the type ``length``."""
+    """A number of the type ``kind``, or a list of such numbers after its length, which has the type ``length``."""
 
     name: str
     kind: str
@@ -108,9 +108,9 @@ def encoded(shape: Shape, notes: Sequence[str] = ()) -> list[bytes]:
 
 
 def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> list[bytes]:
-    """A file with further properties of its faces where it is a mesh, of its vertices where it is a cloud.
+    """The pieces of a file with further properties: of its faces where it is a mesh, else of its vertices.
 
-    ``fields``: an array each, a row a triangle or point of the shape that ``read`` gives. The pieces of the new file.
+    ``fields``: name -> an array with a row for each triangle or point of the shape that ``read`` gives.
     """
     elements, order, start = _header(data)
     tables = _tables(data, elements, order, start)
@@ -137,7 +137,7 @@ def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> 
 
 
 def _of_polygons(counts: Int64, fields: Mapping[str, Array]) -> dict[str, Array]:
-    """Fields of triangles as fields of the polygons, of ``counts`` corners, that they were cut from: the first's."""
+    """Fields of triangles as fields of their polygons, of ``counts`` corners: each takes its first triangle's."""
     triangles = np.maximum(counts - 2, 0)
     ours = records.added(fields, int(triangles.sum()), _CORNERS)
     polygons = np.flatnonzero(triangles)
@@ -169,12 +169,12 @@ def _longer_header(
 
 
 def _longer_rows(body: bytes, before: int, rows: Array) -> list[bytes]:
-    """Lines of numbers with further ones in those of one element, which ``before`` others come ahead of."""
+    """Lines of numbers, with ``rows`` added to those of one element, which begin after ``before`` others."""
     lines = body.splitlines(keepends=True)
-    some = [i for i, line in enumerate(lines) if line.strip()][before : before + len(rows)]
+    own = [i for i, line in enumerate(lines) if line.strip()][before : before + len(rows)]
     columns = records.flat({name: rows[name] for name in rows.dtype.names or ()})
-    ends = [len(lines[i].rstrip()) for i in some]
-    for i, line in zip(some, records.longer_lines([lines[i] for i in some], ends, columns.values()), strict=True):
+    ends = [len(lines[i].rstrip()) for i in own]
+    for i, line in zip(own, records.longer_lines([lines[i] for i in own], ends, columns.values()), strict=True):
         lines[i] = line
     return lines
 
@@ -243,7 +243,7 @@ def _header(data: bytes) -> tuple[list[_Element], str, int]:
 
 
 def _check(elements: list[_Element], order: str, there: int) -> None:
-    """Names are unique, vertices are there, and the promised rows fit the bytes behind the header."""
+    """Check that names are unique, vertices are there, and the promised rows fit the bytes after the header."""
     names = [element.name for element in elements]
     if len(set(names)) != len(names) or "vertex" not in names:
         raise ValueError(f"elements must be a vertex and others, none twice, got {' '.join(names) or 'none'}")
@@ -264,7 +264,7 @@ def _check(elements: list[_Element], order: str, there: int) -> None:
 
 
 def _tables(data: bytes, elements: list[_Element], order: str, start: int) -> dict[str, Columns]:
-    """The columns of each element out of the rows, which begin at ``start``."""
+    """The columns of each element, from the rows, which begin at ``start``."""
     return _binary(data, start, elements, order) if order else _text(data[start:], elements)
 
 
@@ -282,7 +282,7 @@ def _numbers(columns: Columns, name: str) -> Array:
 
 
 def _fields(columns: Columns) -> dict[str, Array]:
-    """Columns as arrays, those left out whose lists differ in length."""
+    """Columns as arrays, without lists that differ in length."""
     fields: dict[str, Array] = {}
     for name, column in columns.items():
         if not isinstance(column, _Lists):
@@ -310,7 +310,7 @@ def _text(body: bytes, elements: list[_Element]) -> dict[str, Columns]:
 
 
 def _walk(element: _Element, values: Array, counts: Int64) -> Columns:
-    """Columns out of the numbers in each line, all lines one property further at a time."""
+    """Columns from the numbers in each line; each step takes one property of all lines."""
     ends = np.cumsum(counts)
     cursor = ends - counts
     columns: Columns = {}
@@ -348,7 +348,7 @@ def _binary(data: bytes, start: int, elements: list[_Element], order: str) -> di
 
 
 def _even(data: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int] | None:
-    """Columns of rows whose lists are all as long as the first row's, and where they end; None where they are not."""
+    """Columns of rows, and where they end; None unless all lists are as long as the first row's."""
     first = _uneven(data, start, _Element(element.name, min(element.count, 1), element.properties), order)[0]
     lengths = {each.name: len(column.values) for each in element.properties
                if isinstance(column := first[each.name], _Lists)}  # fmt: skip
@@ -373,7 +373,7 @@ def _even(data: bytes, start: int, element: _Element, order: str) -> tuple[Colum
 
 
 def _uneven(data: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int]:
-    """Columns of any rows, one after another in plain Python, and where they end."""
+    """Columns of any rows, read one after another in plain Python, and where they end."""
     heads = [struct.Struct(order + _CODES[each.length or each.kind]) for each in element.properties]
     values: list[list[float]] = [[] for _ in heads]
     counts: list[list[int]] = [[] for _ in heads]

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pointkit.cloud import Array, Float32, Float64, Mesh, Placement, PointCloud, place
 
 Int64 = NDArray[np.int64]
-_LARGEST = float(np.finfo(np.float32).max) / 4  # so that differences and the box stay finite in float32
+_LARGEST = float(np.finfo(np.float32).max) / 4  # differences and the box then stay finite in float32
 
 
 def placed(what: str, coordinates: Array) -> tuple[Float32, Placement]:
-    """Coordinates (N, 3) of a file, checked (some, finite, within float32's range) and placed."""
+    """Coordinates (N, 3) of a file, checked (at least one, finite, within float32's range) and placed."""
     if not len(coordinates):
         raise ValueError(f"no {what}")
     if coordinates.dtype not in (np.float32, np.float64):
@@ -36,7 +36,7 @@ def whole(what: str, values: Float64) -> Int64:
     with np.errstate(invalid="ignore"):
         result = values.astype(np.int64)
         wrong = result != values
-    if values.size and max(values.max(), -values.min()) > 2**53:  # here float64 skips whole numbers
+    if values.size and max(values.max(), -values.min()) > 2**53:  # float64 does not hold every whole number there
         wrong |= np.abs(values) > 2**53
     if wrong.any():
         raise ValueError(f"{what} must be whole numbers, got {values[wrong][0]}")
@@ -44,7 +44,7 @@ def whole(what: str, values: Float64) -> Int64:
 
 
 def as_type(name: str, values: Float64, kind: np.dtype[Any]) -> Array:
-    """Numbers out of text in the type that the header gives them; ValueError where they do not fit."""
+    """Numbers from a text in the type that the header gives them; ValueError where they do not fit."""
     if kind.kind == "f":
         with np.errstate(over="ignore"):
             return values.astype(kind)
@@ -55,7 +55,7 @@ def as_type(name: str, values: Float64, kind: np.dtype[Any]) -> Array:
 
 
 def storable(name: str, array: Array, widest: int) -> Array:
-    """An array in a little-endian type of at most ``widest`` bytes, as a binary format has; ValueError otherwise."""
+    """An array in a little-endian type of at most ``widest`` bytes, for a binary format; ValueError otherwise."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "b":
         return array.astype("u1")
@@ -73,8 +73,8 @@ def storable(name: str, array: Array, widest: int) -> Array:
 def fan(corners: Int64, counts: Int64) -> tuple[Array, Int64 | None]:
     """Polygons as triangles (F, 3) that share the polygon's first corner, and the polygon (F,) that each came from.
 
-    ``corners``: the polygons' vertex indices one after another; ``counts``: how many each has. Fewer than three give no
-    triangle. The second is None where all polygons are triangles.
+    ``corners``: the polygons' vertex indices one after another. ``counts``: how many each has; fewer than three give no
+    triangle. The second result is None where all polygons are triangles.
     """
     if (counts == 3).all():
         return corners.reshape(-1, 3), None
@@ -91,14 +91,14 @@ def coordinates(shape: Mesh | PointCloud) -> Array:
 
 
 def text_coordinates(shape: Mesh | PointCloud) -> Array:
-    """``coordinates`` for a text: float32 only where its shortest digits, read again, come back as they were."""
+    """``coordinates`` for a text: float32 only where its shortest digits give the same values when they are read."""
     points = coordinates(shape)
     moved = points.dtype == np.float32 and place(points.astype(str).astype(np.float64))[1].origin.any()
     return points.astype(np.float64) if moved else points
 
 
 def columns(cloud: PointCloud) -> dict[str, Array]:
-    """A cloud's fields, with its labels as the field ``label`` where that does not hold them already."""
+    """A cloud's fields, with its labels as the field ``label`` unless the fields hold them already."""
     result = worded(cloud.fields)
     if cloud.labels is not None and not ("label" in result and np.array_equal(result["label"], cloud.labels)):
         result["label"] = cloud.labels
@@ -109,7 +109,7 @@ def columns(cloud: PointCloud) -> dict[str, Array]:
 
 
 def worded(fields: Mapping[str, Array]) -> dict[str, Array]:
-    """Fields whose names a header can hold; ValueError for others."""
+    """The fields, if a header can hold their names; ValueError otherwise."""
     for name in fields:
         if not (name.isascii() and name.isprintable() and name and " " not in name):
             raise ValueError(f"a field's name must be one word of ASCII characters, got {name!r}")
@@ -117,7 +117,7 @@ def worded(fields: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def flat(columns: dict[str, Array]) -> dict[str, Array]:
-    """Columns of one number a row: a field (N, k) becomes k of them, its name with _0, _1 ... behind."""
+    """Columns of one number a row: a field (N, k) becomes k columns, named after it with _0, _1 ... at the end."""
     result: dict[str, Array] = {}
     for name, array in columns.items():
         if array.ndim == 1:
@@ -129,7 +129,7 @@ def flat(columns: dict[str, Array]) -> dict[str, Array]:
 
 
 def added(fields: Mapping[str, Array], count: int, reserved: Sequence[str] = ()) -> dict[str, Array]:
-    """Fields that are to be added to ``count`` records; ValueError where they do not fit them."""
+    """Fields to add to ``count`` records; ValueError where they do not fit them."""
     if not fields:
         raise ValueError("one field or more must be given to be added, got none")
     for name, array in fields.items():
@@ -145,7 +145,7 @@ def added(fields: Mapping[str, Array], count: int, reserved: Sequence[str] = ())
 
 
 def renamed(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
-    """The names of a file's own fields that ours take -> what these fields are called from then on."""
+    """New names for a file's own fields: name -> new name, where one of ours has the name."""
     ours = set(ours)
     taken = {*theirs, *ours}
     result = {}
@@ -160,7 +160,7 @@ def renamed(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
 
 
 def spread(fields: Mapping[str, Array], rows: Int64, count: int) -> dict[str, Array]:
-    """Fields of some of ``count`` records for all of them; the others get nan, -1, or 0 where the type has neither."""
+    """Fields for all of ``count`` records, from those of ``rows``; the others get nan, -1, or 0, as the type allows."""
     if len(rows) == count:
         return dict(fields)
     result = {}
@@ -172,7 +172,7 @@ def spread(fields: Mapping[str, Array], rows: Int64, count: int) -> dict[str, Ar
 
 
 def beside(theirs: NDArray[np.uint8], sizes: Int64, ours: Array) -> bytes:
-    """Records of ``sizes`` bytes each, with the bytes of a row of ``ours``, a structured array, behind each."""
+    """Records of ``sizes`` bytes each, with the bytes of a row of the structured array ``ours`` after each."""
     added = ours.view(np.uint8).reshape(len(ours), -1)
     if (sizes == sizes[0]).all():
         return np.concatenate([theirs.reshape(len(ours), -1), added], 1).tobytes()
@@ -182,7 +182,7 @@ def beside(theirs: NDArray[np.uint8], sizes: Int64, ours: Array) -> bytes:
 def longer_lines(
     lines: Sequence[bytes], ends: Iterable[int], columns: Iterable[Array], gap: bytes = b" "
 ) -> list[bytes]:
-    """Lines with numbers put in where each one's own end, a ``gap`` before each number."""
+    """Lines with further numbers: those of ``columns``, inserted at each line's ``ends``, a ``gap`` before each."""
     parting = gap.decode("ascii")
     words = zip(*map(_words, columns), strict=True)
     return [
@@ -192,7 +192,7 @@ def longer_lines(
 
 
 def text_rows(rows: list[Array], start: str = "") -> bytes:
-    """Columns as lines of numbers behind ``start``, each in the fewest digits that give it back in its type."""
+    """Columns as lines of numbers, each after ``start`` and in the fewest digits that give it back in its type."""
     words = [_words(column) for column in rows]
     return "".join(start + " ".join(row) + "\n" for row in zip(*words, strict=True)).encode("ascii")
 

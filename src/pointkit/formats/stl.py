@@ -1,4 +1,4 @@
-"""STL, triangles alone, each with three vertices of its own: 50 bytes each behind a count, or a text of facets."""
+"""STL: only triangles, each with three vertices of its own. A file is a count and 50 bytes for each, or text."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _VERTEX = re.compile(rb"\bvertex\b", re.IGNORECASE)
 
 
 def read(data: bytes) -> Mesh:
-    """The triangles of an STL file in their order, unmerged: three vertices of its own for each, (3 F, 3)."""
+    """The triangles of an STL file in their order, unmerged: each has three vertices of its own, (3 F, 3)."""
     count = int(np.frombuffer(data, "<u4", 1, _HEADER - 4)[0]) if len(data) >= _HEADER else None
     if (
         count is not None and len(data) == _HEADER + count * _TRIANGLE.itemsize
-    ):  # a text may say solid, and so may bytes
+    ):  # a binary file may begin with "solid", too
         vertices = np.frombuffer(data, _TRIANGLE, count, _HEADER)["corners"].reshape(-1, 3)
     elif _SOLID.match(data) and b"\0" not in data:
         vertices = _text(data)
@@ -38,7 +38,7 @@ def read(data: bytes) -> Mesh:
 
 
 def write(path: disk.Path, shape: Shape) -> None:
-    """Write a mesh's triangles as bytes. The format has 32 bits for a coordinate, and no room for face fields."""
+    """Write a mesh's triangles in binary. The format has 32 bits for a coordinate, and no room for face fields."""
     if not isinstance(shape, Mesh):
         raise ValueError("an .stl file holds a mesh, got a cloud of points")
     if not len(shape.faces):
@@ -54,7 +54,7 @@ def write(path: disk.Path, shape: Shape) -> None:
 
 
 def _text(data: bytes) -> Array:
-    """The corners (3 F, 3) of a text of facets, one or more solids of them; nothing else may stand there."""
+    """The corners (3 F, 3) of a text of facets in one or more solids. Nothing else may stand in it."""
     found: list[bytes] = []
     at = _SOLID.match(data).end()  # type: ignore[union-attr] # the caller saw it
     while True:

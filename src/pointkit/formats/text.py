@@ -1,7 +1,7 @@
-"""Points as lines of text (.xyz .txt .pts .asc): x, y, z and further columns, parted by blanks, commas or semicolons.
+"""Points as lines of text (.xyz .txt .pts .asc): x, y, z and more columns, separated by blanks, commas or semicolons.
 
-A comment begins with # or //. The columns may be named, by a first line or by a first comment; the first line may be
-the number of points, as in .pts files.
+A comment begins with # or //. The first line or the first comment may name the columns. The first line may be the
+number of points, as in .pts files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LAST_GAP = re.compile(rb"[\s,;]+(?=[^\s,;]+\Z)")
 
 
 def read(text: bytes) -> PointCloud:
-    """The cloud in a text; columns beyond the coordinates are fields, under their names or as ``column3`` ..."""
+    """The cloud in a text. Columns beyond the coordinates are fields, under their names or as ``column3`` ..."""
     text = text.removeprefix(_MARK)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -58,7 +58,7 @@ def read(text: bytes) -> PointCloud:
 
 
 def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
-    """Write a cloud; a comment names the columns where there are fields, and a .pts file begins with the count.
+    """Write a cloud. A comment names the columns where there are fields. A .pts file begins with the count.
 
     Further comments hold the ``notes``.
     """
@@ -77,13 +77,13 @@ def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
 def annotate(
     text: bytes, fields: Mapping[str, Array], notes: Sequence[str], numbers_alone: bool = False
 ) -> list[bytes]:
-    """A text with further numbers behind the last one of each row, and their names behind the last name.
+    """A text with further numbers at the end of each row, and their names after the last name.
 
-    ``fields``: an array each, a row a point. A text without names gets those of all columns as its first comment;
-    ``notes`` follow the names. With ``numbers_alone``, a text that holds neither names nor comments gets none: programs
-    that read such files expect only numbers.
+    ``fields``: name -> an array with a row for each point. A text without names gets the names of all columns as its
+    first comment. ``notes`` follow the names. With ``numbers_alone``, a text without names and comments gets neither,
+    because programs that read such files expect only numbers.
     """
-    read(text)  # from here on it is known to be right
+    read(text)  # raises for a faulty text
     mark = _MARK if text.startswith(_MARK) else b""
     lines = text[len(mark) :].splitlines(keepends=True)
     contents = [_content(line) for line in lines]
@@ -117,14 +117,14 @@ def annotate(
 
 
 def _content(line: bytes) -> bytes:
-    """A line without its comment, and without what stands behind its last word."""
+    """A line without its comment, cut after its last word."""
     if b"#" in line or b"//" in line:
         line = _COMMENT.sub(b"", line)
     return line.rstrip(b" \t\r\n\v\f,;")
 
 
 def _longer_title(line: bytes, content: bytes, ours: Sequence[str]) -> bytes:
-    """A line of names, or a comment of them, with further ones; where it has one of these, that gets another name."""
+    """A line or comment of names with further ones. A name that is taken already is changed (``records.renamed``)."""
     content = content or line.rstrip(b" \t\r\n\v\f,;")
     start = len(_MARKER.match(content)[0])  # type: ignore[index] # it matches anything
     names = records.renamed(_words(content[start:]), ours)
@@ -140,14 +140,14 @@ def _longer_title(line: bytes, content: bytes, ours: Sequence[str]) -> bytes:
 
 
 def _gap(content: bytes) -> bytes:
-    """What parts the last two words of a line of three or more."""
+    """The characters between the last two words of a line of three or more."""
     match = _LAST_GAP.search(content)
     assert match
     return match[0]
 
 
 def _writable(columns: dict[str, Array]) -> dict[str, Array]:
-    """Columns that a text can hold; ValueError for others."""
+    """The columns, if a text can hold them; ValueError otherwise."""
     for name, column in columns.items():
         if re.search(r"[,;#]|//", name) or column.dtype.kind not in "biuf":
             raise ValueError(f"a text of points holds named numbers, got {name!r} of the type {column.dtype}")
@@ -168,7 +168,7 @@ def _split(text: bytes) -> bytes:
 
 
 def _names(text: bytes) -> tuple[bytes, list[str] | None]:
-    """The text behind a first line of names, and these."""
+    """The text after a first line of names, and these names."""
     line = _FIRST_LINE.match(text)
     words = _words(line[1]) if line else []
     if not line or not words or _is_number(words[0]):
@@ -179,7 +179,7 @@ def _names(text: bytes) -> tuple[bytes, list[str] | None]:
 
 
 def _names_in(title: re.Match[bytes], width: int) -> list[str] | None:
-    """The names of columns in a comment, where it looks like them."""
+    """The names of columns in a comment; None where it does not look like such names."""
     words = _words(title[1])
     return words if len(words) == width and _axes(words) else None
 
@@ -189,7 +189,7 @@ def _plain_names(width: int) -> list[str]:
 
 
 def _promised(text: bytes) -> tuple[bytes, int | None]:
-    """The text behind a first line that is the number of points, and this."""
+    """The text after a first line that is the number of points, and that number."""
     line = _FIRST_LINE.match(text)
     if not line or not re.fullmatch(rb"\d{1,18}\s*", line[1]):
         return text, None
@@ -210,6 +210,6 @@ def _is_number(word: str) -> bool:
 
 
 def _axes(names: list[str]) -> list[int] | None:
-    """Where x, y and z stand among names, if they do."""
+    """The indices of x, y and z among names; None where they are not all there."""
     lower = [name.lower() for name in names]
     return [lower.index(axis) for axis in "xyz"] if {"x", "y", "z"} <= set(lower) else None

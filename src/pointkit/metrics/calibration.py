@@ -82,8 +82,8 @@ def softmax(logits: ArrayLike) -> Float64:
 def cross_entropy(logits: ArrayLike, truth: ArrayLike, label_smoothing: float = 0.0) -> float:
     """The mean over shapes of -log p(true class), in nats, from logits (S, K) and true ids (S,).
 
-    With ``label_smoothing`` that share of each label's certainty goes to all classes alike, as in training with it, but
-    for classes with a logit below -1e8, which are out of the question.
+    With ``label_smoothing`` that share of each label's certainty goes to all classes alike, as in training. Classes
+    with a logit below -1e8 are ruled out and get none of it.
     """
     scores, ids = _scores_and_truth("logits", logits, truth)
     logs = log_softmax(scores)

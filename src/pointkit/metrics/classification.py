@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pointkit.metrics.calibration import class_ids, cross_entropy, expected_calibration_error, softmax
 
-ALARM_SHARE = 0.95  # more answers than this of one class are an alarm: the network tells nothing apart
+ALARM_SHARE = 0.95  # where one class gets more of the answers, the network tells nothing apart
 
 
 class PerClass(NamedTuple):
@@ -65,8 +65,8 @@ def mean_class_accuracy(matrix: ArrayLike) -> float | None:
 def per_class(matrix: ArrayLike) -> PerClass:
     """Precision, recall, F1 and support of each class, from a confusion matrix (K, K).
 
-    Precision is None for a class that was never answered, recall for one without test shapes, and F1, which is
-    2 TP / (2 TP + FP + FN), only where both are: a class answered but absent has F1 = 0.
+    Precision is None for a class that was never answered, recall for one without test shapes. F1 is
+    2 TP / (2 TP + FP + FN), and None only where both are: a class answered but absent has F1 = 0.
     """
     counts = _checked(matrix)
     right, support, answered = counts.diagonal(), counts.sum(1), counts.sum(0)
@@ -81,7 +81,7 @@ def per_class(matrix: ArrayLike) -> PerClass:
 def wilson_interval(correct: int, total: int, level: float = 0.95) -> tuple[float, float]:
     """The interval in which the true share lies with probability ``level``, when ``correct`` of ``total`` were right.
 
-    Wilson's score interval: stays within 0 ... 1 and has a width also where all or none were right.
+    Wilson's score interval stays within 0 ... 1, and has a width also where all or none were right.
     """
     if not 0 <= correct <= total or not total:
         raise ValueError(f"an interval needs 0 <= correct <= total and total > 0, got {correct} of {total}")
@@ -98,7 +98,7 @@ def wilson_interval(correct: int, total: int, level: float = 0.95) -> tuple[floa
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and the sample standard deviation (n - 1) of figures; the latter is None for a single one."""
+    """The mean and the sample standard deviation (n - 1) of figures; the deviation of a single one is None."""
     if not len(values):
         raise ValueError("a mean needs at least one value, got none")
     numbers = np.asarray(values, np.float64)
@@ -143,7 +143,7 @@ def _warnings(matrix: NDArray[np.int64], classes: Sequence[str], absent: Sequenc
         warnings.append(f"no test shapes of {', '.join(absent)}: n/a, left out of mAcc")
     total, answered, support = matrix.sum(), matrix.sum(0), matrix.sum(1)
     top = int(answered.argmax())
-    # A test set that is nearly all one class may be answered so, and rightly.
+    # Where nearly the whole test set is of one class, such answers may be right.
     if answered[top] > ALARM_SHARE * total and answered[top] > support[top] and np.count_nonzero(support) > 1:
         warnings.append(
             f"predicts only {classes[top]}: {answered[top]} of {total} answers, though only {support[top]} shapes are"

@@ -1,8 +1,8 @@
 """How well the parts of shapes are found: IoU by part, shape and category, as the ShapeNet part benchmark defines them.
 
-A shape's IoU is the mean over the parts of its category; a part that neither the truth nor the answer has scores 1, so
-a category of one part scores 1 everywhere. Means are taken over shapes, never over batches or points. Points without a
-label (-1 in the truth) count nowhere.
+IoU is intersection over union. A shape's IoU is the mean over the parts of its category. A part that neither the truth
+nor the answer has scores 1, so a category of one part scores 1 everywhere. Means are taken over shapes, never over
+batches or points. Points without a label (-1 in the truth) count nowhere.
 
 Source: Qi et al., PointNet, CVPR 2017, section 5.2; Yi et al., SIGGRAPH Asia 2016.
 """
@@ -54,7 +54,7 @@ class ShapeScore(NamedTuple):
 def restricted_answer(scores: ArrayLike, parts: range) -> NDArray[np.int64]:
     """The part of each point (N,), from 0 within the category, from scores (N, all parts): the best of ``parts``.
 
-    ``parts`` are the columns of the category; what the network thinks of other categories' parts is passed over.
+    ``parts`` are the columns of the category. The scores of other categories' parts are ignored.
     """
     columns = np.asarray(scores)
     if columns.ndim != 2 or not 0 <= parts.start < parts.stop <= columns.shape[1]:
@@ -66,7 +66,7 @@ def restricted_answer(scores: ArrayLike, parts: range) -> NDArray[np.int64]:
 def score_shape(category: str, truth: ArrayLike, answer: ArrayLike, num_parts: int) -> ShapeScore | None:
     """Compare a shape's parts (N,), from 0 within its category; None where no point has a label (-1 is none).
 
-    Raises ValueError where the two are not equally long, or hold another number than the category's parts.
+    Raises ValueError where the two are not equally long, or hold a number that is no part of the category.
     """
     true_ids, answer_ids = np.asarray(truth), np.asarray(answer)
     if true_ids.ndim != 1 or true_ids.shape != answer_ids.shape:
@@ -85,8 +85,9 @@ def score_shape(category: str, truth: ArrayLike, answer: ArrayLike, num_parts: i
 def segmentation_report(scores: Iterable[ShapeScore | None], parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The figures of a report, ready for JSON, from the scores of all shapes, and category -> names of its parts.
 
-    ``instance_miou`` is the mean over shapes, ``class_miou`` that over the categories' means, ``point_accuracy`` the
-    share of all labelled points that are right. A category without a shape is None, left out of the mean and named.
+    ``instance_miou`` is the mean over shapes, ``class_miou`` the mean of the categories' means, ``point_accuracy`` the
+    share of all labelled points that are right. A category without a shape has None; it is left out of the mean, with a
+    warning.
     Raises ValueError where no shape has a labelled point.
     """
     given = list(scores)
@@ -130,16 +131,16 @@ def _category(name: str, scores: Sequence[ShapeScore], parts: Sequence[str]) -> 
 def _most_confused(
     by_category: Mapping[str, Sequence[ShapeScore]], parts: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:
-    """The pairs of parts with the most points of the one answered as the other."""
+    """The pairs of parts that are confused most: by the number of points of one that are answered as the other."""
     pairs: list[dict[str, Any]] = []
     for name, scores in by_category.items():
         for i, truth in enumerate(parts[name]):
             for j, answer in enumerate(parts[name]):
                 points = sum(int(score.confusion[i, j]) for score in scores)
                 if i != j and points:
-                    of = sum(int(score.confusion[i].sum()) for score in scores)
+                    total = sum(int(score.confusion[i].sum()) for score in scores)
                     pairs.append(
-                        {"category": name, "truth": truth, "answer": answer, "points": points, "share": points / of}
+                        {"category": name, "truth": truth, "answer": answer, "points": points, "share": points / total}
                     )
     return sorted(pairs, key=lambda pair: -pair["points"])[:MOST_CONFUSED]
 

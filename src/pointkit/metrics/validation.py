@@ -1,4 +1,4 @@
-"""What a training measures of its validation shapes after each epoch: batch by batch, by the task's own rules."""
+"""What a training measures on its validation shapes after each epoch, batch by batch, by the rules of its task."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Bool = NDArray[np.bool_]
 
 
 class Scores(Protocol):
-    """Counts the answers of batches, and says what they come to."""
+    """Counts the answers of batches, and gives the figures of all."""
 
     def add(self, logits: Float32, truth: Int32, known: Bool, classes: Int32) -> None:
-        """Count a batch: logits (B, ..., K), the ids that they should have named, and whether each of these counts.
+        """Count a batch: logits (B, ..., K), the right ids, and whether each of these counts.
 
         ``classes`` (B,) are the class, or category, of each shape.
         """
 
     def figures(self, total: float) -> dict[str, float]:
-        """The columns of the history, but for the loss; ``total`` is the number of answers that counted."""
+        """The columns of the history except the loss; ``total`` is the number of answers that counted."""
 
 
 class ClassScores:
-    """Of classes: the share of shapes that are named rightly."""
+    """For classes: the share of shapes that are answered rightly."""
 
     def __init__(self) -> None:
         self.right = 0
@@ -42,7 +42,7 @@ class ClassScores:
 
 
 class PartScores:
-    """Of parts: the share of points that are named rightly, and instance mIoU.
+    """For parts: the share of points that are answered rightly, and instance mIoU.
 
     A point's answer is the best part of its shape's category. ``part_ids``: category -> the ids of its parts.
     """

@@ -1,6 +1,6 @@
 """Models on points, each a function that returns a Keras model: a backbone, and a head on its features.
 
-A backbone maps points (B, N, 3) to ``heads.Features``: of each cloud, and of each point. A new network is one file here
+A backbone maps points (B, N, 3) to ``heads.Features`` of each cloud and of each point. A new network is one file here
 and one entry in ``families.FAMILIES``. Names load on first use, so that the families can be asked without Keras.
 """
 

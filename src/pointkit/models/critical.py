@@ -1,8 +1,8 @@
 """Which points decide: the critical set of a network that pools by maxima.
 
-What PointNet knows of a whole cloud depends on a few of its points, those that win a maximum in at least one channel;
-without all the others, the places of these kept, it is the same (Qi et al., CVPR 2017, section 4.3, theorem 2). Its
-T-Nets pool too, so their winners belong to the set: they decide how the cloud is turned.
+What PointNet knows of a whole cloud depends on few of its points: those that win the maximum in at least one channel.
+Without all the others the answer is the same, while these keep their coordinates (Qi et al., CVPR 2017, section 4.3,
+theorem 2). The T-Nets pool, too. Their winners belong to the set, as they decide how the cloud is turned.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ IDLE, TURNS, DECIDES = 0, 1, 2
 class CriticalPoints:
     """``CriticalPoints(model)(inputs)``: what each point of clouds (B, N, 3) did, (B, N) uint8.
 
-    ``DECIDES`` (2): it won a channel of the global feature. ``TURNS`` (1): it won only channels of maxima that lead to
-    another maximum; such are the T-Nets', which turn the cloud. ``IDLE`` (0): it won nothing. ``inputs`` is what the
-    model takes, points or a dict. Of points that coincide, any may have won. Raises ValueError for a model without a
-    ``PooledBlock``, and for one whose points meet elsewhere than in pooled maxima.
+    ``DECIDES`` (2): it won a channel of the global feature. ``TURNS`` (1): it won only in maxima that lead to another
+    maximum, such as the T-Nets', which turn the cloud. ``IDLE`` (0): it won nothing. ``inputs`` is what the model
+    takes, points or a dict. Among points that coincide, any may have won. Raises ValueError for a model without a
+    ``PooledBlock``, and for one whose points meet anywhere but in pooled maxima.
     """
 
     def __init__(self, model: keras.Model) -> None:
         blocks = pooled_blocks(model)
         if not blocks:
             raise ValueError("no maximum over points decides in this network, so no points can be named")
-        inputs = [tensor for tensor in model.inputs if tensor.ndim == 3]  # a category meets no maximum
+        inputs = [tensor for tensor in model.inputs if tensor.ndim == 3]  # a category does not lead to a maximum
         self.names = [tensor.name for tensor in inputs]
         before = {block.name for later in blocks for block in _behind(inputs, later) if block is not later}
         self.marks = [TURNS if block.name in before else DECIDES for block in blocks]
@@ -52,7 +52,7 @@ class CriticalPoints:
 
 
 def _behind(inputs: list[Any], block: PooledBlock) -> list[PooledBlock]:
-    """The pooled maxima that what a block takes was computed from, and the block itself."""
+    """The pooled maxima from which a block's inputs are computed, and the block itself."""
     return [layer for layer in keras.Model(inputs, block.output).layers if isinstance(layer, PooledBlock)]
 
 

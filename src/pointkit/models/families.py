@@ -1,4 +1,4 @@
-"""The families of networks by name: where each is built, which settings are its own, what it can do. No Keras.
+"""The families of networks by name: the module that builds each, its own settings, what it can do. No Keras.
 
 A new network is one file in ``models`` and one entry in ``FAMILIES``. The file has one function:
 

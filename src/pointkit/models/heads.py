@@ -1,4 +1,4 @@
-"""What a backbone hands over, and what turns it into answers."""
+"""The features that a backbone gives, and the heads that turn them into answers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pointkit.nn.pointwise import dense_block, glorot
 
 @dataclass(frozen=True)
 class Features:
-    """A backbone's symbolic tensors: what a head stands on. What it does not use stays out of the model."""
+    """A backbone's symbolic tensors, the inputs of a head. Tensors that the head does not use stay out of the model."""
 
     inputs: dict[str, Any]  # "points" (B, N, 3), and "features" (B, N, C) where the model takes them
     pooled: Any  # of each cloud (B, D)
     local: list[Any]  # of each point, several (B, N, E)
-    transformed: int | None = None  # place in ``local`` of the features that ``matrix`` has yet to turn
+    transformed: int | None = None  # index in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
 
 
 def with_category(features: Features, num_categories: int) -> Features:
-    """The features with each cloud's category, a further input (B,) int32, as one-hot behind what is pooled."""
+    """The features with the category, a further input (B,) int32, as one-hot after the pooled features."""
     category = keras.Input((), dtype="int32", name="category")
     one_hot = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
     pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, one_hot])
@@ -34,7 +34,7 @@ def with_category(features: Features, num_categories: int) -> Features:
 
 
 def _dtype() -> str:
-    """Of the logits: at least float32, also in mixed precision."""
+    """The dtype of the logits: at least float32, also in mixed precision."""
     return "float64" if keras.config.dtype_policy().compute_dtype == "float64" else "float32"
 
 

@@ -14,7 +14,7 @@ from pointkit.nn import forms
 
 
 def at_once(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-    """``function`` of each part in order, of as many at the same time as the backend likes best."""
+    """``function`` of each part in order; at the same time, of as many as is fastest on the backend."""
     threads = min(forms.streams(), len(parts))
     if threads == 1:
         return [function(part) for part in parts]
@@ -23,10 +23,10 @@ def at_once(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
 
 
 def answering(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
-    """A function that gives what the model answers at inference, with the weights that it has at that time.
+    """A function that answers as the model does at inference, with the weights that it has now.
 
-    It takes what the model takes, arrays or a dict of them, and is compiled once for each shape of it. Keras's
-    ``predict_on_batch`` answers the same, on JAX later: there the halves of a batch are answered at the same time.
+    It takes the model's inputs, arrays or a dict of them, and is compiled once for each of their shapes. Keras's
+    ``predict_on_batch`` gives the same, but slower on JAX, where this computes the halves of a batch at the same time.
     """
     compiled = forms.compiled(model)
 
@@ -35,7 +35,7 @@ def answering(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
 
     def in_shares(inputs: Any) -> NDArray[np.float32]:
         streams, size = forms.streams(), len(keras.tree.flatten(inputs)[0])
-        if streams == 1 or not size or size % streams:  # shares of different sizes would have to be compiled each
+        if streams == 1 or not size or size % streams:  # shares of different sizes would each be compiled
             return answer(inputs)
         share = size // streams
 

@@ -1,7 +1,7 @@
-"""Where the points of a network meet: in its pooled maxima, and, as is made sure here, nowhere else.
+"""Checks that the points of a network meet in its pooled maxima and nowhere else.
 
-Two things hang on that. A maximum over all points is the maximum of its pieces' maxima, so a cloud can be computed
-piece by piece (``InParts``). And the points that win a maximum decide the answer, so that they can be named
+Two things depend on that. A maximum over all points is the maximum of its pieces' maxima, so a cloud can be computed
+piece by piece (``InParts``). And the points that win a maximum decide the answer, so they can be named
 (``CriticalPoints``).
 """
 
@@ -15,7 +15,7 @@ from keras import layers
 
 from pointkit.nn import OwnParts, Pointwise, PointwiseBlock, PooledBlock, SplitBlock
 
-# What treats each point alone: these, no subclasses of them, and those that do so along the axis of the features.
+# Layers that treat each point alone: these, but no subclasses of them, and some along the axis of the features.
 ALONE = (
     layers.InputLayer,
     layers.Activation,
@@ -31,10 +31,9 @@ ALONG = (layers.BatchNormalization, layers.Concatenate)
 
 
 def pooled_blocks(model: keras.Model) -> list[PooledBlock]:
-    """The model's pooled maxima in the order of their computing, none where it has none.
+    """The model's pooled maxima in the order in which they are computed; an empty list where it has none.
 
-    Raises ValueError, which names the operation, where points may meet elsewhere: in an operation that is not known to
-    treat each point alone.
+    Raises ValueError for an operation that is not known to treat each point alone, and names it: points may meet there.
     """
     if fixed := [tensor.name for tensor in model.inputs if tensor.ndim == 3 and tensor.shape[1] is not None]:
         raise ValueError(f"the model must take any number of points, its input {fixed[0]} has a fixed one")
@@ -47,7 +46,7 @@ def pooled_blocks(model: keras.Model) -> list[PooledBlock]:
 
 
 def _on_points(model: keras.Model) -> Iterator[Any]:
-    """The operations that take numbers of each point: tensors (B, N, C), whose N is open."""
+    """The operations on numbers of each point, that is on tensors (B, N, C) with any N."""
     for operation in model.operations:
         tensors = [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
         if any(tensor.ndim == 3 and tensor.shape[1] is None for tensor in tensors):

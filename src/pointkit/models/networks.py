@@ -1,4 +1,4 @@
-"""A network, whole: a family's backbone, the head of its task, and Keras's model around both."""
+"""A whole network: a family's backbone, the head for its task, and the Keras model of both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pointkit.nn import OwnParts
 
 
 def seed_stream(seed: int | None) -> Iterator[int]:
-    """Different 32-bit seeds without end, for one initializer or dropout each; another stream each time for None."""
+    """An endless stream of different 32-bit seeds, one for each initializer or dropout; with None a random one."""
     rng = np.random.default_rng(seed)
     while True:
         yield int(rng.integers(2**31))
@@ -37,10 +37,10 @@ def classifier(
 
     ``name`` is that of a family; ``own`` are the family's own settings (``families.FAMILIES``). PointNet's are
     ``widths`` ("reference", "half" or "paper"), ``transforms`` ("both", for a T-Net on points and one on features, or
-    "none") and ``penalty``, which weighs the T-Nets' orthogonality loss. ``momentum`` is batch norm's.
-    ``exact=False`` computes layer by layer what the default computes without wide activations, several times faster
-    (docs/exact-pooling.md), with the same weights. ``seed`` fixes initial weights and dropout; ``blank`` leaves the
-    kernels zero, quicker where weights get loaded. With ``num_features``, such as 3 for normals, the model takes
+    "none") and ``penalty``, which weighs the T-Nets' orthogonality loss. ``momentum`` is batch norm's. The default
+    computes without wide activations, several times faster (docs/exact-pooling.md) than layer by layer; ``exact=False``
+    does the latter, with the same weights. ``seed`` fixes initial weights and dropout. ``blank`` leaves the kernels
+    zero, which is quicker where weights get loaded. With ``num_features``, such as 3 for normals, the model takes
     ``{"points": ..., "features": (B, N, num_features)}``, and its first layers see both. Raises ValueError for a name
     that is no family's, and for settings that the family does not have.
     """
@@ -73,11 +73,11 @@ def segmenter(
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, N, num_classes), for any N.
 
-    With ``parts``, the number of parts of each of several categories, one network serves them all: it takes
-    ``{"points": ..., "category": ids (B,) int32}``, the head sees the category as one-hot beside the pooled features
-    (Qi et al., CVPR 2017, supplement C), and the logits of other categories' parts are far below all others
-    (``nn.OwnParts``); ``num_classes`` must be the sum of the parts. The other arguments are those of ``classifier``.
-    Raises ValueError too where it is not.
+    ``parts`` are the numbers of parts of several categories, for which one network serves. It then takes
+    ``{"points": ..., "category": ids (B,) int32}``. The head sees the category as one-hot beside the pooled features
+    (Qi et al., CVPR 2017, supplement C). The logits of other categories' parts are far below all others
+    (``nn.OwnParts``). ``num_classes`` must be the sum of the parts. The other arguments and errors are those of
+    ``classifier``. Raises ValueError also where the sum is wrong.
     """
     if parts and sum(parts) != num_classes:
         raise ValueError(f"num_classes must be the sum of parts, {sum(parts)}, got {num_classes}")

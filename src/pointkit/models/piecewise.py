@@ -1,4 +1,4 @@
-"""A network on clouds of any size, piece by piece: in memory that does not grow with their number."""
+"""A network on clouds of any size, computed piece by piece, in memory that does not grow with the cloud."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pointkit.models.maxima import pooled_blocks
 class InParts:
     """``InParts(model)(points)``: logits of clouds (B, N, 3), as the model gives them at inference, for any N.
 
-    What else the model takes, features (B, N, C) or categories (B,), is given by name.
+    The model's other inputs, features (B, N, C) or categories (B,), are given by name.
 
-    At inference the points of a cloud meet at its maxima alone, and a maximum is the maximum of its parts'. So the
-    points are gone through once for each maximum, the earlier ones given, and once more for logits of each point.
-    ``rows`` points are computed at a time, on JAX on a processor two times as many. What is (B, N, ...) in the answer
-    is made whole in main memory. Raises ValueError for a model whose points meet elsewhere than in a pooled maximum.
+    At inference the points of a cloud meet only in the maxima, and a maximum is the maximum of its pieces' maxima. So
+    all points are computed once for each maximum, with the earlier maxima as inputs, and once more for logits of each
+    point. ``rows`` points are computed at a time, with JAX on a processor twice as many. Answers (B, N, ...) are put
+    together in main memory. Raises ValueError for a model whose points meet anywhere but in a pooled maximum.
     """
 
     def __init__(self, model: keras.Model, rows: int = 2**14) -> None:
@@ -32,7 +32,7 @@ class InParts:
         given = {tensor.name: tensor for tensor in model.inputs}
         self.cut = ["points", *(name for name, tensor in given.items() if name != "points" and tensor.ndim > 1)]
         self.others = [name for name in given if name not in self.cut]
-        # A maximum looks at points and their features alone; Keras refuses inputs that lead nowhere.
+        # A maximum depends on points and their features alone, and Keras refuses inputs that lead nowhere.
         cut, others = ([given[name] for name in names] for names in (self.cut, self.others))
         self.stages = [answering(keras.Model([*cut, *maxima[:i]], top)) for i, top in enumerate(maxima)]
         self.last = answering(keras.Model([*cut, *others, *maxima], model.output))

@@ -1,9 +1,9 @@
-"""PointNet: a function of a set of points that no order of them changes.
+"""PointNet: a function of a set of points that does not depend on their order.
 
 Qi, Su, Mo, Guibas: PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation, CVPR 2017. Every point
-goes through the same layers alone; a maximum over points is the only place where they meet, and it does not know their
-order. Two T-Nets turn the cloud, and its features, into a pose of the network's own choice; the paper compares with
-none (section 5.2, table 5).
+goes through the same layers alone. The points meet only in a maximum over them, which does not depend on their order.
+Two T-Nets turn the cloud, and later its features, into a pose that the network chooses. The paper also measures a
+network without T-Nets (section 5.2, table 5).
 
 ``"reference"`` are the widths of the common Keras teaching versions (748,979 parameters with 10 classes for
 classification, 7,370,062 with 5 for segmentation), ``"half"`` half of those, ``"paper"`` the published ones (section
@@ -62,8 +62,8 @@ def backbone(
 ) -> tuple[Features, tuple[int, ...]]:
     """PointNet up to its maximum over points, and the units of the head that the paper puts on it.
 
-    It stands on points (B, N, 3), and features (B, N, num_features) where there are any. The first T-Net sees both and
-    turns the points alone. With ``transforms`` "none" there are no T-Nets.
+    It takes points (B, N, 3), and features (B, N, num_features) where there are any. The first T-Net sees both and
+    turns only the points. With ``transforms`` "none" there are no T-Nets.
     """
     sizes = WIDTHS[kind][widths]
     turning = transforms == "both"

@@ -1,7 +1,7 @@
 """Augmentation of normalised clouds as Keras layers: compiled into the step, seeded, absent from the saved model.
 
-Lengths are in units of the unit sphere, z is up. A layer takes points (B, N, 3), or a list of them and their unit
-normals (B, N, 3), which it turns along. Outside training each layer hands its input through.
+Lengths are in units of the unit sphere, z is up. A layer takes points (B, N, 3), or a list of points and their unit
+normals (B, N, 3), which turn with them. Outside training each layer gives its input unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from keras import layers, ops
 
 
 class _Augmentation(layers.Layer):
-    """What they share: how much they change, a seed state of their own, and nothing but a pass outside training."""
+    """The base of all augmentations: an amount, a seed state of its own, and no change outside training."""
 
     def __init__(self, amount: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -45,7 +45,7 @@ class _Augmentation(layers.Layer):
 
 @keras.saving.register_keras_serializable("pointkit")
 class Rotate(_Augmentation):
-    """Each cloud about the up axis z, by an angle uniform within ±``amount`` degrees."""
+    """Turns each cloud about the up axis z, by an angle uniform within ±``amount`` degrees."""
 
     axes: tuple[int, ...] = (2,)
 
@@ -58,7 +58,7 @@ class Rotate(_Augmentation):
 
 @keras.saving.register_keras_serializable("pointkit")
 class Tilt(Rotate):
-    """Each cloud about x and then about y, by angles uniform within ±``amount`` degrees."""
+    """Turns each cloud about x and then about y, by angles uniform within ±``amount`` degrees."""
 
     axes = (0, 1)
 
@@ -72,7 +72,7 @@ def _turned(x: Any, angle: Any, axis: int) -> Any:
 
 @keras.saving.register_keras_serializable("pointkit")
 class Scale(_Augmentation):
-    """Each axis of each cloud times a factor, log-uniform between 1 / (1 + ``amount``) and 1 + ``amount``."""
+    """Stretches each axis of each cloud by a factor, log-uniform between 1 / (1 + ``amount``) and 1 + ``amount``."""
 
     def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
         factor = ops.exp(self.uniform((ops.shape(x)[0], 1, 3), math.log1p(self.amount), x.dtype))
@@ -80,14 +80,14 @@ class Scale(_Augmentation):
 
 
 def _unit(normals: Any) -> Any:
-    """Of length 1; what has no direction stays so."""
+    """Normals with length 1; zero vectors stay zero."""
     squares = ops.sum(normals * normals, -1, keepdims=True)
     return normals * ops.rsqrt(ops.where(squares > 0, squares, 1.0))
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class Jitter(_Augmentation):
-    """Uniform noise within ±``amount`` on every coordinate of every point."""
+    """Adds uniform noise within ±``amount`` to every coordinate of every point."""
 
     def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
         return x + self.uniform(ops.shape(x), self.amount, x.dtype), normals
@@ -95,7 +95,7 @@ class Jitter(_Augmentation):
 
 @keras.saving.register_keras_serializable("pointkit")
 class Shift(_Augmentation):
-    """Each cloud moved along each axis by a length uniform within ±``amount``."""
+    """Moves each cloud along each axis by a length uniform within ±``amount``."""
 
     def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
         return x + self.uniform((ops.shape(x)[0], 1, 3), self.amount, x.dtype), normals
@@ -103,7 +103,7 @@ class Shift(_Augmentation):
 
 @keras.saving.register_keras_serializable("pointkit")
 class Mirror(_Augmentation):
-    """Each cloud mirrored in x and, by another throw, in y, with the chance ``amount`` each."""
+    """Mirrors each cloud in x, and independently in y, each with the probability ``amount``."""
 
     def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:
         thrown = keras.random.uniform((ops.shape(x)[0], 1, 2), dtype=x.dtype, seed=self.random)
@@ -114,10 +114,10 @@ class Mirror(_Augmentation):
 
 @keras.saving.register_keras_serializable("pointkit")
 class Drop(_Augmentation):
-    """Each cloud without a share of its points, uniform between 0 and ``amount``; those that stay fill their places.
+    """Drops a share of each cloud's points, uniform between 0 and ``amount``, and repeats others in their place.
 
-    The last points go and the first are repeated in turn: a random choice where, as in a store, points lie in random
-    order. So the number of points stays, as compilers need it, and no point counts for many in a mean.
+    The last points are dropped and the first are repeated in turn. This is a random choice where points lie in random
+    order, as in a store. The number of points stays, as compilers need it, and no point counts for many in a mean.
     """
 
     def augment(self, x: Any, normals: Any) -> tuple[Any, Any]:

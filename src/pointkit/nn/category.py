@@ -9,15 +9,15 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-IMPOSSIBLE = -1e9  # added to the logit of a part that the category has not; finite, so that 0 times it is 0
+IMPOSSIBLE = -1e9  # added to the logits of other categories' parts; finite, so that 0 times it is 0
 
 
 @keras.saving.register_keras_serializable("pointkit")
 class OwnParts(layers.Layer):
-    """Logits (B, N, K) and categories (B,) to logits in which the parts of other categories are out of the question.
+    """Logits (B, N, K) and categories (B,) -> logits that rule out the parts of other categories.
 
-    ``parts``: how many parts each category has; their ids run on over the categories. So nothing of the network is
-    spent on telling apart what is known, and the best logit is the category's own.
+    ``parts``: how many parts each category has; their ids run on over the categories. So the best logit is always of
+    the shape's own category, and the network need not learn what is known.
     """
 
     def __init__(self, parts: Sequence[int], **kwargs: Any) -> None:

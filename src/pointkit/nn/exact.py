@@ -1,10 +1,10 @@
 """PointNet's blocks without their wide activations: linear + batch norm + ReLU at each point, and the maximum of it.
 
-Layer by layer, such a block stores several (B, N, C) arrays. None is needed. The batch statistics of y = x W + b
-follow from the moments of x: the mean is mean(x) W + b, the variance the diagonal of W^T S W with the covariance S of
-x. So the norm folds into W and b before the product. And as norm and ReLU are monotone, the maximum comes first: only
-the points that win it need a gradient. docs/exact-pooling.md derives this; ``exact=False`` computes layer by layer with
-the same weights, and agrees.
+Layer by layer, such a block stores several (B, N, C) arrays. None is needed. The batch statistics of y = x W + b follow
+from the moments of x: the mean is mean(x) W + b, and the variance is the diagonal of W^T S W, where S is the covariance
+of x. So the norm folds into W and b before the product. Norm and ReLU are monotone, so the maximum may be taken first.
+Only the points that win it need a gradient. docs/exact-pooling.md derives this; ``exact=False`` computes layer by layer
+with the same weights, and agrees.
 
 Where a T-Net has predicted a matrix T for each cloud, blocks take ``[x, T]`` instead of x: (x T) W = x (T W), so the
 transformed cloud is not stored either.
@@ -23,14 +23,14 @@ Shape = tuple[int | None, ...]
 
 
 def wide(x: Any) -> Any:
-    """At least float32, as statistics need. (Keras's ``result_type`` knows float64 on TensorFlow alone.)"""
+    """x in at least float32, as statistics need. (Keras's ``result_type`` knows float64 on TensorFlow alone.)"""
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
 def _over_batch(mean: Any, covariance: Any) -> tuple[Any, Any]:
-    """Mean (K,) and covariance (K, K) over the points of all clouds, from each cloud's, (B, K) and (B, K, K)."""
+    """Mean (K,) and covariance (K, K) over all clouds' points, from those of each cloud, (B, K) and (B, K, K)."""
     share = ops.ones_like(mean[:, :1])
-    share = share / ops.sum(share)  # one cloud's of all points
+    share = share / ops.sum(share)  # the points of one cloud, as a share of all
     grand = ops.sum(share * mean, 0)
     between = mean - grand
     flat = ops.reshape(covariance, (-1, covariance.shape[1] * covariance.shape[2]))
@@ -41,7 +41,7 @@ def _over_batch(mean: Any, covariance: Any) -> tuple[Any, Any]:
 
 
 def _turned(mean: Any, covariance: Any, matrix: Any) -> tuple[Any, Any]:
-    """Moments of clouds times their matrices (B, K, K), from the moments before."""
+    """The moments of clouds after their matrices (B, K, K) were applied, from those before."""
     matrix = ops.cast(matrix, mean.dtype)
     mean = ops.matmul(mean[:, None], matrix)[:, 0]
     return mean, ops.matmul(ops.transpose(matrix, (0, 2, 1)), ops.matmul(covariance, matrix))
@@ -92,9 +92,9 @@ class _Block(layers.Layer):
             moving.assign(moving * self.momentum + new * (1 - self.momentum))
 
     def fold(self, moments: tuple[Any, Any] | None) -> tuple[Any, Any]:
-        """The norm of x W + b as a factor and an addend (C,) each, factor * (x W) + addend.
+        """The norm of x W + b as a factor and an addend, (C,) each: factor * (x W) + addend.
 
-        By the moments of x over the batch, or, where there are none, by the moving statistics.
+        It uses the moments of x over the batch, or the moving statistics where ``moments`` is None.
         """
         kernel, bias, gamma, beta = map(ops.convert_to_tensor, (self.kernel, self.bias, self.gamma, self.beta))
         if moments is None:
@@ -119,7 +119,7 @@ class _Block(layers.Layer):
         return ops.cast(ops.relu(normal), y.dtype)
 
     def layer_by_layer(self, x: Any, matrix: Any, training: bool) -> Any:
-        """The block as the definition reads: (B, N, units)."""
+        """The block by its definition, one layer after another: (B, N, units)."""
         if matrix is not None:
             x = ops.matmul(x, matrix)
         flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.cast(self.kernel, x.dtype))
@@ -138,12 +138,12 @@ class _Block(layers.Layer):
 
 
 def _first(inputs: Any) -> Any:
-    """The points' shape, of the shapes of a block's inputs x or [x, matrix]."""
+    """The shape of the points x, given the shapes of a block's inputs: x, or [x, matrix]."""
     return inputs[0] if isinstance(inputs, (list, tuple)) and not isinstance(inputs[0], (int, type(None))) else inputs
 
 
 def _split(inputs: Any) -> tuple[Any, Any]:
-    """x and the matrix, or None, of a block's inputs x or [x, matrix]."""
+    """x and the matrix of a block's inputs: x, or [x, matrix]. The matrix is None where there is none."""
     x, matrix = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
     return x, matrix
 
@@ -176,15 +176,15 @@ class PointwiseBlock(_Block):
 class PooledBlock(_Block):
     """Linear + batch norm + ReLU at each point and the maximum over points: x (B, N, K), or [x, matrix], -> (B, units).
 
-    Where gamma is exactly 0 every point wins, and gamma's gradient is the winner's, not their mean.
+    Where gamma is exactly 0 all points tie. Gamma's gradient is then that of one of them, not their mean.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         x, matrix = _split(inputs)
         if not self.exact:
             z = self.layer_by_layer(x, matrix, training)
-            # Not ops.max: its gradient looks for values equal to the maximum, and a compiler that computes z once more
-            # for it may round otherwise and find none (seen on JAX 0.12).
+            # Not ops.max: its gradient looks for values equal to the maximum. A compiler may compute z once more for
+            # that, round it differently, and find none (seen on JAX 0.12).
             return ops.take_along_axis(z, ops.argmax(z, 1, keepdims=True), 1)[:, 0]
         if matrix is not None:
             x = ops.matmul(x, matrix)
@@ -202,7 +202,7 @@ class PooledBlock(_Block):
     def winners(self, inputs: Any) -> Any:
         """The point whose value each channel passes on at inference, (B, units) int32; -1 where it is 0 at all points.
 
-        Of equal points, it may be any: backends break ties differently.
+        Among equal points it may be any of them, as backends break ties differently.
         """
         z = self.layer_by_layer(*_split(inputs), training=False)
         return ops.where(ops.max(z, 1) > 0, ops.cast(ops.argmax(z, 1), "int32"), -1)
@@ -215,9 +215,9 @@ class PooledBlock(_Block):
 class SplitBlock(_Block):
     """A pointwise block on several features at once, global ones among them: [x1, x2, ..., g] -> (B, N, units).
 
-    As if g (B, D) were repeated for every point and all concatenated. But the kernel is split instead: each x (B, N, K)
-    meets its own rows, and g its rows once for each cloud. ``transformed`` is the place of the feature whose matrix
-    stands last but one in the inputs: [x1, x2, ..., matrix, g].
+    The result is as if g (B, D) were repeated for every point and all were concatenated. But the kernel is split
+    instead. Each x (B, N, K) is multiplied by its own rows, and g by its rows once for each cloud. ``transformed`` is
+    the index of a feature with a matrix, which is then the last input but one: [x1, x2, ..., matrix, g].
     """
 
     def __init__(self, units: int, transformed: int | None = None, **kwargs: Any) -> None:
@@ -229,7 +229,7 @@ class SplitBlock(_Block):
         self.add_weights(sum(shape[-1] for shape in local) + shared[-1])
 
     def _parts(self, inputs: Any) -> tuple[list[Any], Any, Any]:
-        """Features of points, the matrix or None, features of clouds."""
+        """The inputs as: features of points, the matrix or None, features of clouds."""
         *local, shared = inputs
         return (local, None, shared) if self.transformed is None else (local[:-1], local[-1], shared)
 
@@ -247,7 +247,7 @@ class SplitBlock(_Block):
             factor, bias = self.fold(None)
             kernel = kernel * factor
         start = 0
-        pairs: dict[int, tuple[Any, Any]] = {}  # of each feature that is given, once
+        pairs: dict[int, tuple[Any, Any]] = {}  # each feature once, with its rows of the kernel
         for i, x in enumerate(local):
             w = kernel[start : start + x.shape[-1]]
             start += x.shape[-1]

@@ -1,4 +1,4 @@
-"""Losses that Keras has not."""
+"""Losses that Keras does not have."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pointkit.nn.category import IMPOSSIBLE
 
 @keras.saving.register_keras_serializable("pointkit")
 class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
-    """Cross entropy of logits (..., C) with class ids (...), of whose certainty a share goes to all classes alike.
+    """Cross entropy of logits (..., C) with class ids (...); a share of each label's certainty goes to all classes.
 
-    Classes that ``OwnParts`` has put out of the question get none of it. Szegedy et al.: Rethinking the Inception
+    Classes that ``OwnParts`` has ruled out get none of it. Szegedy et al.: Rethinking the Inception
     Architecture, CVPR 2016, section 7.
     """
 

@@ -1,8 +1,8 @@
-"""The same linear map at every point, and the block of linear map, batch norm and ReLU on each cloud's features.
+"""The same linear map at every point; and linear map, batch norm and ReLU on each cloud's features.
 
 PointNet (Qi et al., CVPR 2017, section 4.2) calls a stack of pointwise blocks a shared multi-layer perceptron. Keras's
 ``Dense`` on (B, N, K) is 2.4 times slower on JAX's CPU than one product over all points, and ``Conv1D`` transposes on
-PyTorch; so the cloud is flattened to (B * N, K) around the product.
+PyTorch. So the clouds are flattened to (B * N, K) for the product.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Pointwise(layers.Layer):
 
 
 def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
-    """The usual start of a kernel, drawn from the next seed; zeros where there is none, for weights that get loaded.
+    """Glorot's initializer with the next seed; zeros where there is no seed, for weights that get loaded.
 
-    JAX compiles each shape's random numbers: 3 seconds for a whole PointNet, for nothing where weights get loaded.
+    JAX compiles the random numbers of each shape: 3 seconds for a whole PointNet, wasted where weights get loaded.
     """
     seed = next(seeds, None)
     return keras.initializers.Zeros() if seed is None else keras.initializers.GlorotUniform(seed=seed)

@@ -1,8 +1,8 @@
 """The T-Net: a small PointNet that predicts a matrix for each cloud.
 
 PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C). The matrix starts at the identity. A penalty keeps it
-near the orthogonal ones: ||A A^T - I||^2 (equation 2), for each cloud by itself, averaged over the batch, so that it is
-zero at every orthogonal matrix and does not grow with the batch.
+near the orthogonal ones: ||A A^T - I||^2 (equation 2). It is computed for each cloud and averaged over the batch. So it
+is zero for orthogonal matrices and does not grow with the batch.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def orthogonality(matrix: Any) -> Any:
 
 @keras.saving.register_keras_serializable("pointkit")
 class TransformMatrix(layers.Layer):
-    """A matrix for each cloud out of its features: (B, K) -> (B, size, size), the identity before training.
+    """A matrix for each cloud from its features: (B, K) -> (B, size, size), the identity before training.
 
-    Adds ``penalty * orthogonality(matrix)`` to the model's loss. ``untouched`` further channels are let through: the
-    matrix is then that much larger, with the identity for them.
+    Adds ``penalty * orthogonality(matrix)`` to the model's loss. With ``untouched`` further channels the matrix is that
+    much larger, and leaves them as they are.
     """
 
     def __init__(self, size: int, penalty: float = 0.001, untouched: int = 0, **kwargs: Any) -> None:
@@ -79,7 +79,7 @@ def tnet(
     """Each cloud's matrix, predicted from its points: (B, N, k) -> (B, k, k). Blocks apply it to ``[x, matrix]``.
 
     ``pointwise`` are the widths up to the maximum over points, ``dense`` those after it. The last ``untouched`` of the
-    k channels help to predict the matrix, which lets them through.
+    k channels help to predict the matrix, which leaves them as they are.
     """
     h = x
     for i, units in enumerate(pointwise, 1):

@@ -1,8 +1,8 @@
 """Files -> store: find the shapes of a folder, read them on every core, split them, write the store whole.
 
-Finished chunks are kept in a hidden folder beside the store until it stands, so the same command goes on where a killed
-one stopped. The store's bytes depend on the files and the settings alone: not on the number of workers, not on what was
-interrupted, not on the place or the time.
+A hidden folder beside the store keeps finished chunks until the store is complete. So the same command goes on where a
+killed one stopped. The store's bytes depend on the files and the settings alone: not on the number of workers, on
+interruptions, on the path or the time.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from pointkit.prepare.chunks import ReadResult
 from pointkit.prepare.reading import Progress
 from pointkit.task import Classification, Parts
 
-NUM_POINTS = 2048  # drawn of each shape where the user names no number
+NUM_POINTS = 2048  # drawn of each shape by default
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What ``prepare`` made: the store, the files it could not read and why, and what the user should know.
 
-    ``already``: the store stood, made from the same files and settings, and nothing was done. ``resumed``: files that
-    an earlier, interrupted try had read.
+    ``already``: the store was there, made from the same files and settings, and nothing was done. ``resumed``: the
+    number of files that an interrupted call had read before.
     """
 
     store: store.Store
@@ -47,9 +47,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be made: the store ``output`` of the shapes ``found`` in ``source``, by a ``rule``.
+    """The plan of a store: ``output`` from the shapes ``found`` in ``source``, by a ``rule``.
 
-    ``keep`` is what else of each point was asked for, None where nothing was said; ``groups``: file -> group.
+    ``keep`` names the features asked for, None where nothing was asked. ``groups``: file -> group.
     """
 
     source: pathlib.Path
@@ -61,7 +61,7 @@ class _Plan:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides a store: the same settings give the same bytes."""
+        """The settings that decide a store: the same ones give the same bytes."""
         found, rule = self.found, self.rule
         listing = [[file.file, file.size] for file in found.files]
         layout = {"layout": found.layout, "whole_clouds": rule.whole} if found.layout else {}
@@ -97,17 +97,17 @@ def prepare(
 
     ``task`` is a name in ``task.TASKS``; by default it is parts where the folder is a published set of them
     (``shapenet_part``), else classification. ``classes`` are those to take, by default all. ``num_points`` are drawn of
-    each shape (a cloud with fewer gives all it has); by default 2,048 of a mesh, and of a cloud as many for classes,
-    all it has for parts. ``keep``, such as "normals,color" or "none", is what else is kept of each point
-    (``features.KINDS``); by default nothing for classes, for parts what all shapes have.
-    ``workers`` processes read, by default one a core; ``executor`` is used in their place where given, and its workers
-    must see both folders.
-    ``groups`` is a CSV file with the columns file and group: shapes of one group stay on one side of a split made here.
+    each shape; a cloud with fewer gives all it has. By default they are 2,048, but for parts all points of a cloud.
+    ``keep``, such as "normals,color" or "none", names the features to keep (``features.KINDS``). By default these are
+    none for classes, and for parts those that all shapes have.
+    ``workers`` processes read, by default one a core. An ``executor`` may take their place; its workers must see both
+    folders.
+    ``groups`` is a CSV file with the columns file and group. A split made here keeps shapes of one group together.
     ``progress`` is called with the files done, the files in all, and class -> (done, in all).
 
     Files that cannot be read are listed in the store's unread.csv, and in the answer. Raises PointkitError for what the
-    user can mend (with ``strict`` also where any file could not be read), StoreError where the output stands and is not
-    the same (``force`` replaces it), MachineError where the disk is full.
+    user can mend, with ``strict`` also where any file could not be read. Raises StoreError where another store stands
+    at ``output`` (``force`` replaces it), and MachineError where the disk is full.
     """
     output = pathlib.Path(output)
     workers = machine.cores() if workers is None else workers
@@ -161,7 +161,7 @@ def _plan(
 def _write(
     plan: _Plan, results: Sequence[ReadResult], unread: tuple[tuple[str, str], ...], job: reading.Reading
 ) -> Prepared:
-    """The store of what was read."""
+    """Write the store from what was read."""
     found = plan.found
     shapes, how, warnings = rows.make(found, results, plan.groups, plan.rule.seed)
     kept = _kept(plan, results)
@@ -197,7 +197,7 @@ def _write(
 
 
 def find(source: pathlib.Path, task: str | None = None) -> Found:
-    """The shapes of a folder, for ``task`` or for what the folder is. Raises PointkitError, a line that names it."""
+    """The shapes of a folder, for ``task`` or else for the task that the folder suits. Raises PointkitError."""
     published = shapenet_part.layout_of(source) if task != Classification.name else None
     if published:
         return shapenet_part.find(*published)
@@ -206,7 +206,7 @@ def find(source: pathlib.Path, task: str | None = None) -> Found:
     return folder.find(source, formats.SUFFIXES)
 
 
-# ---- the place
+# ---- the output
 
 
 def _standing(plan: _Plan) -> Prepared | None:
@@ -229,7 +229,7 @@ def _standing(plan: _Plan) -> Prepared | None:
 
 @contextlib.contextmanager
 def _work_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The hidden folder beside the store for what was read, held by this process; it stays where it holds chunks."""
+    """The hidden folder beside the store for chunks, held by this process. It is kept as long as it has chunks."""
     output = output.absolute()
     path = disk.beside(output, "partial")
     with disk.held(output, "prepares it"):
@@ -243,7 +243,7 @@ def _work_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _advice(plan: _Plan) -> str:
-    """What to do about a full disk: the chunks and then the store itself stand on it, 12 bytes a point."""
+    """What to do about a full disk. It must hold the chunks and the store, each 12 bytes a point."""
     if plan.rule.whole:
         return "; the same command goes on from here"
     size = len(plan.found.files) * plan.rule.num_points * 24 / 1e6
@@ -259,7 +259,7 @@ def _refuse_unread(plan: _Plan, unread: Sequence[tuple[str, str]], strict: bool)
 
 
 def _refuse_lost_classes(plan: _Plan, results: Sequence[ReadResult], unread: Sequence[tuple[str, str]]) -> None:
-    """A class none of whose files, or none of whose training files, could be read is a damaged set."""
+    """Raise PointkitError where no file, or no training file, of a class could be read: the set is damaged."""
     found = plan.found
     readable = {file for file, result in zip(found.files, results, strict=True) if result.size}
     for name in found.classes:
@@ -274,7 +274,7 @@ def _refuse_lost_classes(plan: _Plan, results: Sequence[ReadResult], unread: Seq
 
 
 def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
-    """Write the list of unread files beside the store that is not made; what to say of it."""
+    """Write the list of unread files beside the store that is not made. Gives the words for a message."""
     path = _unread_list(output)
     with disk.disk_errors(path), disk.replacing(path, shared=False) as table:
         table.write(disk.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
@@ -302,7 +302,7 @@ def _unread_list(output: pathlib.Path) -> pathlib.Path:
     return output.absolute().with_name(f"{output.name}.unread.csv")
 
 
-# ---- what is said and written down
+# ---- facts
 
 
 def _drawn(rule: chunks.Rule) -> str:

@@ -1,9 +1,9 @@
-"""Reading a set in chunks of files, each kept on disk once it is read: the part of ``prepare`` that runs elsewhere.
+"""Reading a set in chunks of files, each kept on disk once it is read: the work of ``prepare``'s processes.
 
-The division depends on the files alone, never on the number of workers. A chunk's file is one line of JSON (a checksum,
-and a ``ReadResult`` a file) and then, shape by shape, the drawn points, their labels and features, raw and
-little-endian. It appears whole, by rename, so a killed preparation leaves finished chunks and nothing else that counts.
-Only the readers and NumPy are imported here: this is what each new process has to load.
+The division into chunks depends on the files alone, not on the number of workers. A chunk's file is one line of JSON (a
+checksum, and a ``ReadResult`` for each file). Then follow, shape by shape, the drawn points, their labels and features,
+raw and little-endian. A chunk's file is renamed into place when it is complete, so a killed preparation leaves whole
+chunks. Only the readers and NumPy are imported here, because each new process has to load them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pointkit.cloud import Float32, Float64, Sample, Shape
 from pointkit.disk import shown
 
 MAX_FILES = 32
-MAX_BYTES = 4_000_000  # about 40 ms of reading text: small beside the whole, large beside the cost of handing it out
+MAX_BYTES = 4_000_000  # about 40 ms of reading text: short beside a set, long beside the cost of a job
 
 
 class Source(NamedTuple):
     """A file to read: its path relative to the set's folder, its size in bytes and its time of change in ns.
 
-    ``labels``: files with the labels of its points ("" for a missing one); size and time are then of all together.
+    ``labels``: files with the labels of its points ("" for a missing one). Size and time are then those of all files.
     """
 
     file: str
@@ -40,8 +40,8 @@ class Source(NamedTuple):
 class Rule(NamedTuple):
     """How shapes become points: up to ``num_points`` of each, or ``whole`` clouds, drawn from ``seed``.
 
-    ``layout``: how labels are stored (``shapenet_part``), "" for shapes without. ``features``: the kinds to keep of
-    each point (``features.KINDS``), as far as a shape has them.
+    ``layout`` says how labels are stored (``shapenet_part``); "" is for shapes without labels. ``features`` are the
+    kinds to keep of each point (``features.KINDS``), as far as a shape has them.
     """
 
     num_points: int
@@ -54,9 +54,9 @@ class Rule(NamedTuple):
 class ReadResult(NamedTuple):
     """What reading a file gave: ``size`` points with the checksum ``digest``, or the ``reason`` why there are none.
 
-    ``warnings`` are what ``preprocess.draw`` said of the shape; ``labelled``: whether its points have labels;
-    ``features``: the kinds of numbers that each has besides, as they are in the file; ``scales``: the full scales that
-    colours and intensities among them seem to have (``preprocess.full_scale``).
+    ``warnings`` are those of ``preprocess.draw``. ``labelled`` says whether the points have labels. ``features`` are
+    the kinds that the points have, with the file's own numbers. ``scales`` are the full scales that colours and
+    intensities seem to have (``preprocess.full_scale``).
     """
 
     size: int
@@ -117,7 +117,7 @@ def _shapes(root: pathlib.Path, sources: Sequence[Source], layout: str) -> Itera
 def _tried(function: Callable[..., Any], path: pathlib.Path, *arguments: Any) -> Any:
     """What a reader gives, or the exception that it raises."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited on for ever
+        if path.exists() and not path.is_file():  # reading a pipe might never end
             return ValueError("must be a regular file")
         return function(path, *arguments)
     except Exception as error:
@@ -142,7 +142,7 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         return unread(one_line(error.strerror or str(error), root, source.file)), Sample.nothing()
     except ValueError as error:
         return unread(one_line(str(error), root, source.file)), Sample.nothing()
-    except Exception as error:  # a library's own kind: the file is listed and the others go on
+    except Exception as error:  # of any kind, from a library: the file is listed and the others go on
         return unread(one_line(f"{type(error).__name__}: {error}", root, source.file)), Sample.nothing()
     size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
     if (size, mtime) != (source.size, source.mtime_ns):
@@ -167,7 +167,7 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
 
 
 def one_line(reason: str, root: pathlib.Path, file: str) -> str:
-    """A reason on one line, without the place of the set's folder ``root``, and without the ``file`` it begins with."""
+    """A reason on one line, without the path of the set's folder ``root``, and without the ``file`` at its start."""
     for folder in (shown(root), str(root)):
         reason = reason.replace(f"{folder}{os.sep}", "")
     for name in (shown(file), file):
@@ -194,13 +194,13 @@ def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
         ReadResult(
             size=size,
             digest=digest,
-            warnings=tuple(said),
+            warnings=tuple(warnings),
             reason=reason,
             labelled=labelled,
             features=tuple(held),
             scales=tuple((kind, full) for kind, full in scales),
         )
-        for size, digest, said, reason, labelled, held, scales in facts["results"]
+        for size, digest, warnings, reason, labelled, held, scales in facts["results"]
     ]
     if not results or min(result.size for result in results) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")
@@ -221,7 +221,7 @@ def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
 
 
 def check(path: pathlib.Path, count: int) -> list[ReadResult] | None:
-    """The results of a chunk file of ``count`` files that an earlier try left; None where none is whole."""
+    """The results in a whole chunk file of ``count`` files from an earlier try; None where there is none."""
     try:
         results, _ = load(path)
     except (OSError, ValueError, TypeError, KeyError):
@@ -232,7 +232,7 @@ def check(path: pathlib.Path, count: int) -> list[ReadResult] | None:
 def samples(
     paths: Sequence[pathlib.Path], kept: Sequence[str] = (), scales: Mapping[str, float] | None = None
 ) -> Iterator[Sample]:
-    """The samples of chunk files that hold points, one after another, with the features of the kinds ``kept``.
+    """The samples with points in chunk files, one after another, with the features of the kinds ``kept``.
 
     Kinds in ``scales`` become shares of that full scale.
     """
@@ -244,9 +244,9 @@ def samples(
 
 
 def _shares(numbers: Float32 | None, held: Sequence[str], kept: Sequence[str], full: Float64) -> Float32 | None:
-    """Of the numbers (N, C) of a shape, which are the kinds ``held``, the columns of the kinds ``kept``, over ``full``.
+    """The columns of the kinds ``kept`` among a shape's numbers (N, C) of the kinds ``held``, divided by ``full``.
 
-    ``preprocess.draw`` gives the same to the last bit when it is told the scales.
+    ``preprocess.draw`` gives the same to the last bit when it is given the scales.
     """
     names = features.columns(held)
     places = [names.index(column) for column in features.columns(kept)]

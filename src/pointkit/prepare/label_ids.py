@@ -1,4 +1,4 @@
-"""From the labels in a set's files to those of its store, where ids run on over the categories."""
+"""From the labels in a set's files to the ids in its store, which run on over the categories."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pointkit.store import ShapeRow
 
 
 class LabelIds:
-    """The store's ids of a set's labels: found in one pass over its samples, given to them in another.
+    """The store's ids for a set's labels. One pass over the samples finds them, another puts them in (``apply``).
 
-    ``facts``: for the manifest; ``warnings``: what the user should know. Raises PointkitError where the names that the
+    ``facts`` are for the manifest, ``warnings`` for the user. Raises PointkitError where the names that the
     set gives do not cover its labels.
     """
 
@@ -65,7 +65,7 @@ class LabelIds:
 def part_names(
     found: Found, seen: Mapping[str, Counter[int]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
-    """Category -> names of its parts, and category -> the codes in the files that stand for them.
+    """Category -> names of its parts, and category -> their codes: the labels in the files.
 
     ``seen``: category -> how many points have each code. Raises ValueError where the names that the set gives do not
     cover the codes.
@@ -74,7 +74,7 @@ def part_names(
     codes: dict[str, list[int]] = {}
     first = 0
     for category in sorted({*found.classes, *found.part_names}):
-        if category not in found.classes:  # its numbers are taken all the same
+        if category not in found.classes:  # its parts are numbered all the same
             first += len(found.part_names[category])
             continue
         used = sorted(code for code in seen[category] if code != -1)

@@ -1,9 +1,9 @@
-"""Processes for work that may crash, hang or eat memory: each job's death is its own.
+"""Processes for work that may crash, hang or exhaust memory: only the job that does so fails.
 
 ``concurrent.futures.ProcessPoolExecutor`` gives up all jobs when one of its processes dies, cannot end a job that
-hangs, and has every process import the caller's main script again. Here each process is served by a thread of its own,
-so a death or a deadline fails the one job and the next gets a fresh process; a process starts in the time that its
-imports take. It is an ``Executor``, so that any other one can stand in its place.
+hangs, and has every process import the caller's main script again. Here a thread serves each process. A death or a
+deadline fails that job alone, and the next one gets a fresh process. A process starts in the time that its imports
+take. The pool is an ``Executor``, so any other one can take its place.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any, BinaryIO, TypeVar
 
 T = TypeVar("T")
 
-# Jobs come by the standard input and answers go by the standard output, as every system has these. What a job itself
-# reads or prints goes nowhere.
+# Jobs come by the standard input and answers go by the standard output, as every system has these. A job itself reads
+# nothing from there, and what it prints is dropped.
 _CHILD = (
     "import os, pickle, sys; jobs, answers = os.fdopen(os.dup(0), 'rb'), os.fdopen(os.dup(1), 'wb'); "
     "nowhere = os.open(os.devnull, os.O_RDWR); os.dup2(nowhere, 0); os.dup2(nowhere, 1); "
@@ -31,11 +31,11 @@ _CHILD = (
 )
 
 _ENVIRONMENT = {
-    # Reading is not linear algebra: threads of a BLAS would only cost their start.
+    # Reading needs no linear algebra: the threads of a BLAS would only cost time at the start.
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    # glibc hands large arrays back to the system and asks for them anew, page by page: a fifth of the time of reading.
+    # By default glibc returns large arrays to the system and takes them anew: a fifth of the time of reading.
     "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
@@ -55,7 +55,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a library that complains must not write into the caller's output
-            # Ctrl-C is the caller's to handle. Each system ignores the other's setting.
+            # The caller handles Ctrl-C. Each system ignores the other's setting.
             process_group=0,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -67,8 +67,8 @@ class _Worker:
 
     def _give(self, thing: object) -> None:
         data = pickle.dumps(thing)
-        with contextlib.suppress(OSError):  # the process is dead, as the missing answer will tell
-            pickle.dump(data, self._jobs)  # once more, so that the other end knows where it ends
+        with contextlib.suppress(OSError):  # the process is dead, as the missing answer will show
+            pickle.dump(data, self._jobs)  # pickled twice: the other end can read it whole before it loads it
             self._jobs.flush()
 
     def call(self, job: tuple[Callable[..., Any], tuple[Any, ...]], deadline: float) -> Any:
@@ -83,7 +83,7 @@ class _Worker:
         try:
             self._give(job)
             answer = pickle.load(self._answers)
-        except (EOFError, pickle.UnpicklingError):  # at its end, or in the middle of an answer
+        except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of an answer
             answer = None
         finally:
             timer.cancel()
@@ -108,10 +108,10 @@ class _Worker:
 
 
 class Pool(Executor):
-    """``workers`` processes; a job has ``deadline`` seconds, its process ``memory`` bytes of address space (0: any).
+    """``workers`` processes. A job has ``deadline`` seconds, its process ``memory`` bytes of address space (0: any).
 
     A job's function must be importable and its arguments and answer picklable. A job whose process dies raises
-    WorkerDied; the others go on. Leaving a ``with`` block by an error ends all processes at once.
+    WorkerDied; the others go on. An error in a ``with`` block ends all processes at once.
     """
 
     def __init__(self, workers: int, deadline: float, memory: int = 0) -> None:
@@ -161,7 +161,7 @@ class Pool(Executor):
 
 
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
-    """What a process of a pool does: take jobs until the other end is closed."""
+    """The work of a pool's process: take jobs until the input is closed."""
     memory = pickle.loads(pickle.load(jobs))
     if memory:
         with contextlib.suppress(ImportError, ValueError, OSError):  # not every system knows such a limit

@@ -1,4 +1,4 @@
-"""Reading all files of a set: in chunks, on any executor, going on where an earlier try stopped."""
+"""Reading all files of a set in chunks, on any executor. It goes on where an earlier try stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Progress = Callable[[int, int, Mapping[str, tuple[int, int]]], None]
 
 
 class Reading:
-    """The chunks of a set: which are there already, and the reading of the others."""
+    """The chunks of a set: those that are there already, and the reading of the others."""
 
     def __init__(self, found: Found, rule: Rule, work: pathlib.Path) -> None:
         self.found, self.rule = found, rule
@@ -43,7 +43,7 @@ class Reading:
         self.resumed = 0
 
     def run(self, workers: int, executor: Executor | None, progress: Progress | None) -> list[ReadResult]:
-        """Read what is not there yet; the results in the order of the files."""
+        """Read what is not there yet. Gives the results in the order of the files."""
         for i, (some, path) in enumerate(zip(self.slices, self.paths, strict=True)):
             kept = chunks.check(path, some.stop - some.start)
             if kept is not None:
@@ -68,7 +68,7 @@ class Reading:
         return str(self.found.root.absolute()), self.sources[some], self.rule, str(target)
 
     def _one_by_one(self, i: int) -> list[ReadResult]:
-        """Read a chunk whose process died or hung again, a file at a time, so that only the guilty one is listed."""
+        """Read a chunk again whose process died or hung, a file at a time, so that only the faulty file is listed."""
         results: list[ReadResult] = []
         samples = []
         piece = self.paths[i].with_suffix(".piece")

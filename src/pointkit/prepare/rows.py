@@ -57,7 +57,7 @@ def _split(files: Sequence[FoundFile], groups: Sequence[str], seed: int) -> tupl
 
 
 def read_groups(path: pathlib.Path, found: Found) -> dict[str, str]:
-    """File -> group from a CSV file; paths relative to the folder asked for, or to the set's own folder inside it."""
+    """File -> group from a CSV file. Its paths are relative to the folder asked for, or to the set's folder in it."""
     try:
         rows = csv_rows(path)
     except (OSError, ValueError) as error:
@@ -89,19 +89,19 @@ def _about_classes(rows: Sequence[store.ShapeRow], classes: Sequence[str]) -> li
     table = counts(rows, classes)
     trained = [name for name in classes if table["train"][name]]
     lacking = {split: [name for name in classes if not table[split][name]] for split in store.SPLITS}
-    said = []
+    warnings = []
     if lacking["train"]:
         names = ", ".join(map(shown, lacking["train"]))
-        said.append(f"no training shapes for {names}: the store can be evaluated and predicted on, not trained on")
+        warnings.append(f"no training shapes for {names}: the store can be evaluated and predicted on, not trained on")
     if no_val := [name for name in trained if name in lacking["val"]]:
-        said.append(f"no validation shapes for {', '.join(map(shown, no_val))}")
+        warnings.append(f"no validation shapes for {', '.join(map(shown, no_val))}")
     if lacking["test"]:
-        said.append(f"no test shapes for {', '.join(map(shown, lacking['test']))}: their accuracy will be n/a")
-    return said
+        warnings.append(f"no test shapes for {', '.join(map(shown, lacking['test']))}: their accuracy will be n/a")
+    return warnings
 
 
 def _about_groups(files: Sequence[FoundFile], named: Sequence[str], digests: Sequence[str]) -> Iterator[str]:
-    """Copies and groups that a split given by the folder, or the classes, tear apart."""
+    """Warnings about copies and groups that lie on several sides of the folder's split, or in several classes."""
     for keys, what in ((digests, "copies"), (named, "shapes of one group")):
         members: dict[str, list[FoundFile]] = defaultdict(list)
         for file, key in zip(files, keys, strict=True):
@@ -111,9 +111,9 @@ def _about_groups(files: Sequence[FoundFile], named: Sequence[str], digests: Seq
             ("split", "on different sides of the folder's own split"),
             ("class_name", "in different classes"),
         ):
-            torn = [some for some in members.values() if len({getattr(file, attribute) for file in some}) > 1]
-            if torn:
-                names = [" = ".join(file.ident for file in some) for some in torn]
+            divided = [group for group in members.values() if len({getattr(file, attribute) for file in group}) > 1]
+            if divided:
+                names = [" = ".join(file.ident for file in group) for group in divided]
                 yield f"{what} lie {where}: {_some(names)}"
 
 
@@ -130,12 +130,12 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
     few = [result.size for result in results if 0 < result.size < rule.num_points]
     if few:
         least = f"the fewest {min(few):,}"
-        held = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
-        yield f"{held} ({least}); each keeps all it has, shapes.csv counts them"
+        shortage = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
+        yield f"{shortage} ({least}); each keeps all it has, shapes.csv counts them"
 
 
 def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, float]:
-    """Kind -> the full scale of all shapes together, for those kinds ``kept`` that come in many units."""
+    """Kind -> the full scale of all shapes together, for those of the kinds ``kept`` that come in many units."""
     found: dict[str, float] = {}
     for result in results:
         for kind, full in result.scales if result.size else ():
@@ -145,7 +145,7 @@ def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, floa
 
 
 def about_scales(found: Found, results: Sequence[ReadResult], scales: Mapping[str, float]) -> Iterator[str]:
-    """Shapes whose numbers seem to be shares of 1 already, in a set of whole numbers."""
+    """Warnings about shapes whose numbers seem to be shares of 1, in a set with a larger scale."""
     for kind, full in scales.items():
         read = zip(found.files, results, strict=True)
         ones = [file.file for file, result in read if result.size and dict(result.scales).get(kind) == 1]

@@ -1,7 +1,7 @@
-"""Who goes to training, validation and test: by class, by group, from a seed.
+"""The split into training, validation and test: by class, by group, from a seed.
 
-A group is what must stay together (copies, crops or poses of one object). The result depends on the labels, the group
-names and the generator's state alone, not on the order of the shapes.
+A group is a set of shapes that must stay together (copies, crops or poses of one object). The result depends on the
+labels, the group names and the generator's state alone, not on the order of the shapes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def stratified(
 ) -> list[str]:
     """A split's name for each shape, so that every class is divided as ``fractions`` (name -> share) say.
 
-    Shapes of one group get one split. A class with at least as many groups as there are splits has shapes in each; one
-    with fewer fills the splits with the largest shares. A group of several classes counts as its most frequent one.
+    Shapes of one group get one split. A class with at least as many groups as there are splits has shapes in each. A
+    class with fewer fills the splits with the largest shares. A group of several classes counts for its most frequent.
     """
     if len(labels) != len(groups):
         raise ValueError(f"labels and groups must be of one length, got {len(labels)} and {len(groups)}")
@@ -41,7 +41,7 @@ def stratified(
 
 
 def _divide(sizes: Mapping[str, int], fractions: Mapping[str, float], rng: np.random.Generator) -> dict[str, str]:
-    """A split for each group of one class: the largest first, at random among equals, where the most is missing."""
+    """A split for each group of one class. The largest groups come first, and go where most shapes are missing."""
     total = sum(sizes.values())
     missing = {split: share * total for split, share in fractions.items()}
     empty = set(fractions)
@@ -57,10 +57,10 @@ def _divide(sizes: Mapping[str, int], fractions: Mapping[str, float], rng: np.ra
 
 
 def merge(names: Sequence[str], *keys: Iterable[str]) -> list[str]:
-    """Groups from several reasons to belong together: shapes that share any key (empty: none) share the group.
+    """A group for each shape: shapes that share any key are in one group. An empty key is none.
 
-    ``names`` are the shapes' own, all different; each of ``keys`` gives one key a shape. A group is called after its
-    first member in the order of names.
+    ``names`` are the shapes' own, all different. Each of ``keys`` has one key for each shape. A group has the name of
+    its first member in the order of names.
     """
     parent = {name: name for name in names}
 

@@ -1,7 +1,7 @@
-"""report.json to a page that anybody can open: one HTML file, no script, no request to anywhere.
+"""report.json to a page that anybody can open: one HTML file without scripts, which loads nothing.
 
-``render`` shows one run, ``render_groups`` several side by side. Whatever is missing in a report is left out of its
-page; names of classes and files are text, whatever they contain.
+``render`` shows one run, ``render_groups`` several side by side. What a report lacks is left out of its page. Names of
+classes and files are shown as text, whatever they contain.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pointkit.task import TASKS, Classification, Figure, Task
 
 
 class Measured(NamedTuple):
-    """What a report is made of: its ``figures`` ready for JSON, the text of predictions.csv, PNG by name."""
+    """What a report is made of: its ``figures`` ready for JSON, the text of predictions.csv, and name -> PNG."""
 
     figures: dict[str, Any]
     predictions: str
@@ -58,11 +58,11 @@ def _task(report: Mapping[str, Any]) -> type[Task]:
 
 
 def summarise_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """What several runs say together, ready for JSON.
+    """The summary of several runs, ready for JSON.
 
-    ``groups``: name -> {runs, and for each of the task's figures: (mean, sample sd or None), or None};
-    ``differences``: each later group less the first, with the standard error of that difference (None for single
-    runs); ``warnings``: what keeps the runs from being compared. Raises ValueError where a group is empty.
+    ``groups``: name -> {runs, and for each of the task's figures: (mean, sample sd or None), or None}.
+    ``differences``: each later group minus the first, with the standard error of that difference (None for single
+    runs). ``warnings``: why the runs cannot be compared. Raises ValueError where a group is empty.
     """
     if not groups or not all(groups.values()):
         raise ValueError("groups must each hold at least one report")
@@ -116,7 +116,7 @@ def _at(report: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Settings as name -> text; a table within gives dotted names."""
+    """Settings as name -> text; a nested table gives dotted names."""
     flat: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -137,7 +137,7 @@ def _number(value: object) -> float | None:
 
 
 def _percent(value: object, digits: int = 1) -> str:
-    """0.905 as "90.5 %", on one line; None, or what is no number, as "n/a"."""
+    """0.905 as "90.5 %", on one line; None and what is no number as "n/a"."""
     number = _number(value)
     return "n/a" if number is None else f"{100 * number:.{digits}f}\u00a0%"
 
@@ -153,7 +153,7 @@ def _shown(value: object, figure: Figure) -> str:
 
 
 def _short(value: object) -> str:
-    """A number with four figures, as in a table of rates; a text as it is."""
+    """A number with four significant digits; a text as it is."""
     number = _number(value)
     return f"{number:.4g}" if number is not None else "n/a" if value in (None, "") else str(value)
 

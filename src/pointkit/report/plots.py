@@ -1,8 +1,8 @@
 """Pictures for reports: shapes, grids of answers, curves, confusion, calibration.
 
 Every function returns a matplotlib Figure of its own, drawn without pyplot, so nothing is shared between threads or
-left open; ``png`` gives its bytes, the same for the same input, and ``save`` writes them. z is up, all shapes are seen
-from one place, and what matters never hangs on colour alone.
+left open. ``png`` gives its bytes, the same for the same input. z is up, all shapes are seen from one place, and colour
+is never the only sign of what matters.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from pointkit.cloud import Mesh
 from pointkit.report import raster
 
-# Okabe and Ito's colours, told apart with every common kind of colour blindness.
+# Okabe and Ito's colours, which can be told apart with every common kind of colour blindness.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, BLACK = "#56B4E9", "#CC79A7", "#F0E442", "#000000"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, BLACK)
@@ -63,7 +63,7 @@ def mesh_and_points(
     title: str = "",
     parts: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None,
 ) -> Figure:
-    """A shaded mesh, and beside it the points (N, 3) drawn from its surface, seen alike.
+    """A shaded mesh, and beside it the points (N, 3) drawn from its surface, seen from the same place.
 
     ``parts``: the part of each face (F,) and of each point (N,), counted from 0, and the parts' names for the legend.
     """
@@ -157,7 +157,7 @@ def labelled_clouds(
 ) -> Figure:
     """Clouds (N, 3) in rows of ``columns``, coloured by their parts (N,), each with its title; the parts' legend below.
 
-    ``rest`` is what the legend calls points of part -1; ``side`` is a cloud's, in inches.
+    ``rest`` is what the legend calls points of part -1. ``side`` is the length of a cloud's side in inches.
 
     Raises ValueError where the first three are not equally many, or none.
     """
@@ -193,7 +193,7 @@ def labelled_clouds(
 
 
 def legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str = "unlabelled") -> list[tuple[str, Any]]:
-    """Name and colour of each part, and of what has none where there is such a point."""
+    """Name and colour of each part, and of ``rest`` where a point has no part."""
     entries = [(name, part_colors([i])[0]) for i, name in enumerate(names)]
     if any((np.asarray(ids) < 0).any() for ids in labels):
         entries.append((rest, part_colors([-1])[0]))
@@ -201,7 +201,7 @@ def legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str = "unlab
 
 
 def _lines(entries: Sequence[tuple[str, Any]], width: float) -> list[list[int]]:
-    """Which of a legend's entries stand in each line of a figure so many inches wide."""
+    """The entries of a legend in each line, by their numbers, for a figure of ``width`` inches."""
     return _wrapped([_width(name, 9.5) + 0.4 for name, _ in entries], width - 0.2)
 
 
@@ -221,7 +221,7 @@ def _draw_legend(
 
 
 def _wrapped(widths: Sequence[float], room: float) -> list[list[int]]:
-    """What goes into each line of so much ``room``: numbers of the ``widths``, in order, at least one a line."""
+    """Things of these ``widths`` in lines of so much ``room``: the indices in each line, in order, at least one."""
     lines: list[list[int]] = []
     left = 0.0
     for i, width in enumerate(widths):
@@ -240,7 +240,7 @@ def parts_pairs(
     titles: Sequence[str],
     names: Sequence[str],
 ) -> Figure:
-    """Each cloud (N, 3) twice, its true parts (N,) beside those answered; what has no true part is grey in both."""
+    """Each cloud (N, 3) twice: its true parts (N,) and those answered. Points without a true part are grey in both."""
     shown = [np.where(np.asarray(t) < 0, -1, a) for t, a in zip(truths, answers, strict=True)]
     return labelled_clouds(
         [points for points in clouds for _ in range(2)],
@@ -254,8 +254,8 @@ def parts_pairs(
 def curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) -> Figure:
     """Loss and accuracy of training and validation by epoch, with a mark at the epoch whose weights were chosen.
 
-    Rows have ``epoch`` and any of ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``; what is missing is left out.
-    mIoU is drawn too where there is ``val_miou``.
+    Rows have ``epoch`` and any of ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy`` and ``val_miou``. What is
+    missing is left out.
     """
     panels = {"loss": "loss", "accuracy": "accuracy"}
     panels |= {"miou": "mIoU"} if any("val_miou" in row for row in history) else {}
@@ -282,7 +282,7 @@ def curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) 
 
 
 def learning_rate(schedule: Sequence[float]) -> Figure:
-    """The learning rate of each epoch, the first being 1."""
+    """The learning rate of each epoch, from epoch 1 on."""
     figure = Figure(figsize=(4.5, 3), layout="constrained")
     axes = figure.subplots()
     _plain(axes, xlabel="epoch", ylabel="learning rate")
@@ -293,7 +293,7 @@ def learning_rate(schedule: Sequence[float]) -> Figure:
 
 
 def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Counts (K, K), row = truth; a cell is as dark as its share of the row, blue where right, orange where wrong.
+    """Counts (K, K), row = truth. A cell is as dark as its share of the row, blue where right, orange where wrong.
 
     Up to 40 classes, cells have numbers. Raises ValueError where the counts are not K x K.
     """
@@ -319,7 +319,7 @@ def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
 
 
 def calibration_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
-    """Accuracy by confidence, beside the diagonal of a network that is as right as it is sure; the counts below.
+    """Accuracy by confidence, with the diagonal of a perfectly calibrated network; the counts below.
 
     Rows have ``low``, ``high``, ``count``, ``confidence`` and ``accuracy``, as in report.json.
     """
@@ -349,7 +349,7 @@ def calibration_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def draw_cloud(axes: Axes, points: ArrayLike, colors: ArrayLike | None, inches: float) -> None:
-    """Points (N, 3) into bare axes of ``inches`` a side, the far ones first; nearer ones are larger."""
+    """Draw points (N, 3) into bare axes of ``inches`` a side: far ones first, nearer ones larger."""
     eye = raster.project(points)
     if eye.ndim != 2 or not len(eye):
         raise ValueError(f"a picture needs points (N, 3), at least one, got the shape {eye.shape}")
@@ -421,7 +421,7 @@ def _width(text: str, size: float, weight: str = "normal") -> float:
 
 @contextlib.contextmanager
 def _boxes_for_missing_glyphs() -> Iterator[None]:
-    """A class named in a script that the font lacks gets boxes, which is better than no picture, or than a warning."""
+    """A class name in a script that the font lacks is drawn as boxes, without a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

@@ -1,8 +1,8 @@
-"""Triangles to pixels: a shaded picture of a mesh, by rows of triangles and a depth buffer, in NumPy alone.
+"""Triangles to pixels: a shaded picture of a mesh, by a depth buffer, in NumPy alone.
 
-Plotting libraries sort whole triangles by their middle; on CAD models, where a table top is two triangles, legs then
-show through it. Here each pixel keeps the nearest surface, and pixels where depth or direction jumps are drawn darker,
-as a pencil would. About a second for 100,000 faces.
+Plotting libraries sort whole triangles by their middle. In CAD models a table top may be two triangles, and the legs
+then show through it. Here each pixel keeps the nearest surface. Pixels where depth or direction jumps are drawn darker,
+like pencil lines. 100,000 faces take about a second.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pointkit.cloud import Float64, Mesh
 AZIMUTH, ELEVATION = -137.0, 24.0  # degrees: where the eye stands, the same for all pictures; ModelNet faces it
 LIGHT = np.array([-0.45, 0.55, 0.7])  # in the picture's frame: from the left, from above, from the eye
 FILL = 0.94  # the shape's share of the picture's side
-FRAGMENTS = 4_000_000  # pixels of triangles held at a time: a bound on memory
+FRAGMENTS = 4_000_000  # pixels of triangles in memory at a time
 
 
 def project(points: ArrayLike, azimuth: float = AZIMUTH, elevation: float = ELEVATION) -> Float64:
-    """Points (..., 3) in the eye's frame: right, up, and towards the eye, by a parallel projection. z is up before."""
+    """Points (..., 3), z up, in the eye's frame: right, up, and towards the eye, by a parallel projection."""
     a, e = np.radians(azimuth), np.radians(elevation)
     right = [-np.sin(a), np.cos(a), 0]
     up = [-np.cos(a) * np.sin(e), -np.sin(a) * np.sin(e), np.cos(e)]
@@ -31,25 +31,25 @@ def project(points: ArrayLike, azimuth: float = AZIMUTH, elevation: float = ELEV
 
 
 def shade(mesh: Mesh, size: int, color: ArrayLike, smooth: int = 2) -> Float64:
-    """A picture (size, size, 4) of a mesh, RGBA 0 to 1, transparent where there is none.
+    """A picture (size, size, 4) of a mesh, RGBA 0 to 1, transparent around it.
 
-    ``color``, RGB (3,) or one a face (F, 3), is the surface's own; ``smooth`` pixels a side are averaged into one.
+    ``color`` is the surface's own: RGB (3,), or (F, 3) for each face. A pixel is the mean of ``smooth`` x ``smooth``.
     """
     if not len(mesh.faces):
         return np.zeros((size, size, 4))
-    wide = size * smooth
-    nearest, face = _buffers(mesh, wide)
+    side = size * smooth  # in pixels
+    nearest, face = _buffers(mesh, side)
     corners = project(mesh.vertices)[mesh.faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     normal = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
-    normal *= np.where(normal[:, 2:] < 0, -1, 1)  # faces of CAD models look either way
+    normal *= np.where(normal[:, 2:] < 0, -1, 1)  # faces of CAD models may have either side out
     seen = face >= 0
     direction = np.where(seen[..., None], normal[face], 0)
     light = 0.5 + 0.5 * np.clip(direction @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
     light = np.where(_edges(nearest, direction, seen), 0.45 * light, light)
     own = np.broadcast_to(color, (len(mesh.faces), 3))[face]
-    pixels = np.concatenate([light[..., None] * own, np.ones((wide, wide, 1))], 2) * seen[..., None]
+    pixels = np.concatenate([light[..., None] * own, np.ones((side, side, 1))], 2) * seen[..., None]
     picture: Float64 = pixels.reshape(size, smooth, size, smooth, 4).mean((1, 3))
     alpha = picture[..., 3:]
     picture[..., :3] = np.divide(picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 0)
@@ -72,7 +72,7 @@ def _buffers(mesh: Mesh, size: int) -> tuple[Float64, NDArray[np.int64]]:
     depth, owner = np.full(size * size, -np.inf), np.full(size * size, -1)
     for faces in _batches(corners):
         place, near, face = _fragments(corners, faces, size)
-        # A later assignment wins, so the nearest of this batch is the last; then the batches compete.
+        # A later assignment wins, so the nearest of this batch comes last. Then it is compared with earlier batches.
         order = np.argsort(near, kind="stable")
         place, near, face = place[order], near[order], face[order]
         batch_depth, batch_owner = np.full(size * size, -np.inf), np.full(size * size, -1)
@@ -83,7 +83,7 @@ def _buffers(mesh: Mesh, size: int) -> tuple[Float64, NDArray[np.int64]]:
 
 
 def _batches(corners: Float64) -> Iterator[NDArray[np.int64]]:
-    """Runs of faces, of corners (F, 3, 3) in pixels, whose boxes together have about FRAGMENTS pixels."""
+    """Faces in batches whose boxes have about FRAGMENTS pixels together; ``corners`` (F, 3, 3) are in pixels."""
     extent = np.ceil(np.ptp(corners[..., :2], axis=1)) + 1
     batch = np.cumsum(extent[:, 0] * extent[:, 1]) // FRAGMENTS
     yield from np.split(np.arange(len(corners)), np.flatnonzero(np.diff(batch)) + 1)
@@ -92,12 +92,12 @@ def _batches(corners: Float64) -> Iterator[NDArray[np.int64]]:
 def _fragments(
     corners: Float64, faces: NDArray[np.int64], size: int
 ) -> tuple[NDArray[np.int64], Float64, NDArray[np.int64]]:
-    """The pixels whose middle lies in each of ``faces``: place in the flat picture, depth and face, all (M,)."""
+    """The pixels whose middle lies in each of ``faces``: index in the flat picture, depth and face, all (M,)."""
     triangle = corners[faces]
     top = np.ceil(triangle[..., 1].min(1) - 0.5).astype(np.int64)
     bottom = np.floor(triangle[..., 1].max(1) - 0.5).astype(np.int64)
     owner, y = _runs(top, bottom)
-    # On each row, the triangle's stretch ends where the row's middle crosses two of its sides.
+    # In each row, the triangle reaches from where one of its sides crosses the row's middle to where another does.
     a, b = triangle[owner], np.roll(triangle[owner], -1, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = ((y + 0.5)[:, None] - a[..., 1]) / (b[..., 1] - a[..., 1])

@@ -1,11 +1,11 @@
 """The built-in set: meshes of everyday things, made by our own code from a seed, every face with a named part.
 
-It shows that the machinery works, on a machine without a network: classes differ as everyday things do, shapes of a
-class differ in style, part counts and proportions, and the test split holds styles that training and validation have
-never seen. It says nothing about how well a model does on scans or on models that people drew.
+It shows that everything works, on a computer without internet. Classes differ as everyday things do. Shapes of a class
+differ in style, numbers of parts and proportions. The test split has styles that training and validation do not have.
+It says nothing about how well a model does on scans or on models that people drew.
 
-Front at -x, left at -y, z up; each shape turned about z by up to 10 degrees and scaled by 0.5 to 2, as if from files of
-different units.
+The front is at -x, left at -y, z is up. Each shape is turned about z by up to 10 degrees and scaled by 0.5 to 2, as if
+files had different units.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ Builder = Callable[[str, np.random.Generator], Iterator[tuple[str, Solid]]]
 
 @dataclass(frozen=True)
 class ObjectClass:
-    """A class: its part names (a part's place here is its number), its styles, and what builds one.
+    """A class: its part names (a part's index here is its number), its styles, and the function that builds a shape.
 
-    ``styles`` are those of training and validation; ``test_styles`` occur in the test split alone.
+    ``styles`` are those of training and validation. ``test_styles`` occur only in the test split.
     """
 
     part_names: tuple[str, ...]
@@ -130,7 +130,7 @@ CLASSES: dict[str, ObjectClass] = {
 
 
 class Planned(NamedTuple):
-    """A shape before it is made: ``number`` counts from 1 within the class; ``seed`` is what ``make`` takes."""
+    """A shape before it is made. ``number`` counts from 1 within the class. ``seed`` is an argument of ``make``."""
 
     class_name: str
     split: str
@@ -145,7 +145,7 @@ class Planned(NamedTuple):
 
 
 def make(class_name: str, style: str, seed: int | tuple[int, ...] | np.random.Generator) -> Mesh:
-    """One mesh of a class in a style, with the face field ``part`` (F,) uint8: places in the class's ``part_names``.
+    """One mesh of a class in a style, with the face field ``part`` (F,) uint8: indices in the class's ``part_names``.
 
     The same seed gives the same mesh. Raises PointkitError for a class or a style that is not one.
     """
@@ -174,8 +174,8 @@ def _class(name: str) -> ObjectClass:
 def plan(seed: int = 0, shapes_per_class: int = 60, classes: Iterable[str] | None = None) -> list[Planned]:
     """Every shape of the set, class by class in name order, 70/10/20 to train, val and test, styles in turn.
 
-    A shape depends on ``seed``, its class's name, its number and its style alone: another class more or less changes
-    none. Raises PointkitError for an unknown class, a negative seed, or fewer than 10 shapes a class.
+    A shape depends only on ``seed``, its class's name, its number and its style, not on the other classes. Raises
+    PointkitError for an unknown class, a negative seed, or fewer than 10 shapes a class.
     """
     if shapes_per_class < 10:
         raise PointkitError(
@@ -202,7 +202,7 @@ def write(
 ) -> list[Planned]:
     """Make the set of ``plan`` as ``<class>/<split>/<class>_NNNN.ply``, with ``parts.json`` and ``README.txt``.
 
-    The folder must not exist yet, or be empty; it appears whole or not at all. The same arguments give the same bytes.
+    The folder must not exist yet, or be empty. It appears whole or not at all. The same arguments give the same bytes.
     """
     path = pathlib.Path(folder)
     if path.is_dir() and any(path.iterdir()):
@@ -215,7 +215,7 @@ def write(
         for name in names:
             for split in SHARES:
                 (staging / name / split).mkdir(parents=True)
-        with ThreadPoolExecutor(8) as pool:  # most of the time goes by waiting for the disk
+        with ThreadPoolExecutor(8) as pool:  # most of the time is spent waiting for the disk
             for _ in pool.map(functools.partial(_save, staging), planned):
                 pass
         parts = {name: CLASSES[name].part_names for name in names}
@@ -229,7 +229,7 @@ def write(
 
 
 def _save(folder: pathlib.Path, shape: Planned) -> None:
-    """Write a shape; its header names the origin, the style and the parts, for whoever opens the file alone."""
+    """Write a shape. Its header names the origin, the style and the parts, for people who open the file by itself."""
     path = folder / shape.path
     formats.write(path, make(shape.class_name, shape.style, shape.seed))
     parts = CLASSES[shape.class_name].part_names

@@ -35,7 +35,7 @@ Parts = Iterator[tuple[str, Solid]]
 def _books(
     rng: np.random.Generator, left: float, right: float, floor: float, height: float, depth: float, fill: float
 ) -> list[Solid]:
-    """A row of books standing on ``floor`` from ``left`` on; the last may lean."""
+    """A row of books standing on ``floor`` from ``left`` on. The last may lean."""
     books: list[Solid] = []
     at, stop = left + 0.005, left + fill * (right - left)
     while True:

@@ -48,7 +48,7 @@ def bottle(style: str, rng: np.random.Generator) -> Parts:
         outline = superellipse(u(0.55, 1.0), 1.0, u(4, 8), 24)
     elif style == "milk" and rng.random() < 0.4:
         outline = superellipse(1.0, 1.0, u(3, 5), 24)
-    # The shoulder's start and end as shares of the height, and how the wall runs from the one to the other.
+    # The shoulder's start and end as shares of the height, and the curve of the wall between them.
     start, end = {
         "wine": (u(0.58, 0.64), u(0.7, 0.76)),
         "beer": (u(0.5, 0.56), u(0.7, 0.78)),

@@ -1,4 +1,4 @@
-"""Triangle meshes of simple solids: what the built-in shapes are put together from.
+"""Triangle meshes of simple solids, of which the built-in shapes are made.
 
 Nearly everything is a ``loft``: rings of K points, one after another, joined by triangles. A cylinder, a lathed bottle,
 a bent tube and a wing differ only in their rings. Caps are fans about the ring's mean, so a capped ring must be
@@ -47,7 +47,7 @@ def move(solid: Solid, offset: ArrayLike) -> Solid:
 
 
 def turn(solid: Solid, axis: str, degrees: float, about: ArrayLike = (0, 0, 0)) -> Solid:
-    """Turned about an axis through a point, counter-clockwise seen from the axis's tip."""
+    """The solid turned about an axis through a point, counter-clockwise when seen from the axis's tip."""
     i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     centre = np.asarray(about, np.float64)
@@ -58,7 +58,7 @@ def turn(solid: Solid, axis: str, degrees: float, about: ArrayLike = (0, 0, 0)) 
 
 
 def mirror(solid: Solid, axis: str = "y") -> Solid:
-    """The image in the plane through 0 across an axis; faces still look outward."""
+    """The mirror image in the plane through 0 across an axis; faces still look outward."""
     signs = np.ones(3)
     signs[AXES[axis]] = -1
     return Solid(solid.vertices * signs, solid.faces[:, ::-1])
@@ -89,7 +89,7 @@ def loft(rings: ArrayLike, *, caps: bool = True, loop: bool = False) -> Solid:
 
 @functools.cache
 def _lofted(count: int, size: int, capped: bool, loop: bool) -> NDArray[np.int64]:
-    """The faces of ``loft`` for ``count`` rings of ``size`` points, behind which lie the middles of the two caps."""
+    """The faces of ``loft`` for ``count`` rings of ``size`` points, followed by the middles of the two caps."""
     grid = np.arange(count * size).reshape(count, size)
     lower, upper = (grid, np.roll(grid, -1, 0)) if loop else (grid[:-1], grid[1:])
     faces = [_band(lower, np.roll(lower, -1, 1), upper, np.roll(upper, -1, 1))]
@@ -117,7 +117,7 @@ def _band(
 
 
 def _tidy(vertices: Float64, faces: NDArray[np.int64]) -> Solid:
-    """Without the faces of zero area that a ring shrunk to a point leaves, and without vertices that no face uses."""
+    """A solid without faces of zero area, as a ring shrunk to a point has, and without vertices that no face uses."""
     extent = np.ptp(vertices, axis=0).max()
     kept = face_areas(vertices, faces) > 1e-9 * extent**2
     if kept.all():
@@ -134,7 +134,7 @@ def circle(radius: float = 1.0, count: int = ROUND) -> Float64:
 def superellipse(a: float, b: float, power: float = 2.0, count: int = ROUND) -> Float64:
     """Outline (count, 2) of half-axes a and b: a diamond at power 1, an ellipse at 2, nearly a rectangle at 8."""
     angle = 2 * np.pi * np.arange(count) / count
-    waves = np.round(np.stack([np.cos(angle), np.sin(angle)], 1), 12)  # cos 90 degrees is 0: its root must be too
+    waves = np.round(np.stack([np.cos(angle), np.sin(angle)], 1), 12)  # cos 90 degrees: 0, and so its root
     # Powers of the sine and cosine crowd the points at the corners, where the outline bends.
     return np.array([a, b]) * np.sign(waves) * np.abs(waves) ** (2 / power)
 
@@ -146,7 +146,7 @@ def polygon(radius: float, sides: int, start: float = 0.0) -> Float64:
 
 
 def prism(outline: ArrayLike, low: float, high: float, axis: str = "z", shrink: float = 1.0) -> Solid:
-    """An outline (K, 2) drawn out along an axis from ``low`` to ``high``, where it is ``shrink`` times as large.
+    """An outline (K, 2) extended along an axis from ``low`` to ``high``, where it is ``shrink`` times as large.
 
     The outline's two numbers are the two other axes in the order x, y, z.
     """
@@ -228,7 +228,7 @@ def ring(centre: ArrayLike, radius: float, thickness: float, axis: str = "z", co
 
 
 def bezier(controls: ArrayLike, count: int = 9) -> Float64:
-    """Points (count, D) on the curve that control points (C, D) pull."""
+    """Points (count, D) on the Bezier curve of control points (C, D)."""
     points = np.broadcast_to(np.asarray(controls, np.float64), (count, *np.shape(controls)))
     t = np.linspace(0, 1, count)[:, None, None]
     while points.shape[1] > 1:

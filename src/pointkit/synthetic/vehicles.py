@@ -255,7 +255,7 @@ def bicycle(style: str, rng: np.random.Generator) -> Parts:
 
 
 def _slab(profile: ArrayLike, half: float, shoulder: float = 0.9) -> Solid:
-    """A side view (K, 2) of x and z, ``half`` wide on both sides, where it shrinks to ``shoulder`` of the outline."""
+    """A side view (K, 2) in x and z, ``half`` wide to each side, where the outline is ``shoulder`` times as large."""
     flat = np.asarray(profile, np.float64)
     middle = flat.mean(0)
     inner = middle + (flat - middle) * shoulder

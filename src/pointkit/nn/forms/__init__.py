@@ -1,23 +1,23 @@
-"""The operations that make PointNet fast, each backend's own best form of them behind one interface.
+"""The operations that make PointNet fast: one interface, and for each backend the form that is fastest there.
 
 ``moments(x)``
     x (B, N, K) -> x itself, and mean (B, K) and covariance (B, K, K) of each cloud over its points, at least float32.
-    Who reads on from the x returned saves a pass: its gradient and the moments' are added where both are at hand.
+    A caller that goes on with the returned x saves a pass, as its gradient and the moments' are added in one place.
 ``affine_relu(x, w, b)``
     relu(x w + b), (B, N, C); w (K, C), or one for each cloud (B, K, C); b (C,).
 ``moments_and_maximum(x, w)``
     mean and covariance of x as above, and the maximum over N of x w, (B, C); w (K, C). Neither the product nor its
-    gradient is ever stored whole: only the winners, one point for each cloud and channel, get a gradient. Of points
-    that tie, one wins.
+    gradient is ever stored whole: only the winners, one point for each cloud and channel, get a gradient. Where points
+    tie, one of them wins.
 ``maximum(x, w)``
     The maximum alone, for inference.
 ``sum_of_products(start, pairs)``
     start (B, C), repeated for each point, plus the sum of x w over the pairs, (B, N, C); w (K, C) or (B, K, C).
 ``compiled(model)``
-    A function from what a Keras model takes to what it gives at inference, with the weights that it has at that time.
+    A function that answers as a Keras model does at inference, with the weights that the model has now.
 ``streams()``
-    How many such calls are best made at the same time, each with its share of a batch. On a processor, JAX's threads
-    wait for each other after each operation; while one call waits, the other computes.
+    How many such calls are best made at the same time, each with a share of the batch. On a processor, JAX's threads
+    wait for each other after each operation. While one call waits, the other computes.
 
 docs/exact-pooling.md derives them. ``tests/nn/test_forms.py`` holds each against a plain twin.
 """

@@ -1,6 +1,7 @@
 """JAX's form: custom gradients, and a scan over clouds so that the wide product never leaves the cache.
 
-On the processor it takes a cloud or two at a time; on a GPU as many as fill it.
+A wide array is one with many columns for each point, such as the (B, N, C) product x w. The scan takes a cloud or two
+at a time on a processor, and as many as fill it on a GPU.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ Array = Any
 ROWS = 2048  # of the wide product that are held at once
 ENTRIES = 2**24  # of the wide product that a GPU holds at once
 BLOCK = 8  # rows whose maximum is taken first
-NARROW = 128  # features up to which all clouds at once are faster than some that stay in the cache
-DEEP = 384  # input features from which on the product and a maximum in two steps are faster than with one
-WIDE = 256  # features from which on it pays to leave out half of a symmetric matrix
+NARROW = 128  # up to so many features, all clouds at once are faster than a few that fit the cache
+DEEP = 384  # from so many input features on, a maximum in two steps is faster than in one
+WIDE = 256  # from so many features on, it pays to compute only a part of a symmetric matrix
 
 
 def wide(x: Array) -> Array:
-    """At least float32: half precision is for products, not for sums over points."""
+    """x in at least float32: half precision is for products, not for sums over points."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -30,12 +31,12 @@ def _on_gpu() -> bool:
 
 
 def _group(size: int, features: int) -> int:
-    """How many clouds out of ``size`` are taken at once: two stay in the cache, and keep two cores busy."""
+    """How many clouds out of ``size`` are taken at once: two fit the cache, and keep two cores busy."""
     return size if features <= NARROW or _on_gpu() else 2 - size % 2
 
 
 def _wide_group(size: int, entries: int) -> int:
-    """The same where each has so many entries of something wide: one, on a GPU more; it divides ``size``."""
+    """The same where each cloud has so many ``entries`` in a wide array: one, on a GPU more. It divides ``size``."""
     most = max(1, ENTRIES // entries) if _on_gpu() else 1
     return next(count for count in range(min(size, most), 0, -1) if size % count == 0)
 
@@ -43,7 +44,7 @@ def _wide_group(size: int, entries: int) -> int:
 def _reader(x: Array, count: int) -> Callable[[Array], Array]:
     """A function of i: the clouds ``i * count`` to ``(i + 1) * count`` of x (B, N, K).
 
-    All take rows of the one flat array: XLA computes x anew for each shape in which it is wanted.
+    All callers take rows of one flat array, because XLA computes x anew for each shape in which it is wanted.
     """
     rows = count * x.shape[1]
     flat = x.reshape(-1, x.shape[2])
@@ -60,7 +61,7 @@ def _ungrouped(x: Array) -> Array:
 
 
 def _gram(x: Array) -> Array:
-    """x^T x (B, K, K) of x (B, N, K); it is symmetric, so three quarters of a wide one suffice."""
+    """x^T x (B, K, K) of x (B, N, K); it is symmetric, so only three quarters of a wide one are computed."""
     k = x.shape[2]
     if k < WIDE:
         return jnp.einsum("bnk,bnl->bkl", x, x)
@@ -83,7 +84,7 @@ def _moments(x: Array) -> tuple[Array, Array]:
 
 
 def _through_moments(x: Array, mean: Array, dmean: Array, dcovariance: Array) -> Array:
-    """What clouds x (B, N, K) get of the gradients of their means and covariances, at least float32."""
+    """The gradient of clouds x (B, N, K) from those of their means and covariances, at least float32."""
     n = x.shape[1]
     both = (dcovariance + jnp.swapaxes(dcovariance, 1, 2)) / n
     return wide(x) @ both + (dmean[:, None] / n - mean[:, None] @ both)
@@ -164,7 +165,7 @@ def _smallest_equal(y: Array, top: Array, axis: int) -> Array:
 def _in_parts(x: Array, features: int, function: Callable[[Array], Any]) -> Any:
     """``function`` of up to ``ROWS`` points at a time: x (B, N, K) -> its answers (B, parts, ...).
 
-    A GPU takes several such parts at once; ``features`` are those of the widest array that the function makes of one.
+    A GPU takes several such parts at once. ``features`` is the width of the widest array that the function makes.
     """
     size, n, k = x.shape
     rows = min(ROWS, -(-n // BLOCK) * BLOCK)
@@ -199,9 +200,9 @@ def _winners(x: Array, w: Array) -> tuple[Array, Array]:
 
 
 def _through_winners(dx: Array, x: Array, w: Array, index: Array, g: Array) -> tuple[Array, Array]:
-    """Gradients of x, added to dx, and w from g (B, C), that of the maxima which the points ``index`` won.
+    """The gradients of x, added to dx, and of w, from the gradient g (B, C) of the maxima that points ``index`` won.
 
-    A point may win in many channels: both are summed in at least float32, as is dx. (A GPU's atomic sums in half
+    A point may win in many channels, so both are summed in at least float32, as is dx. (A GPU's atomic sums in half
     precision are many times slower, too.)
     """
     columns, g = wide(w.T), wide(g)
@@ -291,7 +292,7 @@ def streams() -> int:
 
 
 def compiled(model: Any) -> Callable[[Any], Array]:
-    # Keras's predict_on_batch hands every weight over and takes it back: a fifth of PointNet's answer to one cloud.
+    # Keras's predict_on_batch passes every weight in and out, which takes a fifth of the time for one cloud.
     answer = jax.jit(lambda *given: model.stateless_call(*given, training=False)[0])
     trainable, others = model.trainable_variables, model.non_trainable_variables
     return lambda inputs: answer([v.value for v in trainable], [v.value for v in others], inputs)

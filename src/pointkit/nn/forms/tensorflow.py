@@ -13,7 +13,7 @@ BLOCK = 16  # rows whose maximum is taken first
 
 
 def wide(x: Tensor) -> Tensor:
-    """At least float32: half precision is for products, not for sums over points."""
+    """x in at least float32: half precision is for products, not for sums over points."""
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
@@ -26,7 +26,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _through_moments(x: Tensor, mean: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
-    """What clouds x (B, N, K) get of the gradients of their means and covariances, at least float32."""
+    """The gradient of clouds x (B, N, K) from those of their means and covariances, at least float32."""
     n = tf.cast(tf.shape(x)[1], mean.dtype)
     both = (dcovariance + tf.linalg.matrix_transpose(dcovariance)) / n
     constant = dmean[:, None] / n - tf.matmul(mean[:, None], both)
@@ -70,7 +70,7 @@ def _sizes(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _in_parts(x: Tensor, function: Callable[[Tensor], Any], answers: Any) -> tuple[Tensor, ...]:
-    """``function`` of up to ``ROWS`` points at a time: x (B, N, K) -> answers, of the types named, (B, parts, C)."""
+    """``function`` of up to ``ROWS`` points at a time: x (B, N, K) -> tensors (B, parts, C) of types ``answers``."""
     size, n = _sizes(x)
     rows = tf.minimum(ROWS, -(-n // BLOCK) * BLOCK)
     parts = -(-n // rows)
@@ -116,7 +116,7 @@ def moments_and_maximum(x: Tensor, w: Tensor) -> tuple[tuple[Tensor, Tensor, Ten
 
     def backward(dmean: Tensor, dcovariance: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         size, n = _sizes(x)
-        columns = wide(tf.transpose(w))  # many channels may have one winner: their sum is no half precision's
+        columns = wide(tf.transpose(w))  # many channels may have one winner: too long a sum for half precision
         flat = index + tf.range(size)[:, None] * n  # (B, C)
         through = _flat(_through_moments(x, mean, dmean, dcovariance))
 
@@ -147,7 +147,7 @@ def sum_of_products(start: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Te
 
 
 def streams() -> int:
-    return 1  # with two, answers come sooner, but eight clouds alike get answers that differ in the last bits
+    return 1  # two are faster, but then equal clouds in one batch get answers that differ in the last bits
 
 
 def compiled(model: Any) -> Callable[[Any], Tensor]:

@@ -1,6 +1,7 @@
 """PyTorch's form: autograd functions with their gradients written out, working in place.
 
-On the processor they go cloud by cloud, so that what is wide stays in the cache; on a GPU by as many as fill it.
+A wide array is one with many columns for each point, such as the (B, N, C) product x w. A processor goes cloud by
+cloud, so that wide arrays stay in the cache. A GPU takes as many clouds at once as fill it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 Tensor = Any
 ROWS = 4096  # of the wide product that are held at once
-ENTRIES = 2**24  # of what is wide that a GPU holds at once
+ENTRIES = 2**24  # of the wide product that a GPU holds at once
 BLOCK = 16  # rows whose maximum is taken first
 
 
@@ -22,7 +23,7 @@ def _on_gpu(x: Tensor) -> bool:
 
 
 def wide(x: Tensor) -> Tensor:
-    """At least float32: half precision is for products, not for sums over points."""
+    """x in at least float32: half precision is for products, not for sums over points."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -40,7 +41,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _through_moments(x: Tensor, mean: Tensor, dmean: Tensor, dcovariance: Tensor) -> Tensor:
-    """What x (B, N, K) gets of the gradients of its means and covariances, at least float32; a new tensor."""
+    """The gradient of x (B, N, K) from those of its means and covariances, at least float32; a new tensor."""
     n = x.shape[1]
     both = (dcovariance + dcovariance.mT) / n
     constant = (dmean / n)[:, None] - torch.bmm(mean[:, None], both)
@@ -95,7 +96,7 @@ def affine_relu(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
 
 
 def _clouds(x: Tensor, entries: int) -> int:
-    """How many clouds are taken at once, of which each has so many entries of something wide."""
+    """How many clouds are taken at once, where each has so many ``entries`` in a wide array."""
     return max(1, ENTRIES // entries) if _on_gpu(x) else 1
 
 
@@ -110,7 +111,7 @@ def _highest(y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _top(x: Tensor, w: Tensor, with_index: bool) -> tuple[Tensor, Tensor]:
-    """Maximum over N of x w (B, C), and the index of one point that reaches it; some points at a time."""
+    """Maximum over N of x w (B, C), and the index of one point that reaches it, computed some points at a time."""
     size, n, k = x.shape
     c = w.shape[1]
     value = x.new_empty(size, c)
@@ -153,7 +154,7 @@ class _MomentsAndMaximum(torch.autograd.Function):
         flat = index + torch.arange(size, device=x.device)[:, None] * n
         dx = None
         if ctx.needs_input_grad[0]:
-            columns = wide(w.T.contiguous())  # many channels may have one winner: their sum is no half precision's
+            columns = wide(w.T.contiguous())  # many channels may have one winner: too long a sum for half precision
             dx = _through_moments(x, mean, dmean, dcovariance)
             clouds = _clouds(x, w.numel())
             for b in range(0, size, clouds):
@@ -205,7 +206,7 @@ def sum_of_products(start: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Te
 
 
 def streams() -> int:
-    return 1  # two made system A's answers 8 % slower, B's 5 % faster
+    return 1  # with two, system A answered 8 % slower and system B 5 % faster
 
 
 def compiled(model: Any) -> Callable[[Any], Tensor]:
