@@ -202,14 +202,14 @@ def test_it_feeds_fit(tiny_store):
     assert sorted(set(trained) - {(0, 0)}) == [(epoch, batch) for epoch in (1, 2) for batch in range(4)]
 
 
-@pytest.mark.parametrize("parts", [False, True])
-def test_a_store_that_is_cut_in_use_is_an_error_and_no_crash(tiny_store, tiny_parts, tmp_path, parts):
-    shutil.copytree((tiny_parts if parts else tiny_store).path, tmp_path / "store")
+@pytest.mark.parametrize("name", ["points.npy", "point_labels.npy", "features.npy"])
+def test_a_store_that_is_cut_in_use_is_an_error_and_no_crash(tiny_store, tiny_parts, tmp_path, name):
+    shutil.copytree((tiny_store if name == "points.npy" else tiny_parts).path, tmp_path / "store")
     loader = batches(store.open(tmp_path / "store"))
     loader[1]
-    with (tmp_path / "store" / "points.npy").open("r+b") as file:
+    with (tmp_path / "store" / name).open("r+b") as file:
         file.truncate(1000)
-    with pytest.raises(StoreError, match=r"points\.npy: was cut from \d+ to 1000 bytes") as caught:
+    with pytest.raises(StoreError, match=rf"/{name}: was cut from \d+ to 1000 bytes") as caught:
         loader[1]
     assert "\n" not in str(caught.value)
 

@@ -124,14 +124,17 @@ class Store:
         return np.array([i for i, row in enumerate(self.rows) if row.split == split], np.int64)
 
     def check_uncut(self) -> None:
-        """Raise StoreError where points.npy has been cut since it was opened: reading on would end the process."""
-        file, wanted = self.path / "points.npy", getattr(self.points, "offset", 0) + self.points.nbytes
-        try:
-            size = file.stat().st_size
-        except OSError:  # removed, or just being replaced: the mapped bytes stay
-            return
-        if size < wanted:
-            raise StoreError(f"{file}: was cut from {wanted} to {size} bytes while in use")
+        """Raise StoreError where an array's file was cut since it was opened: reading on would end the process."""
+        for name, array in zip(ARRAYS, (self.points, self.point_labels, self.features), strict=True):
+            if not isinstance(array, np.memmap):
+                continue
+            file, needed = self.path / name, array.offset + array.nbytes
+            try:
+                size = file.stat().st_size
+            except OSError:  # removed, or just being replaced: what is mapped stays
+                continue
+            if size < needed:
+                raise StoreError(f"{file}: was cut from {needed} to {size} bytes while in use")
 
     def cloud(self, index: int) -> Float32:
         """The points (count, 3) of one shape."""
