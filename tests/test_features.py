@@ -6,9 +6,11 @@ import pytest
 from pointkit import cli, config, features, formats, preprocess, store, train
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import PointkitError, StoreError
+from pointkit.evaluate import evaluate
 from pointkit.predict import Predictor
 from pointkit.prepare import prepare
 from tests import shapes
+from tests.runs import changed
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,12 @@ def test_what_all_shapes_share_and_how_many_lack_the_rest():
     assert features.shared([]) == ((), {})
 
 
+def known(cloud, kind):
+    """What a network would see of a kind at each point of a cloud of three (3, C), in their order; None for nothing."""
+    drawn = preprocess.draw(cloud, 3, kinds=(kind,))
+    return drawn.features[kind][np.argsort(drawn.index)] if kind in drawn.features else None
+
+
 @pytest.mark.parametrize(
     ("values", "wanted"),
     [
@@ -45,8 +53,7 @@ def test_what_all_shapes_share_and_how_many_lack_the_rest():
     ],
 )
 def test_intensities_are_shares_of_their_scale(values, wanted):
-    cloud = PointCloud(np.zeros((3, 3)), {"intensity": values})
-    found = preprocess.known(cloud, "intensity")
+    found = known(PointCloud(np.zeros((3, 3)), {"intensity": values}), "intensity")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[:, 0], wanted, rtol=1e-6)
 
@@ -54,12 +61,13 @@ def test_intensities_are_shares_of_their_scale(values, wanted):
 def test_normals_that_are_not_known_are_none_in_any_direction():
     values = np.array([[0, 0, 1], [np.nan, np.nan, np.nan], [np.inf, 0, 0]], np.float32)
     cloud = PointCloud(np.zeros((3, 3)), dict(zip(("nx", "ny", "nz"), values.T, strict=True)))
-    np.testing.assert_array_equal(preprocess.known(cloud, "normals"), [[0, 0, 1], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(known(cloud, "normals"), [[0, 0, 1], [0, 0, 0], [0, 0, 0]])
 
 
 def test_a_cloud_without_them_has_none():
     cloud = PointCloud(np.zeros((3, 3)), {"nx": np.zeros(3), "ny": np.zeros(3), "red": np.zeros((3, 2))})
-    assert [preprocess.known(cloud, kind) for kind in features.KINDS] == [None] * 3
+    assert [known(cloud, kind) for kind in features.KINDS] == [None] * 3
+    assert [preprocess.numbers(cloud, kind) for kind in features.KINDS] == [None] * 3
 
 
 def painted(rng, color, count=80):
@@ -79,21 +87,26 @@ def painted_set(tmp_path_factory):
     return folder
 
 
-def test_a_classifier_that_sees_colours(painted_set, tmp_path, monkeypatch, capsys):
-    made = prepare(painted_set, tmp_path / "store", keep="color", workers=1)
-    assert made.store.task.features == features.KINDS["color"]
-    assert made.store.features.shape == (len(made.store.points), 3)
-    assert 0 <= made.store.features.min() < 0.2 < 0.8 < made.store.features.max() <= 1
+@pytest.fixture(scope="module")
+def painted_run(painted_set, tmp_path_factory):
+    """The folder of a run that sees colours, and the store that it was trained on."""
+    place = tmp_path_factory.mktemp("seeing")
+    made = prepare(painted_set, place / "store", keep="color", workers=1)
     settings = config.Settings(
         model="small", num_points=64, batch_size=8, epochs=25, learning_rate=0.02, features="color"
     )
-    outcome = train.train(made.store, tmp_path / "run", settings)
+    outcome = train.train(made.store, place / "run", settings)
     assert outcome.history[-1]["val_accuracy"] == 1
+    return place / "run", made.store
 
-    from pointkit.evaluate import evaluate
 
-    assert evaluate(tmp_path / "run")["oa"] == 1
-    predictor = Predictor(tmp_path / "run")
+def test_a_classifier_that_sees_colours(painted_run, tmp_path, capsys):
+    run, made = painted_run
+    assert made.task.features == features.KINDS["color"]
+    assert made.features.shape == (len(made.points), 3)
+    assert 0 <= made.features.min() < 0.2 < 0.8 < made.features.max() <= 1
+    assert evaluate(changed(run, tmp_path / "run"))["oa"] == 1
+    predictor = Predictor(run)
     rng = np.random.default_rng(9)
     paths = [tmp_path / f"{i}.pcd" for i in range(6)]
     for i, path in enumerate(paths):
@@ -101,9 +114,120 @@ def test_a_classifier_that_sees_colours(painted_set, tmp_path, monkeypatch, caps
     answers = [answer.class_name for _, answer in predictor.files(paths)]
     assert answers == ["blue", "red"] * 3
     formats.write(tmp_path / "bare.ply", PointCloud(shapes.box(rng, 80)))
-    assert cli.run(["predict", str(tmp_path / "run"), str(tmp_path / "bare.ply")]) == 2
+    assert cli.run(["predict", str(run), str(tmp_path / "bare.ply")]) == 2
     said = capsys.readouterr().err
     assert "bare.ply: the network sees the color of each point (red, green, blue), found none" in said
+
+
+def test_prediction_draws_the_numbers_of_the_store(painted_run, painted_set):
+    """To the last bit, and by the scale of the run's own facts."""
+    run, made = painted_run
+    predictor = Predictor(run)
+    assert made.manifest["scales"] == predictor.facts["input"]["scales"] == predictor.contract.scales == {"color": 255}
+    for i, row in enumerate(made.rows):
+        drawn = predictor.draw(formats.read(painted_set / row.file))
+        np.testing.assert_array_equal(drawn.points, made.cloud(i))
+        query = predictor.query(drawn)
+        assert query.features.dtype == made.features.dtype
+        np.testing.assert_array_equal(query.features, made.features[made.span(i)])
+        assert drawn.warnings == ()
+
+
+def rescaled(cloud, factor, kind):
+    """The same cloud, its colours in other units."""
+    fields = {name: (np.asarray(array, np.float64) * factor).astype(kind) for name, array in cloud.fields.items()}
+    return PointCloud(cloud.points, fields)
+
+
+def test_a_file_of_another_scale_is_answered_with_a_warning(painted_run, tmp_path, capsys):
+    run, _ = painted_run
+    cloud = painted(np.random.default_rng(9), (200, 80, 60), 300)
+    for name, other, own in (
+        ("one.ply", rescaled(cloud, 1 / 255, np.float32), "1"),
+        ("wide.ply", rescaled(cloud, 257, np.uint16), "65,535"),
+    ):
+        formats.write(tmp_path / name, other)
+        assert cli.run(["predict", str(run), str(tmp_path / name)]) == 0
+        captured = capsys.readouterr()
+        words = f"its color seems to be of the full scale {own}, that of the training set was 255"
+        assert captured.err == f"warning: {tmp_path / name}: {words}\n"
+        assert captured.out.startswith(str(tmp_path / name))
+        drawn = Predictor(run).draw(other)
+        wanted = np.stack([other.fields[color] for color in features.KINDS["color"]], 1)[drawn.index] / 255
+        np.testing.assert_allclose(drawn.features["color"], wanted, rtol=1e-6)
+
+
+def test_a_run_without_scales_takes_each_clouds_own(painted_run, tmp_path):
+    older = Predictor(changed(painted_run[0], tmp_path / "run", **{"input.scales": ..., "input.window": ...}))
+    cloud = painted(np.random.default_rng(9), (200, 80, 60), 300)
+    one, wide, wanted = rescaled(cloud, 1 / 255, np.float64), rescaled(cloud, 257, np.uint16), older.draw(cloud)
+    for other in (one, wide):
+        drawn = older.draw(other)
+        assert drawn.warnings == ()
+        np.testing.assert_allclose(drawn.features["color"], wanted.features["color"], rtol=1e-6)
+        assert older.answer(other).class_name == older.answer(cloud).class_name == "red"
+    np.testing.assert_array_equal(wanted.features["color"], Predictor(painted_run[0]).draw(cloud).features["color"])
+
+
+class TestOneScaleForASet:
+    @pytest.fixture
+    def make(self, tmp_path):
+        """A set of two classes from intensities: each class's files have all the same ones; prepared."""
+
+        def made(task=None, **intensities):
+            rng = np.random.default_rng(0)
+            for name, values in intensities.items():
+                (tmp_path / "set" / name).mkdir(parents=True)
+                for i in range(6):
+                    points = shapes.box(rng, len(values))
+                    label = {"label": (points[:, 2] > 0).astype(np.int32)} if task else {}
+                    cloud = PointCloud(points, {"intensity": values, **label})
+                    formats.write(tmp_path / "set" / name / f"{i}.ply", cloud)
+            how = {"task": task, "keep": "intensity", "workers": 1}
+            return tmp_path / "set", prepare(tmp_path / "set", tmp_path / "store", **how)
+
+        return made
+
+    @pytest.mark.parametrize("task", [None, "parts"])
+    def test_a_dark_and_a_bright_cloud_keep_their_ratio(self, make, task):
+        dark, bright = np.arange(80, dtype=np.uint16), np.arange(80, dtype=np.uint16) * 500
+        folder, made = make(task, dark=dark, bright=bright)
+        assert made.store.manifest["scales"] == {"intensity": 65535}
+        assert not any("scale" in warning for warning in made.warnings)
+        contract = preprocess.Contract.of_store(made.store.manifest, 64)
+        for i, row in enumerate(made.store.rows):
+            own = made.store.features[made.store.span(i)]
+            values = dark if row.class_name == "dark" else bright
+            assert own.max() == np.float32(values.max() / 65535)
+            cloud = formats.read(folder / row.file)
+            drawn = contract.draw(cloud, whole=task == "parts", kinds=("intensity",))
+            np.testing.assert_array_equal(drawn.features["intensity"], own)
+            np.testing.assert_array_equal(own[:, 0], (values[drawn.index] / 65535).astype(np.float32))
+
+    def test_shares_stay_shares(self, make):
+        shares = np.random.default_rng(0).random(80).astype(np.float32)
+        _, made = make(dark=shares / 10, bright=shares)
+        assert made.store.manifest["scales"] == {"intensity": 1}
+        for i, row in enumerate(made.store.rows):
+            own = np.sort(made.store.features[made.store.span(i)][:, 0])
+            np.testing.assert_array_equal(own, np.sort(shares / 10 if row.class_name == "dark" else shares))
+
+    def test_numbers_beyond_16_bits_are_shares_of_the_largest_of_all(self, make):
+        _, made = make(dark=np.arange(80, dtype=np.float32), bright=np.arange(80, dtype=np.float32) * 1000)
+        assert made.store.manifest["scales"] == {"intensity": 79_000}
+        assert made.store.features.max() == 1
+
+    def test_shares_among_whole_numbers_are_warned_of(self, make):
+        """The set's scale is 255: what seems to be shares of 1 already becomes tiny, which is said, with the files."""
+        _, made = make(ones=np.linspace(0, 1, 80, dtype=np.float32), whole=np.arange(80, dtype=np.uint8) * 3)
+        assert made.store.manifest["scales"] == {"intensity": 255}
+        words = "intensity goes up to 1 in 6 shapes, but 255 is the scale of all: "
+        [warning] = [warning for warning in made.warnings if "scale" in warning]
+        assert warning == f"{words}ones/0.ply, ones/1.ply, ones/2.ply, ones/3.ply, ones/4.ply and 1 more"
+        assert warning in made.store.manifest["warnings"]
+
+    def test_a_set_without_them_has_no_scales(self, painted_set, tmp_path):
+        assert "scales" not in prepare(painted_set, tmp_path / "store", workers=1).store.manifest
 
 
 def test_features_asked_for_must_be_in_every_file(painted_set, tmp_path):

@@ -1,18 +1,13 @@
-"""Files labelled: every point in its place, everything else as it was, and the same answers as evaluation's."""
-
-import json
-import re
+"""Shapes and files labelled: every point in its place, everything else as it was, and the part that each is of."""
 
 import numpy as np
 import pytest
 
-from pointkit import formats
-from pointkit.cli import run
+from pointkit import formats, label, outputs
+from pointkit.asking import PartsPrediction
 from pointkit.cloud import Mesh, PointCloud
-from pointkit.errors import PointkitError
-from pointkit.label import label_files
-from pointkit.predict import Predictor, find_files
-from tests import shapes
+from pointkit.predict import Predictor
+from tests import shapes, towers, zoo
 
 
 @pytest.fixture
@@ -30,169 +25,193 @@ def thirds(points):
     return np.minimum(((z - z.min()) / np.ptp(z) * 3).astype(int), 2)
 
 
-def labelled(predictor, path, **how):
-    answer = dict(label_files(predictor, [path], **how))[path]
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+def results(predictor, paths):
+    """Files labelled as sticks; the function of this name imports Keras, which shapes alone do not need."""
+    from pointkit import answers
+
+    return answers.results(predictor, paths, category="stick")
 
 
-@pytest.mark.parametrize("suffix", [".xyz", ".pts", ".pcd", ".ply", ".txt"])
-def test_every_point_keeps_its_place_and_fields_and_gets_its_part(predictor, tmp_path, suffix):
-    points = stick()
-    rng = np.random.default_rng(0)
-    fields = {"intensity": rng.random(700).astype("float32"), "ring": rng.integers(0, 9, 700).astype("uint8")}
-    path = tmp_path / f"one{suffix}"
-    formats.write(path, PointCloud(points, fields))
-    answer = labelled(predictor, path, category="stick")
-    assert answer.path == tmp_path / f"one.labelled{suffix}"
-    before, after = formats.read(path), formats.read(answer.path)
-    np.testing.assert_array_equal(after.points, before.points)
-    for name, array in before.fields.items():
-        assert after.fields[name].dtype == array.dtype
-        np.testing.assert_array_equal(after.fields[name], array)
-    assert list(after.fields)[-2:] == ["label", "probability"]
-    assert (after.fields["label"] == thirds(points)).mean() > 0.8
-    assert ((after.fields["probability"] > 1 / 3 - 1e-6) & (after.fields["probability"] <= 1)).all()
-    assert answer.counts == {
-        name: int((after.fields["label"] == i).sum()) for i, name in enumerate(shapes.PARTS["stick"])
-    }
-    assert answer.probability == pytest.approx(after.fields["probability"].mean(), rel=1e-5)
-    assert b"label 1 is middle" in answer.path.read_bytes()
+def labelled(predictor, path):
+    result = dict(results(predictor, [path]))[path]
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def test_an_array_gets_two_more_columns(predictor, tmp_path):
-    np.save(tmp_path / "one.npy", np.c_[stick(), np.arange(700)].astype("float32"))
-    answer = labelled(predictor, tmp_path / "one.npy", category="stick")
-    after = np.load(answer.path)
-    np.testing.assert_array_equal(after[:, :4], np.load(tmp_path / "one.npy"))
-    assert (after[:, 4] == thirds(after[:, :3])).mean() > 0.8
+def made_up(count, codes=(20, 7, -3)):
+    """An answer that no network gave."""
+    probabilities = np.random.default_rng(count).dirichlet([0.5] * len(codes), count)
+    probabilities.flags.writeable = False
+    return PartsPrediction("lamp", dict(zip(("foot", "pole", "shade"), codes, strict=True)), probabilities)
 
 
-def test_coordinates_that_single_precision_cannot_hold_stay_as_they_were(predictor, tmp_path):
-    """A stick in UTM coordinates to a tenth of a millimetre, and one near zero with ten digits."""
-    for number, moved in enumerate((stick() * 3.0 + [500_123.4567, 5_400_321.1234, 210.5], stick() / 3.0)):
-        text = "".join(f"{x:.10g} {y:.11g} {z:.9g}\n" for x, y, z in moved.astype(float) + 1e-9)
-        path = tmp_path / f"{number}.xyz"
-        path.write_text(text)
-        lines = labelled(predictor, path, category="stick").path.read_text().splitlines()
-        rows = [line.split()[:3] for line in lines if not line.startswith("#")]
-        assert [list(map(float, row)) for row in rows] == [list(map(float, line.split())) for line in text.splitlines()]
+def fields_of(shape):
+    return shape.face_fields if isinstance(shape, Mesh) else shape.fields
 
 
-def test_the_users_own_codes_and_his_own_label_come_back(tiny_parts_run, tmp_path):
-    predictor = Predictor(tiny_parts_run)
-    predictor.facts["codes"] = {"box": [0, 1], "stick": [10, 20, 7]}
-    path = tmp_path / "one.ply"
-    theirs = np.arange(700, dtype=np.int32)
-    formats.write(path, PointCloud(stick(), {"label": theirs}))
-    after = formats.read(labelled(predictor, path, category="stick").path)
-    assert set(after.fields["label"]) <= {10, 20, 7}
-    assert (after.fields["label"] == np.array([10, 20, 7])[thirds(stick())]).mean() > 0.8
-    np.testing.assert_array_equal(after.fields["source_label"], theirs)
+class TestShapes:
+    @pytest.mark.parametrize("shape", [*zoo.CLOUDS.values(), *zoo.MESHES.values()])
+    def test_the_fields_of_the_answer_stand_behind_the_shapes_own(self, shape, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        answer = made_up(len(shape.faces) if isinstance(shape, Mesh) else len(shape.points))
+        before = {name: array.copy() for name, array in fields_of(shape).items()}
+        after, counts = label.labelled(shape, answer)
+        assert type(after) is type(shape)
+        names = [f"source_{name}" if name in ("label", "probability") else name for name in before]
+        assert list(fields_of(after)) == [*names, "label", "probability"]
+        for name, array in zip(names, before.values(), strict=True):
+            assert fields_of(after)[name].dtype == array.dtype
+            np.testing.assert_array_equal(fields_of(after)[name], array)
+        np.testing.assert_array_equal(fields_of(after)["label"], answer.labels)
+        np.testing.assert_array_equal(fields_of(after)["probability"], answer.probability)
+        assert counts == {name: int((fields_of(after)["label"] == code).sum()) for name, code in answer.codes.items()}
+        if isinstance(shape, Mesh):
+            np.testing.assert_array_equal(after.faces, shape.faces)
+            assert after.vertices is shape.vertices or (after.vertices == shape.vertices).all()
+        else:
+            np.testing.assert_array_equal(after.points, shape.points)
+            np.testing.assert_array_equal(formats.labels.of(after), answer.labels)
+        assert after.placement is shape.placement
+        for name, array in fields_of(shape).items():
+            np.testing.assert_array_equal(array, before[name])
+        assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+    def test_a_labelled_shape_can_be_written_and_read(self, tmp_path):
+        cloud, answer = zoo.CLOUDS["field label"], made_up(2)
+        formats.write(tmp_path / "one.ply", label.labelled(cloud, answer)[0])
+        again = formats.read(tmp_path / "one.ply")
+        np.testing.assert_array_equal(again.labels, answer.labels)
+        assert again.fields["source_label"].tolist() == [3, 1]
+
+    @pytest.mark.parametrize("suffix", [".ply", ".pcd"])
+    def test_a_shape_is_labelled_as_its_file(self, predictor, tmp_path, suffix):
+        path = tmp_path / f"one{suffix}"
+        theirs = {"ring": np.arange(700, dtype=np.uint16), "probability": np.zeros(700, np.float64)}
+        formats.write(path, PointCloud(stick(), theirs))
+        shape = formats.read(path)
+        after, counts = label.labelled(shape, predictor.answer(shape, "stick"))
+        result = labelled(predictor, path)
+        again = formats.read(result.written)
+        assert list(again.fields) == list(after.fields) == ["ring", "source_probability", "label", "probability"]
+        for name, array in after.fields.items():
+            assert again.fields[name].dtype == array.dtype
+            np.testing.assert_array_equal(again.fields[name], array)
+        assert counts == result.answer.counts
+
+    def test_a_mesh_is_labelled_as_its_file(self, predictor, tmp_path):
+        path = tmp_path / "one.ply"
+        path.write_bytes(towers.ply(20))
+        shape = formats.read(path)
+        after, counts = label.labelled(shape, predictor.answer(shape, "stick"))
+        result = labelled(predictor, path)
+        again = formats.read(result.written)
+        assert list(again.face_fields) == list(after.face_fields) == ["source_label", "label", "probability"]
+        for name, array in after.face_fields.items():
+            np.testing.assert_array_equal(again.face_fields[name], array)
+        assert counts == result.answer.counts
+        assert sum(counts.values()) == len(shape.faces)
+
+    def test_the_labels_are_named(self):
+        assert label.notes(made_up(1)) == ["label 20 is foot", "label 7 is pole", "label -3 is shade"]
+
+    def test_fields_named_as_ours_are_kept_under_another_name(self):
+        theirs = {"a": np.arange(2), "label": np.arange(2) + 5}
+        ours = {"label": np.zeros(2)}
+        after = outputs.fields(theirs, ours)
+        assert list(after) == ["a", "source_label", "label"]
+        assert after["source_label"] is theirs["label"]
+        assert list(theirs) == ["a", "label"]
 
 
-def test_a_meshs_faces_are_labelled(predictor, tmp_path):
-    """A tall box of many small faces, and one of a few large ones: their parts go by their height."""
-    for rings in (30, 3):
-        z = np.repeat(np.linspace(-1, 1, rings + 1), 4)
-        corners = np.tile([[0.05, 0.05], [-0.05, 0.05], [-0.05, -0.05], [0.05, -0.05]], (rings + 1, 1))
-        low = np.arange(4 * rings)
-        right = low - low % 4 + (low + 1) % 4
-        faces = np.concatenate([np.c_[low, right, right + 4], np.c_[low, right + 4, low + 4]])
+class TestFiles:
+    @pytest.mark.parametrize("suffix", [".xyz", ".pts", ".pcd", ".ply", ".txt"])
+    def test_every_point_keeps_its_place_and_fields_and_gets_its_part(self, predictor, tmp_path, suffix):
+        points = stick()
+        rng = np.random.default_rng(0)
+        fields = {"intensity": rng.random(700).astype("float32"), "ring": rng.integers(0, 9, 700).astype("uint8")}
+        path = tmp_path / f"one{suffix}"
+        formats.write(path, PointCloud(points, fields))
+        result = labelled(predictor, path)
+        assert result.written == tmp_path / f"one.labelled{suffix}"
+        assert result.explanation is None
+        before, after = formats.read(path), formats.read(result.written)
+        np.testing.assert_array_equal(after.points, before.points)
+        for name, array in before.fields.items():
+            assert after.fields[name].dtype == array.dtype
+            np.testing.assert_array_equal(after.fields[name], array)
+        assert list(after.fields)[-2:] == ["label", "probability"]
+        assert (after.fields["label"] == thirds(points)).mean() > 0.8
+        assert ((after.fields["probability"] > 1 / 3 - 1e-6) & (after.fields["probability"] <= 1)).all()
+        assert result.answer.counts == {
+            name: int((after.fields["label"] == i).sum()) for i, name in enumerate(shapes.PARTS["stick"])
+        }
+        assert result.answer.probability.mean() == pytest.approx(after.fields["probability"].mean(), rel=1e-5)
+        assert b"label 1 is middle" in result.written.read_bytes()
+
+    def test_an_array_gets_two_more_columns(self, predictor, tmp_path):
+        np.save(tmp_path / "one.npy", np.c_[stick(), np.arange(700)].astype("float32"))
+        result = labelled(predictor, tmp_path / "one.npy")
+        after = np.load(result.written)
+        np.testing.assert_array_equal(after[:, :4], np.load(tmp_path / "one.npy"))
+        assert (after[:, 4] == thirds(after[:, :3])).mean() > 0.8
+
+    def test_coordinates_that_single_precision_cannot_hold_stay_as_they_were(self, predictor, tmp_path):
+        """A stick in UTM coordinates to a tenth of a millimetre, and one near zero with ten digits."""
+        for number, moved in enumerate((stick() * 3.0 + [500_123.4567, 5_400_321.1234, 210.5], stick() / 3.0)):
+            text = "".join(f"{x:.10g} {y:.11g} {z:.9g}\n" for x, y, z in moved.astype(float) + 1e-9)
+            path = tmp_path / f"{number}.xyz"
+            path.write_text(text)
+            lines = labelled(predictor, path).written.read_text().splitlines()
+            rows = [line.split()[:3] for line in lines if not line.startswith("#")]
+            assert [" ".join(row) for row in rows] == text.splitlines()
+
+    def test_the_users_own_codes_and_his_own_label_come_back(self, predictor, tmp_path):
+        predictor.facts["codes"] = {"box": [0, 1], "stick": [10, 20, 7]}
+        path = tmp_path / "one.ply"
+        theirs = np.arange(700, dtype=np.int32)
+        formats.write(path, PointCloud(stick(), {"label": theirs}))
+        result = labelled(predictor, path)
+        after = formats.read(result.written)
+        assert set(after.fields["label"]) <= {10, 20, 7}
+        assert (after.fields["label"] == np.array([10, 20, 7])[thirds(stick())]).mean() > 0.8
+        np.testing.assert_array_equal(after.fields["source_label"], theirs)
+        assert result.answer.codes == {"foot": 10, "middle": 20, "head": 7}
+        assert b"label 7 is head" in result.written.read_bytes()
+
+    @pytest.mark.parametrize("rings", [30, 3])
+    def test_a_meshs_faces_are_labelled(self, predictor, tmp_path, rings):
+        """A tall box of many small faces, and one of a few large ones: their parts go by their height."""
         path = tmp_path / f"{rings}.off"
-        formats.write(path, Mesh(np.c_[corners, z].astype("float32"), faces))
-        answer = labelled(predictor, path, category="stick")
-        assert answer.path.name == f"{rings}.labelled.ply"
-        after = formats.read(answer.path)
+        formats.write(path, towers.mesh(rings))
+        result = labelled(predictor, path)
+        assert result.written.name == f"{rings}.labelled.ply"
+        after = formats.read(result.written)
         np.testing.assert_array_equal(after.faces, formats.read(path).faces)
         middle = after.vertices[after.faces].mean(1)[:, 2]
         wanted = np.minimum((middle + 1) / 2 * 3, 2).astype(int)
         assert (after.face_fields["label"] == wanted).mean() > 0.85
-        assert sum(answer.counts.values()) == len(faces)
+        assert sum(result.answer.counts.values()) == len(after.faces)
 
+    def test_a_large_mesh_is_drawn_from_as_often_as_its_faces_need(self, predictor):
+        seen = predictor.asker.see(towers.mesh(300), "stick")
+        assert len(seen.drawn.points) == 4 * 2400
+        assert len(predictor.asker.see(towers.mesh(2), "stick").drawn.points) == predictor.contract.drawn
+        assert seen.size == 2400
 
-def test_the_category_is_given_or_the_nearest_folders(predictor, tmp_path):
-    place = tmp_path / "box" / "stick" / "more"
-    place.mkdir(parents=True)
-    path = place / "one.xyz"
-    formats.write(path, PointCloud(stick()))
-    assert labelled(predictor, path).category == "stick"
-    assert labelled(predictor, path, category="box").category == "box"
-    elsewhere = tmp_path / "one.xyz"
-    formats.write(elsewhere, PointCloud(stick()))
-    with pytest.raises(PointkitError, match=r"of which category\? give --category, one of box, stick"):
-        labelled(predictor, elsewhere)
-    with pytest.raises(PointkitError, match="did you mean 'stick'"):
-        next(label_files(predictor, [path], category="stik"))
+    def test_clouds_of_any_size_are_labelled_whole(self, predictor, tmp_path):
+        paths = []
+        for i, count in enumerate((1, 63, 64, 65, 1000, 2)):
+            paths.append(tmp_path / f"{i}.xyz")
+            formats.write(paths[-1], PointCloud(stick(count)))
+        for path, result in results(predictor, paths):
+            assert len(formats.read(result.written).points) == len(formats.read(path).points)
 
-
-def test_a_folder_may_have_the_name_of_the_sets_directory(predictor, tmp_path):
-    (tmp_path / "0270").mkdir()
-    path = tmp_path / "0270" / "one.xyz"
-    formats.write(path, PointCloud(stick()))
-    predictor.facts["directories"] = {"box": "0123", "stick": "0270"}
-    assert labelled(predictor, path).category == "stick"
-
-
-def test_a_run_that_sees_normals_wants_them(tiny_parts_run, tmp_path):
-    predictor = Predictor(tiny_parts_run)
-    object.__setattr__(predictor.task, "features", ("nx", "ny", "nz"))
-    path = tmp_path / "one.xyz"
-    formats.write(path, PointCloud(stick()))
-    with pytest.raises(PointkitError, match=r"the network sees the normals of each point \(nx, ny, nz\), found none"):
-        labelled(predictor, path, category="stick")
-
-
-def test_one_bad_file_among_many_stops_nothing(predictor, tmp_path):
-    paths = []
-    for i, count in enumerate((1, 63, 64, 65, 1000, 2)):
-        paths.append(tmp_path / f"{i}.xyz")
-        formats.write(paths[-1], PointCloud(stick(count)))
-    (tmp_path / "3.xyz").write_text("1 2\n")
-    answers = dict(label_files(predictor, [*paths, tmp_path / "none.xyz"], category="stick"))
-    assert [path.name for path, answer in answers.items() if isinstance(answer, Exception)] == ["3.xyz", "none.xyz"]
-    for path in paths:
-        if path.name != "3.xyz":
-            assert len(formats.read(answers[path].path).points) == len(formats.read(path).points)
-
-
-def test_two_runs_give_the_same_files_alone_or_among_others(predictor, tmp_path):
-    paths = [tmp_path / f"{i}.ply" for i in range(5)]
-    for i, path in enumerate(paths):
-        formats.write(path, PointCloud(stick(100 + 50 * i, seed=i)))
-    whole = {path: answer.path.read_bytes() for path, answer in label_files(predictor, paths, category="stick")}
-    for path in paths:
-        assert labelled(predictor, path, category="stick").path.read_bytes() == whole[path]
-
-
-def test_files_of_one_name_do_not_overwrite_each_other(predictor, tmp_path):
-    paths = [tmp_path / name / "one.xyz" for name in ("a", "b")]
-    for path in paths:
-        path.parent.mkdir()
-        formats.write(path, PointCloud(stick()))
-    with pytest.raises(PointkitError, match="would be written here"):
-        next(label_files(predictor, paths, category="stick", output=tmp_path))
-
-
-def test_what_was_labelled_is_not_labelled_again(predictor, tmp_path):
-    formats.write(tmp_path / "one.xyz", PointCloud(stick()))
-    labelled(predictor, tmp_path / "one.xyz", category="stick")
-    assert find_files([tmp_path])[0] == [tmp_path / "one.xyz"]
-
-
-def test_the_command(tiny_parts_run, tiny_run, tmp_path, capsys, monkeypatch):
-    path = tmp_path / "stick" / "one.xyz"
-    path.parent.mkdir()
-    formats.write(path, PointCloud(stick()))
-    assert run(["predict", str(tiny_parts_run), str(path), "--json", "-o", str(tmp_path / "out")]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["output"] == str(tmp_path / "out" / "one.labelled.xyz")
-    assert (said["category"], sum(said["parts"].values())) == ("stick", 700)
-    assert run(["predict", str(tiny_parts_run), str(path)]) == 0
-    assert re.search(r"one.labelled.xyz: stick: foot \d+.\d %, middle", capsys.readouterr().out)
-    assert run(["predict", str(tiny_parts_run), str(path), "--category", "stock"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    monkeypatch.undo()
-    assert run(["predict", str(tiny_run), str(path), "--category", "stick"]) == 2
-    assert "--category is for parts" in capsys.readouterr().err
+    def test_the_same_files_come_out_alone_or_among_others(self, predictor, tmp_path):
+        paths = [tmp_path / f"{i}.ply" for i in range(5)]
+        for i, path in enumerate(paths):
+            formats.write(path, PointCloud(stick(100 + 50 * i, seed=i)))
+        whole = {path: result.written.read_bytes() for path, result in results(predictor, paths)}
+        assert list(whole) == paths
+        for path in paths:
+            assert labelled(predictor, path).written.read_bytes() == whole[path]

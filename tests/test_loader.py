@@ -120,6 +120,19 @@ def test_the_normalisation_is_that_of_preprocess_alone(tiny_store):
     assert np.allclose(np.linalg.norm(points, axis=-1).max(1), 1, atol=1e-6)
 
 
+def test_what_a_network_sees_is_decided_by_the_stores_own_contract(tiny_parts):
+    loader = batches(tiny_parts, "test", features=("nz",))
+    assert loader.contract == preprocess.Contract.of_store(tiny_parts.manifest, POINTS)
+    shapes_ = loader.shapes(0)
+    points = np.stack([tiny_parts.cloud(i)[:POINTS] for i in shapes_])
+    normals = np.stack([tiny_parts.features[tiny_parts.span(i)][:POINTS, 2:] for i in shapes_])
+    wanted = loader.contract.inputs(points, normals, tiny_parts.labels[shapes_])
+    given = loader[0][0]
+    assert list(given) == list(wanted) == ["points", "features", "category"]
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(given[name], array)
+
+
 def test_a_set_smaller_than_a_batch(tiny_store):
     for split, count in (("val", 6), ("train", 25)):
         points, _, weights = batches(tiny_store, split, batch_size=64, training=split == "train")[0]
@@ -189,15 +202,15 @@ def test_it_feeds_fit(tiny_store):
     assert sorted(set(trained) - {(0, 0)}) == [(epoch, batch) for epoch in (1, 2) for batch in range(4)]
 
 
-def test_a_store_that_is_cut_in_use_is_an_error_and_no_crash(tiny_store, tmp_path):
-    shutil.copytree(tiny_store.path, tmp_path / "store")
-    opened = store.open(tmp_path / "store")
-    loader = batches(opened)
-    loader[3]
+@pytest.mark.parametrize("parts", [False, True])
+def test_a_store_that_is_cut_in_use_is_an_error_and_no_crash(tiny_store, tiny_parts, tmp_path, parts):
+    shutil.copytree((tiny_parts if parts else tiny_store).path, tmp_path / "store")
+    loader = batches(store.open(tmp_path / "store"))
+    loader[1]
     with (tmp_path / "store" / "points.npy").open("r+b") as file:
         file.truncate(1000)
     with pytest.raises(StoreError, match=r"points\.npy: was cut from \d+ to 1000 bytes") as caught:
-        loader[3]
+        loader[1]
     assert "\n" not in str(caught.value)
 
 

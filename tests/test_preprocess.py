@@ -1,5 +1,8 @@
 """The one path: the same file gives the same points, alone or in a batch."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from pointkit import preprocess, sampling
 from pointkit.cloud import Mesh, PointCloud
+from pointkit.preprocess import Contract
 from tests import zoo
 
 MESH = zoo.MESHES["nine digits"]
@@ -146,3 +150,173 @@ class TestNormalise:
 def test_the_path_from_a_mesh_is_the_sample_of_its_content():
     rng = np.random.default_rng([0, sampling.content_seed(MESH)])
     np.testing.assert_array_equal(preprocess.draw(MESH, 40).points, sampling.surface(MESH, 40, rng).points)
+
+
+def scan(values, **fields):
+    """A cloud of intensities."""
+    values = np.asarray(values)
+    points = np.random.default_rng(0).standard_normal((len(values), 3)).astype(np.float32)
+    return PointCloud(points, {"intensity": values, **fields})
+
+
+def shares(drawn, kind="intensity"):
+    """The numbers of a kind, in the order of the cloud's points."""
+    return drawn.features[kind][np.argsort(drawn.index)]
+
+
+class TestScales:
+    @pytest.mark.parametrize(
+        ("values", "wanted"),
+        [
+            (np.array([0, 1], np.uint8), 255),
+            (np.array([0, 255], np.uint16), 255),
+            (np.array([0, 256], np.uint16), 65535),
+            (np.array([0, 70_000], np.int32), 70_000),
+            (np.array([-1, 0], np.int16), 255),
+            (np.array([0.0, 1.0], np.float32), 1),
+            (np.array([0.0, 1.001], np.float32), 255),
+            (np.array([-300.0, 0.0]), 65535),
+            (np.array([np.nan, np.inf, 0.5]), 1),
+            (np.zeros((0, 3)), 1),
+        ],
+    )
+    def test_of_numbers(self, values, wanted):
+        assert preprocess.full_scale(values) == wanted
+
+    def test_shares_are_of_the_scale_that_is_given_else_of_the_clouds_own(self):
+        cloud = scan(np.array([0, 50, 100], np.uint8))
+        own = preprocess.draw(cloud, 3, kinds=("intensity",))
+        given = preprocess.draw(cloud, 3, kinds=("intensity",), scales={"intensity": 1000.0, "color": 3.0})
+        np.testing.assert_array_equal(shares(own)[:, 0], np.float32([0, 50 / 255, 100 / 255]))
+        np.testing.assert_array_equal(shares(given)[:, 0], np.float32([0, 0.05, 0.1]))
+        assert own.scales == given.scales == {"intensity": 255}
+        assert shares(given).dtype == np.float32
+        np.testing.assert_array_equal(given.points, own.points)
+
+    def test_the_scale_is_that_of_all_points_and_not_of_those_drawn(self):
+        values = np.zeros(300, np.uint16)
+        values[7] = 60_000
+        for seed in range(5):
+            assert preprocess.draw(scan(values), 3, seed, kinds=("intensity",)).scales == {"intensity": 65535}
+
+    def test_normals_have_none(self):
+        fields = dict.fromkeys(("nx", "ny", "nz"), np.full(3, 200.0))
+        drawn = preprocess.draw(scan(np.zeros(3), **fields), 3, kinds=("normals",), scales={"normals": 5.0})
+        assert drawn.scales == {}
+        assert drawn.features.keys() == {"normals"}
+
+    def test_fewer_points_and_more_warnings_keep_the_rest(self):
+        drawn = (
+            preprocess.draw(scan(np.arange(9, dtype=np.uint8)), 9, kinds=("intensity",)).warned("a").warned("b", "c")
+        )
+        first = drawn.first(4)
+        assert first.warnings == ("a", "b", "c")
+        assert first.scales == {"intensity": 255}
+        for array, whole in ((first.points, drawn.points), (first.index, drawn.index)):
+            np.testing.assert_array_equal(array, whole[:4])
+        np.testing.assert_array_equal(first.features["intensity"], drawn.features["intensity"][:4])
+
+    def test_colours_may_be_packed(self):
+        rgb = np.array([0x00FF8000, 0x000000FF], np.uint32)
+        for packed in (rgb, rgb.view(np.float32), rgb.view(np.int32)):
+            cloud = PointCloud(np.zeros((2, 3), np.float32), {"rgb": packed})
+            assert preprocess.numbers(cloud, "color").tolist() == [[255, 128, 0], [0, 0, 255]]
+            np.testing.assert_array_equal(preprocess.colors(cloud), np.float32([[1, 128 / 255, 0], [0, 0, 1]]))
+        assert preprocess.colors(scan(np.zeros(3))) is None
+
+
+class TestContract:
+    def test_a_store_says_it_and_older_ones_less(self):
+        manifest = {"num_points_drawn": 500, "seed": 3, "scales": {"color": 255.0}, "task": "parts"}
+        assert Contract.of_store(manifest, 64) == Contract(64, 500, 3, scales={"color": 255.0})
+        assert Contract.of_store({}, 64) == Contract(64, 64, 0)
+
+    def test_a_run_keeps_it_whole(self):
+        contract = Contract(64, 500, 3, scales={"color": 255.0, "intensity": 1.0})
+        kept = json.loads(json.dumps(contract.facts()))
+        assert kept == {
+            "num_points": 64,
+            "drawn": 500,
+            "seed": 3,
+            "scale": "unit sphere",
+            "up": "z",
+            "window": "random points",
+            "scales": {"color": 255.0, "intensity": 1.0},
+        }
+        assert Contract.of_run(kept) == contract
+        assert Contract.of_run({"num_points": 64, "drawn": 500, "seed": 3}) == dataclasses.replace(contract, scales={})
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (
+                {"scale": "unit cube"},
+                "scale is 'unit cube', this version knows 'unit sphere' alone; install a newer one",
+            ),
+            ({"up": "y"}, "up is 'y', this version knows 'z' alone"),
+            ({"window": "tiles"}, "window is 'tiles', this version knows 'random points' alone"),
+            ({"tile": 2}, "tile is not known to this version; install a newer one"),
+            ({"num_points": 0}, "num_points must be at least 1, found 0"),
+            ({"drawn": True}, "drawn must be a whole number, found True"),
+            ({"seed": 0.5}, "seed must be a whole number, found 0.5"),
+            ({"scales": {"normals": 1}}, "scales must be positive numbers of color, intensity, found {'normals': 1}"),
+            ({"scales": {"color": -1}}, "scales must be positive numbers"),
+            ({"scales": {"color": "255"}}, "scales must be positive numbers"),
+            ({"scales": None}, "scales must be positive numbers"),
+        ],
+    )
+    def test_another_rule_is_refused(self, change, words):
+        with pytest.raises(ValueError, match=r"found|knows|known") as caught:
+            Contract.of_run(Contract(64, 500).facts() | change)
+        assert str(caught.value).startswith(words)
+        assert "\n" not in str(caught.value)
+
+    def test_it_draws_by_its_own_numbers(self):
+        contract, cloud = Contract(8, 20, 5, scales={"intensity": 500.0}), scan(np.arange(100, dtype=np.uint8))
+        drawn = contract.draw(cloud, kinds=("intensity",))
+        plain = preprocess.draw(cloud, 20, 5, kinds=("intensity",), scales={"intensity": 500.0})
+        np.testing.assert_array_equal(drawn.index, plain.index)
+        np.testing.assert_array_equal(drawn.features["intensity"], plain.features["intensity"])
+        assert len(contract.draw(cloud, count=30).points) == 30
+        assert len(contract.draw(cloud, whole=True).points) == 100
+        assert contract.draw(cloud).features == {}
+
+    @pytest.mark.parametrize(
+        ("values", "full", "warned"),
+        [
+            (np.array([0, 200], np.uint8), 255.0, False),
+            (np.array([0, 3], np.uint8), 255.0, False),  # a dark cloud
+            (np.array([0.0, 1.0]), 1.0, False),
+            (np.array([0, 200], np.uint8), 65535.0, False),  # a dark one of 16 bits
+            (np.array([0, 40_000], np.uint16), 255.0, True),
+            (np.array([0, 200], np.uint8), 1.0, True),
+            (np.array([0.0, 0.9]), 255.0, True),
+            (np.array([0, 90_000], np.int32), 80_000.0, True),
+            (np.array([0, 40_000], np.uint16), None, False),  # an older run
+        ],
+    )
+    def test_another_scale_is_warned_of(self, values, full, warned):
+        contract = Contract(2, 2, scales={} if full is None else {"intensity": full})
+        drawn = contract.draw(scan(values), kinds=("intensity",))
+        own = preprocess.full_scale(values)
+        words = f"its intensity seems to be of the full scale {own:,g}, that of the training set was {full or 0:,g}"
+        assert drawn.warnings == ((words,) if warned else ())
+        np.testing.assert_array_equal(shares(drawn)[:, 0], (values / (full or own)).astype(np.float32))
+        assert contract.draw(scan(values)).warnings == (), "what the network does not see is not looked at"
+
+    def test_inputs_are_the_points_or_all_that_there_is(self):
+        contract = Contract(5, 5)
+        points = np.random.default_rng(0).standard_normal((2, 5, 3)) * 40
+        numbers, category = np.zeros((2, 5, 1), np.float32), np.array([1, 0], np.int32)
+        for array in (points, numbers, category):
+            array.flags.writeable = False
+        alone = contract.inputs(points)
+        np.testing.assert_array_equal(alone, preprocess.normalise(points)[0])
+        whole = contract.inputs(points, numbers, category)
+        assert list(whole) == ["points", "features", "category"]
+        np.testing.assert_array_equal(whole["points"], alone)
+        assert whole["features"] is numbers
+        assert whole["category"] is category
+        assert list(contract.inputs(points, category=category)) == ["points", "category"]
+        assert list(preprocess.named_inputs(points, numbers)) == ["points", "features"]
+        assert preprocess.named_inputs(points) is points

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from pointkit import run_folder
+from pointkit import disk, run_folder
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.run_folder import CHECKPOINT, PREVIOUS, Checkpoint, Progress
@@ -122,9 +122,9 @@ def test_at_most_one_level_above_may_be_missing(tmp_path, monkeypatch):
 
 
 def test_a_folder_for_several_runs_is_made_by_the_same_rule(tmp_path):
-    run_folder.make(tmp_path / "runs" / "a")
+    disk.make(tmp_path / "runs" / "a", RunError)
     run_folder.create(tmp_path / "runs" / "a" / "seed-0")
-    refused(lambda: run_folder.make(tmp_path / "x" / "y" / "z"), "must exist, found none")
+    refused(lambda: disk.make(tmp_path / "x" / "y" / "z", RunError), "must exist, found none")
 
 
 def test_a_file_is_no_folder(tmp_path):

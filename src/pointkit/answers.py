@@ -16,9 +16,11 @@ from pointkit import disk, explain, formats, label, outputs
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets.folder import is_about
-from pointkit.errors import FormatError, PointkitError, RunError
+from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
 from pointkit.predict import Answered, Predictor
+
+MORE = "; close other programs, or use a machine with more"
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,17 @@ def results(
 ) -> Iterator[tuple[pathlib.Path, Result | Exception]]:
     """Each file with its answer, or with why there is none, in order. Files are written beside it, or into ``output``.
 
-    Raises PointkitError for a ``category`` that the run does not know (``Predictor.answered``), where nothing is
-    written into ``output``, and where two files would be written to one place.
+    Raises PointkitError for what the run cannot be asked (``Predictor.check``), where nothing is written into
+    ``output``, and where two files would be written to one place.
     """
     mark = outputs.LABELLED if predictor.task.labels_points else outputs.EXPLAINED
     writes = predictor.task.labels_points or explained
-    if output is not None:
-        if not writes:
-            raise PointkitError(f"--output is for parts and --explain, {predictor.path} tells classes apart")
-        disk.make(output, RunError)
+    if output is not None and not writes:
+        raise PointkitError(f"--output is for parts and --explain, {predictor.path} tells classes apart")
+    predictor.check(category, mark=explained)
     targets = outputs.places(files, output, mark) if writes else {}
-    predictor.asker.check(category)
+    if output is not None:
+        disk.make(output, RunError)
     return _results(predictor, files, category, targets, explained)
 
 
@@ -119,6 +121,8 @@ def _results(
         else:
             try:
                 yield path, _written(path, targets[path], answered)
+            except MemoryError:
+                yield path, MachineError(f"{path}: out of memory while its answer is written{MORE}")
             except (OSError, PointkitError) as error:
                 yield path, error
 

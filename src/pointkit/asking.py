@@ -16,7 +16,7 @@ import pathlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,7 @@ from pointkit import features, metrics, preprocess
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.rules import suggest
-
-if TYPE_CHECKING:
-    from pointkit.predict import Predictor
+from pointkit.task import Task
 
 # Every call of the network is padded to this many windows. So it is compiled once, and a file gets the same answer
 # alone and among others.
@@ -113,6 +111,37 @@ class PartsPrediction:
 Answer = Prediction | PartsPrediction
 
 
+class Network(Protocol):
+    """What an asker needs: a run's network, and how the network sees a shape. ``predict.Predictor`` is one."""
+
+    path: pathlib.Path
+    facts: dict[str, Any]
+    task: Task
+    classes: tuple[str, ...]
+    contract: preprocess.Contract
+
+    @property
+    def num_points(self) -> int:
+        """Points that the network sees at once."""
+
+    def draw(
+        self, shape: Shape, path: pathlib.Path | None = None, *, count: int | None = None, whole: bool = False
+    ) -> preprocess.Drawn:
+        """Points of a shape by the run's contract."""
+
+    def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
+        """Drawn points as a question."""
+
+    def inputs(self, windows: Sequence[Window]) -> preprocess.Inputs:
+        """The network's inputs for a batch of windows."""
+
+    def logits(self, given: preprocess.Inputs) -> Float32:
+        """The network's answer."""
+
+    def marks(self, given: preprocess.Inputs) -> NDArray[np.uint8]:
+        """What each point did for the answer: see ``models.CriticalPoints``."""
+
+
 class Asker(Protocol):
     """What a task does in its own way. ``group`` files are read before the network is asked about them."""
 
@@ -139,27 +168,27 @@ class OfClasses:
 
     group = BATCH
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
+    def __init__(self, network: Network) -> None:
+        self.network = network
 
     def check(self, category: str | None) -> None:
         if category is not None:
-            raise PointkitError(f"category is for parts, {self.predictor.path} tells classes apart")
+            raise PointkitError(f"category is for parts, {self.network.path} tells classes apart")
 
     def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
-        drawn = self.predictor.draw(shape, path).first(self.predictor.num_points)
-        return Seen(drawn, self.predictor.query(drawn), _size(shape), shape if isinstance(shape, Mesh) else None)
+        drawn = self.network.draw(shape, path).first(self.network.num_points)
+        return Seen(drawn, self.network.query(drawn), _size(shape), shape if isinstance(shape, Mesh) else None)
 
     def windows(self, queries: Iterable[Query]) -> Iterator[Window]:
         """One window of each query."""
         for query in queries:
-            yield query, preprocess.window(len(query.points), self.predictor.num_points)
+            yield query, preprocess.window(len(query.points), self.network.num_points)
 
     def logits(self, queries: Iterable[Query]) -> Iterator[Float32]:
         """The logits of the queries, (B, classes) for a batch of them."""
         windows = self.windows(queries)
         while batch := list(itertools.islice(windows, BATCH)):
-            yield self.predictor.logits(self.predictor.inputs(batch))
+            yield self.network.logits(self.network.inputs(batch))
 
     def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
         for logits in self.logits(queries):
@@ -168,7 +197,7 @@ class OfClasses:
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         windows = self.windows(queries)
         while batch := list(itertools.islice(windows, BATCH)):
-            found = self.predictor.marks(self.predictor.inputs(batch))
+            found = self.network.marks(self.network.inputs(batch))
             for (query, places), marks in zip(batch, found, strict=True):
                 whole = np.zeros(len(query.points), np.uint8)
                 np.maximum.at(whole, places, marks)
@@ -176,7 +205,7 @@ class OfClasses:
 
     def answer(self, seen: Seen, rows: Float64) -> Prediction:
         first, second = np.argsort(-rows, kind="stable")[:2]
-        names = self.predictor.classes
+        names = self.network.classes
         return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings)
 
 
@@ -185,32 +214,32 @@ class OfParts:
 
     group = 64
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
-        self.facts = predictor.facts
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.facts = network.facts
 
     def check(self, category: str | None) -> None:
-        classes = self.predictor.classes
+        classes = self.network.classes
         if category is not None and category not in classes:
             hint = suggest(category, classes)
             raise PointkitError(f"category must be one of {', '.join(classes)}, got {category!r}{hint}")
 
     def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
         """All points of a cloud; several points for each face of a mesh, up to ``MOST_SAMPLES``."""
-        count = self.predictor.contract.drawn
+        count = self.network.contract.drawn
         if isinstance(shape, Mesh):
             if not len(shape.faces):
                 reason = "a mesh without faces has nothing to label"
                 raise PointkitError(f"{path}: {reason}" if path else reason)
             count = max(count, min(4 * len(shape.faces), MOST_SAMPLES))
         named = _with_normals(shape) if self.facts.get("layout") == "normal" else shape
-        drawn = self.predictor.draw(named, path, count=count, whole=True)
+        drawn = self.network.draw(named, path, count=count, whole=True)
         name = category or self._category(path)
-        query = self.predictor.query(drawn, self.predictor.classes.index(name))
+        query = self.network.query(drawn, self.network.classes.index(name))
         return Seen(drawn, query, _size(shape), shape)
 
     def _category(self, path: pathlib.Path | None) -> str:
-        classes = self.predictor.classes
+        classes = self.network.classes
         if len(classes) == 1:
             return classes[0]
         known = {place: name for name, place in self.facts.get("directories", {}).items()}
@@ -224,32 +253,32 @@ class OfParts:
         raise PointkitError(f"{path}: of which category? give --category, one of {names}, or a folder of that name")
 
     def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
-        spans = list(self.predictor.task.part_ids.values())
+        spans = list(self.network.task.part_ids.values())
 
         def answers(windows: Sequence[Window]) -> Iterator[Float64]:
-            logits = self.predictor.logits(self.predictor.inputs(windows))
+            logits = self.network.logits(self.network.inputs(windows))
             for (query, _), rows in zip(windows, logits, strict=True):
                 span = spans[query.category]
                 yield metrics.softmax(rows[:, span.start : span.stop])
 
-        return windowed(queries, self.predictor.num_points, answers, operator.setitem)
+        return windowed(queries, self.network.num_points, answers, operator.setitem)
 
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         def answers(windows: Sequence[Window]) -> Iterable[Array]:
-            return self.predictor.marks(self.predictor.inputs(windows))
+            return self.network.marks(self.network.inputs(windows))
 
-        return windowed(queries, self.predictor.num_points, answers, np.maximum.at)
+        return windowed(queries, self.network.num_points, answers, np.maximum.at)
 
     def answer(self, seen: Seen, rows: Float64) -> PartsPrediction:
-        category = self.predictor.classes[seen.query.category]
-        names = self.predictor.task.parts[category]
+        category = self.network.classes[seen.query.category]
+        names = self.network.task.parts[category]
         codes = self.facts.get("codes", {}).get(category, range(len(names)))
         assert seen.shape is not None
         whole = back(seen.shape, seen.drawn, rows)
         return PartsPrediction(category, dict(zip(names, codes, strict=True)), whole, seen.drawn.warnings)
 
 
-ASKERS: Mapping[str, Callable[[Predictor], Asker]] = {"classification": OfClasses, "parts": OfParts}
+ASKERS: Mapping[str, Callable[[Network], Asker]] = {"classification": OfClasses, "parts": OfParts}
 
 
 def windowed(
@@ -300,23 +329,15 @@ def _on_faces(mesh: Mesh, drawn: preprocess.Drawn, rows: Float64) -> Float64:
     """
     from scipy.spatial import cKDTree
 
-    total = np.zeros((len(mesh.faces), rows.shape[1]))
-    np.add.at(total, drawn.index, rows)
-    number: NDArray[np.int64] = np.bincount(drawn.index, minlength=len(mesh.faces))
-    bare = number == 0
+    polygons = np.arange(len(mesh.faces)) if mesh.polygons is None else mesh.polygons
+    owners = polygons[drawn.index]
+    bare = np.isin(polygons, owners, invert=True)
     if bare.any():
         middles = mesh.vertices[mesh.faces[bare]].mean(1)
-        total[bare] = rows[cKDTree(drawn.points).query(middles, workers=-1)[1]]
-        number[bare] = 1
-    if mesh.polygons is not None:
-        number, total = (np.bincount(mesh.polygons, number), _summed(total, mesh.polygons))
-        number, total = number[mesh.polygons], total[mesh.polygons]
-    return total / number[:, None]
-
-
-def _summed(rows: Float64, groups: NDArray[np.int64]) -> Float64:
-    """The sums of rows (F, K) of each group (G, K)."""
-    return np.stack([np.bincount(groups, column) for column in rows.T], 1)
+        nearest = cKDTree(drawn.points).query(middles, workers=-1)[1]
+        owners, rows = np.concatenate([owners, polygons[bare]]), np.concatenate([rows, rows[nearest]])
+    total = np.stack([np.bincount(owners, column) for column in rows.T], 1)
+    return total[polygons] / np.bincount(owners)[polygons, None]
 
 
 def _size(shape: Shape) -> int:

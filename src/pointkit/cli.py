@@ -23,9 +23,15 @@ from pointkit.models.families import FAMILIES
 
 Path = pathlib.Path
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
 Flag = Annotated[bool, Parameter(negative="")]
-Backend = Annotated[Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend")]
+Strict = Annotated[
+    bool, Parameter(negative="", help="Fail when a file cannot be read, instead of listing it in unread.csv.")
+]
+Force = Annotated[bool, Parameter(negative="", help="Replace what stands there.")]
+Backend = Annotated[
+    Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend", help="What Keras runs on.")
+]
 
 
 def _whole(kind: Any, tokens: Any) -> int:
@@ -102,8 +108,6 @@ def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
     ----------
     output
         The folder to work in.
-    backend
-        What Keras runs on.
     """
     use_backend(backend)
     from pointkit import console
@@ -151,13 +155,12 @@ def prepare(
     seed: Whole = 0,
     workers: Whole | None = None,
     groups: Path | None = None,
-    strict: Flag = False,
-    force: Flag = False,
+    strict: Strict = False,
+    force: Force = False,
 ) -> None:
     """Read a folder of shapes, one folder a class, into a store that training can use.
 
-    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, or CLASS/FILE, where a split 70/10/20 is made. Part annotations in the
-    three layouts that ShapeNet's were published in are recognised.
+    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, CLASS/FILE (split 70/10/20 here), ShapeNet's three of part labels.
 
     Parameters
     ----------
@@ -166,26 +169,19 @@ def prepare(
     output
         The store to write.
     task
-        What is to be learned: the class of each shape, or the part of each point (labelled clouds, meshes with labelled
-        faces). By default parts for a published set of parts, else classification.
+        The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
     classes
         Only these, like chair,lamp; by default all.
     num_points
-        Points drawn from each mesh's surface, and the most that are kept of a cloud. By default 2048, but for parts all
-        points of a cloud.
+        Points drawn of a mesh, and the most kept of a cloud. By default 2048, but for parts all points of a cloud.
     features
-        What to keep of each point beside its place: normals, color, intensity, several joined by commas, or none. By
-        default none for classification, and all that every shape has for parts.
+        Features to keep: normals, color, intensity, joined by commas, or none. By default all for parts, else none.
     seed
         Decides the split and the points drawn.
     workers
         Processes that read; by default one a core. The store is the same for any number.
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
-    strict
-        Fail when a file cannot be read, instead of listing it in unread.csv.
-    force
-        Replace a store that stands there.
     """
     from pointkit import console
     from pointkit.prepare import prepare as run
@@ -238,8 +234,6 @@ def train(
         Decides initial weights, order, augmentation and dropout.
     seeds
         Several, like 0,1,2: each trains into OUTPUT/seed-N.
-    backend
-        What Keras runs on.
     """
     use_backend(backend)
     from pointkit import config, console
@@ -290,10 +284,6 @@ def evaluate(
         For parts: also measure the mean of so many answers, each with the shapes turned, stretched and drawn anew.
     protocol
         For parts: also count as reference system B does.
-    backend
-        What Keras runs on.
-    as_json
-        Print the report as JSON and nothing else.
     """
     use_backend(backend)
     lean_keras()
@@ -332,8 +322,6 @@ def predict(
         The folder to write labelled and explained files into.
     explain
         Mark the points that decided, in a field of a new file and in a picture.
-    backend
-        What Keras runs on.
     as_json
         Print one JSON object a line and nothing else.
     """
@@ -348,7 +336,7 @@ def predict(
 
 @app.command
 def view(
-    file: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Flag = False
+    file: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Force = False
 ) -> None:
     """Draw a mesh or cloud: a PNG, or a page that turns under the mouse, as the suffix of --output says.
 
@@ -358,8 +346,6 @@ def view(
         A mesh or cloud.
     output
         PICTURE.png or PAGE.html; FILE.html beside the file by default.
-    force
-        Replace a file that stands there.
     """
     from pointkit import console
     from pointkit.view import view as draw
@@ -387,10 +373,6 @@ def info(
         Print the layer table of this recipe's network.
     show
         Print so many shapes of a store with their sizes and first points.
-    backend
-        What Keras runs on.
-    as_json
-        Print JSON and nothing else.
     """
     use_backend(backend)
     from pointkit import console

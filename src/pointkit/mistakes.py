@@ -32,8 +32,11 @@ def answered(error: BaseException, arguments: Sequence[str], command: Sequence[s
         case PointkitError():
             _complain(str(error))
             return 2
-        case MachineError() | MemoryError():
-            _complain(str(error) or "out of memory; close other programs, or use a machine with more")
+        case MachineError():
+            _complain(str(error))
+            return 1
+        case MemoryError():  # NumPy's says how much was asked for, and no advice
+            _complain("out of memory; close other programs, or use a machine with more")
             return 1
         case BrokenPipeError():  # the reader of our output left early, like head; Python would complain when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

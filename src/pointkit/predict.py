@@ -106,18 +106,26 @@ class Predictor:
         for path, result in self.answered(paths, category):
             yield path, result if isinstance(result, Exception) else result.answer
 
+    def check(self, category: str | None = None, *, mark: bool = False) -> None:
+        """Raise PointkitError for a category that the run does not know, and with ``mark`` where no maximum decides."""
+        self.asker.check(category)
+        name = self.facts["settings"]["model"]
+        if mark and not families.find(name).maxima_alone:
+            raise PointkitError(
+                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
+                f"network {name}"
+            )
+
     def answered(
         self, paths: Iterable[str | os.PathLike[str]], category: str | None = None, *, mark: bool = False
     ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
         """Like ``files``, with what was seen of each file; with ``mark`` also what each drawn point did.
 
         For parts, a run with one category has that. Else it is ``category``, or that of the nearest folder above a file
-        with a category's name, or with the name of its directory in the set (such as 02691156). Raises PointkitError
-        for a category that the run does not know, and with ``mark`` where no maximum decides in the network.
+        with a category's name, or with the name of its directory in the set (such as 02691156). Raises PointkitError as
+        ``check`` does.
         """
-        self.asker.check(category)
-        if mark:
-            self._refuse_marks()
+        self.check(category, mark=mark)
         waiting: list[tuple[pathlib.Path, Seen | Exception]] = []
         points = 0
         for path in map(pathlib.Path, paths):
@@ -219,14 +227,6 @@ class Predictor:
             return models.CriticalPoints(self.model)
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
-
-    def _refuse_marks(self) -> None:
-        name = self.facts["settings"]["model"]
-        if not families.find(name).maxima_alone:
-            raise PointkitError(
-                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-                f"network {name}"
-            )
 
     def _in_batches(self, function: Callable[[Any], Any], given: Inputs) -> Any:
         whole = given if isinstance(given, dict) else {"points": given}

@@ -31,7 +31,6 @@ from pointkit import disk
 from pointkit.cloud import Array
 from pointkit.config import combine
 from pointkit.disk import disk_errors
-from pointkit.disk import replace as replace
 from pointkit.errors import PointkitError, RunError
 from pointkit.preprocess import Contract
 from pointkit.task import LOSS, Choice, Task
@@ -127,7 +126,7 @@ class Checkpoint:
 
 def create(path: pathlib.Path) -> None:
     """Make the folder of a run, or check that what stands there is a run, or empty. Raises RunError."""
-    make(path)
+    disk.make(path, RunError)
     try:
         strangers = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
         if strangers and not (path / FACTS).is_file():
@@ -138,11 +137,6 @@ def create(path: pathlib.Path) -> None:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def make(path: pathlib.Path) -> None:
-    """Make a folder where none stands, and one level above it where that is missing too. Raises RunError."""
-    disk.make(path, RunError)
-
-
 def locked(path: pathlib.Path) -> AbstractContextManager[None]:
     """Hold a run's folder for writing. Raises RunError naming the holder; a holder that died holds nothing."""
     return disk.held(path, "trains there", lock=path / ".lock", error=RunError)
@@ -151,7 +145,7 @@ def locked(path: pathlib.Path) -> AbstractContextManager[None]:
 def write_facts(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Write run.json."""
     whole = {"format": "pointkit run", "version": VERSION, **facts}
-    replace(path / FACTS, (json.dumps(whole, indent=1) + "\n").encode())
+    disk.replace(path / FACTS, (json.dumps(whole, indent=1) + "\n").encode())
 
 
 def not_a_run(path: pathlib.Path, why: str) -> RunError:
@@ -220,7 +214,7 @@ def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
     progress = json.dumps(asdict(checkpoint.progress))
     metadata = {"run": checkpoint.run, "progress": progress, "sha256": _checksum(checkpoint.run, progress, arrays)}
-    replace(path / CHECKPOINT, save(arrays, metadata), keep=path / PREVIOUS)
+    disk.replace(path / CHECKPOINT, save(arrays, metadata), keep=path / PREVIOUS)
 
 
 def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
@@ -304,4 +298,4 @@ def write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) ->
     data = ("\n".join(lines) + "\n").encode()
     file = path / "history.csv"
     if not file.is_file() or file.read_bytes() != data:
-        replace(file, data)
+        disk.replace(file, data)

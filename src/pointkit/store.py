@@ -29,8 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float32, Sample
-from pointkit.disk import csv_rows, csv_text, disk_errors, file_digest, making, sync
-from pointkit.disk import digest as digest
+from pointkit.disk import csv_rows, csv_text, digest, disk_errors, file_digest, making, sync
 from pointkit.errors import StoreError
 from pointkit.task import Task
 

@@ -12,7 +12,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pointkit.errors import PointkitError
 
@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pointkit.metrics.validation import Scores
-    from pointkit.store import Store
 
     Labels = NDArray[np.integer[Any]]
     Known = NDArray[np.bool_]
+
+
+class Labelled(Protocol):
+    """A source of labels, such as a store: ``labels`` (S,) of the shapes, ``point_labels`` (T,) of their points."""
+
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def point_labels(self) -> Labels | None: ...
+    def span(self, index: int) -> slice:
+        """Where the points of one shape are."""
 
 
 class Figure(NamedTuple):
@@ -131,14 +141,14 @@ class Task(ABC):
                 raise PointkitError(f"{key} {rule}, got {settings[key]!r}")
 
     @abstractmethod
-    def labels(self, store: Store, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
+    def labels(self, store: Labelled, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
         """The ids that the network should answer, and whether each is known; an unknown id is 0.
 
         ``shapes`` (B,) are indices of shapes, ``places`` (B, N) those of the points that stand for each.
         """
 
     @abstractmethod
-    def strata(self, store: Store, shapes: Labels) -> Iterator[tuple[list[Labels], range]]:
+    def strata(self, store: Labelled, shapes: Labels) -> Iterator[tuple[list[Labels], range]]:
         """The groups of ids within which balanced weights are balanced: the labels of ``shapes`` there, and the ids."""
 
     @abstractmethod
@@ -175,11 +185,11 @@ class Classification(Task):
     def size(self) -> str:
         return f"classes: {len(self.classes)}"
 
-    def labels(self, store: Store, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
+    def labels(self, store: Labelled, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
         ids = store.labels[shapes]
         return ids, ids >= 0
 
-    def strata(self, store: Store, shapes: Labels) -> Iterator[tuple[list[Labels], range]]:
+    def strata(self, store: Labelled, shapes: Labels) -> Iterator[tuple[list[Labels], range]]:
         yield [store.labels[shapes]], range(len(self.classes))
 
     def scores(self) -> Scores:
@@ -242,12 +252,12 @@ class Parts(Task):
         colored = [f"{part} ({color})" for part, color in zip(names, given, strict=False)]
         return {"parts": ", ".join([*colored, *names[len(colored) :]])}
 
-    def labels(self, store: Store, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
+    def labels(self, store: Labelled, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
         assert store.point_labels is not None
         ids = store.point_labels[places]
         return ids.clip(0), ids >= 0
 
-    def strata(self, store: Store, shapes: Labels) -> Iterator[tuple[list[Labels], range]]:
+    def strata(self, store: Labelled, shapes: Labels) -> Iterator[tuple[list[Labels], range]]:
         assert store.point_labels is not None
         for category, ids in enumerate(self.part_ids.values()):
             labels = [store.point_labels[store.span(i)] for i in shapes if store.labels[i] == category]

@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import formats, preprocess
+from pointkit import disk, formats, preprocess
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import MissingExtraError, PointkitError
-from pointkit.formats import files
 from pointkit.report import raster
 
 SAMPLED = 2048  # points drawn from a mesh, as for training
@@ -74,20 +73,20 @@ def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pa
     writers: dict[str, Callable[[Scene], bytes]] = {".png": picture, ".html": page}
     write = writers.get(output.suffix.lower())
     if write is None:
-        raise PointkitError(f"{files.shown(output)}: --output must end in {' or '.join(writers)}")
+        raise PointkitError(f"{disk.shown(output)}: --output must end in {' or '.join(writers)}")
     if output.exists():
         if output.samefile(path):
-            raise PointkitError(f"{files.shown(output)}: is the file to be drawn; give --output another name")
+            raise PointkitError(f"{disk.shown(output)}: is the file to be drawn; give --output another name")
         if not output.is_file():
-            raise PointkitError(f"{files.shown(output)}: --output must be a file, found something else there")
+            raise PointkitError(f"{disk.shown(output)}: --output must be a file, found something else there")
         if not force:
-            raise PointkitError(f"{files.shown(output)}: exists already; --force replaces it")
+            raise PointkitError(f"{disk.shown(output)}: exists already; --force replaces it")
     if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise PointkitError(f"{files.shown(output)}: --output must lie in a folder that can be written to")
+        raise PointkitError(f"{disk.shown(output)}: --output must lie in a folder that can be written to")
     if write is page:
         _viser()  # before the file is read: a missing extra is reported at once
     data = write(load(path))
-    with files.replacing(output) as file:
+    with disk.replacing(output) as file:
         file.write(data)
     return output
 
@@ -99,8 +98,8 @@ def load(path: pathlib.Path) -> Scene:
     try:
         drawn = preprocess.draw(shape, MOST if surface is None else SAMPLED)
     except ValueError as error:
-        raise PointkitError(f"{files.shown(path)}: {error}") from None
-    name = files.shown(path.name)
+        raise PointkitError(f"{disk.shown(path)}: {error}") from None
+    name = disk.shown(path.name)
     labels = _labels(path, shape, drawn.index)
     if surface is not None:
         size = f"{len(surface.vertices):,} vertices, {len(surface.faces):,} faces"
@@ -282,7 +281,7 @@ def _named_labels(path: pathlib.Path) -> dict[float, str]:
     """Label -> name, from the comments at the head of a file that ``predict`` wrote: "label 2 is wing"."""
     with path.open("rb") as file:
         lines = re.findall(rb"label (-?\d{1,9}) is ([^\r\n]{1,200})", file.read(HEAD))
-    return {int(code): files.printable(name.decode(errors="replace")) for code, name in lines}
+    return {int(code): disk.printable(name.decode(errors="replace")) for code, name in lines}
 
 
 def _colors(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -1,3 +1,5 @@
+"""A run measured on its store: the report, what is written beside it, and what is printed."""
+
 import csv
 import json
 import shlex
@@ -6,11 +8,13 @@ import shutil
 import numpy as np
 import pytest
 
-from pointkit import metrics
+from pointkit import metrics, store
 from pointkit.cli import run
 from pointkit.errors import RunError
-from pointkit.evaluate import evaluate, evaluate_groups
-from pointkit.run_folder import find_runs, load_checkpoint
+from pointkit.evaluate import evaluate
+from pointkit.predict import Predictor
+from pointkit.run_folder import load_checkpoint
+from tests.runs import changed
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +55,6 @@ def test_the_same_command_writes_the_same_bytes_and_touches_no_training_state(me
     assert [(path / name).read_bytes() for name in names] == before
 
 
-def test_draws_are_a_line_of_their_own(measured):
-    draws = measured[1]["draws"]
-    assert draws["k"] == 3
-    assert 0 <= draws["oa_mean"] <= 1
-    assert draws["oa_sd"] >= 0
-    assert draws["note"] == ""
-
-
 def test_pictures_and_mistakes_are_there(measured):
     path, report = measured
     for name in ("grid", "curves", "confusion", "calibration", *(m["picture"] for m in report["mistakes"])):
@@ -77,38 +73,36 @@ def test_weights_measured_are_those_of_the_best_epoch(measured):
     assert report["run"]["best_epoch"] == 1 + int(np.argmin(losses))
 
 
-def test_several_runs_are_summed_up_and_groups_stand_side_by_side(measured, tiny_store, tmp_path):
-    path, report = measured
-    for seed in ("a/seed-0", "a/seed-1", "b/seed-0"):
-        shutil.copytree(path, tmp_path / seed)
-    result = evaluate_groups([tmp_path / "a", tmp_path / "b"], store_path=tiny_store.path)
-    names = [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert list(result["groups"]) == names
-    figures = result["summary"]["groups"][names[0]]
-    assert figures["runs"] == 2
-    assert figures["oa"][0] == pytest.approx(report["oa"])
-    assert figures["oa"][1] == 0
-    assert result["summary"]["differences"][names[1]]["oa"][0] == 0
-    written = json.loads((tmp_path / "a" / "report.json").read_text())
-    assert written["oa"] == pytest.approx(report["oa"])
-    assert (tmp_path / "a" / "report.html").is_file()
-
-
-def test_finds_seeds_in_their_order(tiny_run, tmp_path):
-    for seed in (10, 2, 0):
-        shutil.copytree(tiny_run, tmp_path / f"seed-{seed}")
-    assert [folder.name for folder in find_runs(tmp_path)] == ["seed-0", "seed-2", "seed-10"]
-    with pytest.raises(RunError, match="not a run"):
-        find_runs(tmp_path / "nothing")
-
-
 def test_refuses_another_store_and_a_split_without_shapes(tiny_run, tiny_store, tmp_path):
-    from pointkit import store
-
     rows = [(tiny_store.rows[i], tiny_store.cloud(i)) for i in tiny_store.select("train")]
     other = store.write(tmp_path / "other", rows, tiny_store.classes, {"task": "classification"})
     with pytest.raises(RunError, match=r"not the store that .* was trained on"):
         evaluate(tiny_run, store_path=other.path)
+    path = changed(tiny_run, tmp_path / "run", **{"store.checksum": other.checksum})
+    with pytest.raises(RunError, match=rf"^{other.path}: has no shapes in the split 'test' to evaluate {path} on$"):
+        evaluate(path, store_path=other.path)
+
+
+@pytest.mark.parametrize("parts", [False, True])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123456 bytes.")]
+)
+def test_memory_that_runs_out_is_one_line_with_advice(
+    tiny_run, tiny_parts_run, tmp_path, capsys, monkeypatch, error, parts
+):
+    def no_memory(given):
+        raise error
+
+    path = changed(tiny_parts_run if parts else tiny_run, tmp_path / "run")
+    before = sorted(path.iterdir())
+    monkeypatch.setattr(Predictor, "_answer", property(lambda predictor: no_memory))
+    for more in ([], ["--draws", "2"]):
+        assert run(["evaluate", str(path), *more]) == 1
+        captured = capsys.readouterr()
+        words = "out of memory while the network answers; close other programs, or use a machine with more"
+        assert captured.err == f"pointkit: {words}\n"
+        assert captured.out == ""
+    assert sorted(path.iterdir()) == before
 
 
 def test_its_commands_can_be_typed_again(measured, capsys):
@@ -131,11 +125,7 @@ def test_another_split_has_a_folder_of_its_own(measured, tiny_store, capsys):
 
 
 def test_a_store_that_has_moved_can_be_named(measured, tiny_store, tmp_path):
-    path = tmp_path / "run"
-    shutil.copytree(measured[0], path)
-    facts = json.loads((path / "run.json").read_text())
-    facts["store"]["path"] = str(tmp_path / "gone")
-    (path / "run.json").write_text(json.dumps(facts))
+    path = changed(measured[0], tmp_path / "run", **{"store.path": str(tmp_path / "gone")})
     with pytest.raises(RunError, match=r"gone: not a store .*--store says where it is now"):
         evaluate(path)
     assert evaluate(path, store_path=tiny_store.path)["split"] == "test"

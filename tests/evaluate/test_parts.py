@@ -9,9 +9,8 @@ import pytest
 
 from pointkit import metrics, preprocess
 from pointkit.cli import run
-from pointkit.errors import RunError
-from pointkit.evaluate import evaluate, evaluate_groups
-from pointkit.predict import Drawn, Predictor
+from pointkit.evaluate import evaluate, parts
+from pointkit.predict import Predictor
 from tests import shapes
 
 
@@ -23,29 +22,29 @@ def measured(tiny_parts_run, tiny_parts, tmp_path_factory):
     return copy, evaluate(copy, store_path=tiny_parts.path, draws=2, votes=3, protocol="reference-b")
 
 
-def answers(predictor, opened, index):
+def answers(predictor, opened, index, draw=0):
     """The part of each of a shape's original points, a window of the training's size after another."""
     points = opened.cloud(index)
+    order = np.random.default_rng([draw, index]).permutation(len(points)) if draw else np.arange(len(points))
     span = opened.part_ids[opened.classes[opened.labels[index]]]
     answer = np.empty(len(points), int)
     for start in range(0, len(points), predictor.num_points):
-        places = (start + np.arange(predictor.num_points)) % len(points)
+        places = order[(start + np.arange(predictor.num_points)) % len(points)]
         cloud = preprocess.normalise(points[places])[0]
         logits = predictor.logits({"points": cloud[None], "category": opened.labels[index : index + 1]})
         answer[places] = logits[0, :, span.start : span.stop].argmax(1)
     return answer
 
 
-def test_the_figures_are_those_of_a_slow_twin(measured, tiny_parts):
-    path, report = measured
-    predictor = Predictor(path)
+def figures(predictor, opened, draw=0):
+    """Instance mIoU, class mIoU, point accuracy."""
     by_category, right, total = {}, 0, 0
-    for index in tiny_parts.select("test"):
-        name = tiny_parts.classes[tiny_parts.labels[index]]
-        ids = tiny_parts.part_ids[name]
-        truth = tiny_parts.point_labels[tiny_parts.span(index)] - ids.start
-        answer = answers(predictor, tiny_parts, index)
-        known = tiny_parts.point_labels[tiny_parts.span(index)] >= 0
+    for index in opened.select("test"):
+        name = opened.classes[opened.labels[index]]
+        ids = opened.part_ids[name]
+        truth = opened.point_labels[opened.span(index)] - ids.start
+        answer = answers(predictor, opened, index, draw)
+        known = opened.point_labels[opened.span(index)] >= 0
         ious = []
         for part in range(len(ids)):
             both = ((truth == part) & (answer == part) & known).sum()
@@ -53,10 +52,27 @@ def test_the_figures_are_those_of_a_slow_twin(measured, tiny_parts):
             ious.append(both / either if either else 1.0)
         by_category.setdefault(name, []).append(np.mean(ious))
         right, total = right + ((truth == answer) & known).sum(), total + known.sum()
-    assert report["instance_miou"] == pytest.approx(np.mean([iou for some in by_category.values() for iou in some]))
-    assert report["class_miou"] == pytest.approx(np.mean([np.mean(some) for some in by_category.values()]))
-    assert report["point_accuracy"] == pytest.approx(right / total)
+    every = [iou for some in by_category.values() for iou in some]
+    return np.mean(every), np.mean([np.mean(some) for some in by_category.values()]), right / total
+
+
+FIGURES = ("instance_miou", "class_miou", "point_accuracy")
+
+
+def test_the_figures_are_those_of_a_slow_twin(measured, tiny_parts):
+    path, report = measured
+    assert [report[key] for key in FIGURES] == pytest.approx(figures(Predictor(path), tiny_parts))
     assert report["instance_miou"] > 0.8
+
+
+def test_draws_are_those_of_a_slow_twin(measured, tiny_parts):
+    path, report = measured
+    found = np.array([figures(Predictor(path), tiny_parts, draw) for draw in (1, 2)])
+    for key, column in zip(FIGURES, found.T, strict=True):
+        assert report["draws"][f"{key}_mean"] == pytest.approx(column.mean())
+        assert report["draws"][f"{key}_sd"] == pytest.approx(column.std(ddof=1))
+    assert report["draws"]["k"] == 2
+    assert len(np.unique(found[:, 2])) == 2, "other draws, other windows"
 
 
 def test_report_has_at_its_top_what_others_rely_on(measured):
@@ -113,8 +129,6 @@ def test_reference_b_counts_only_its_own_shapes(measured, tiny_parts):
 def test_reference_b_scores_points_in_no_part_as_wrong(tiny_parts_run, tmp_path):
     big = shapes.write_tiny_parts(tmp_path / "store", shapes.tiny_labelled(points=1100))
     predictor = Predictor(tiny_parts_run)
-    from pointkit.evaluate import parts
-
     figures = parts.measure(predictor, big, "test", protocol="reference-b").figures
     protocol = figures["protocol"]
     assert (protocol["shapes"], protocol["left_out"]) == (6, 0)
@@ -129,40 +143,14 @@ def test_the_same_command_writes_the_same_bytes(measured, tiny_parts):
     assert [(path / name).read_bytes() for name in names] == before
 
 
-def test_clouds_of_many_sizes_are_answered_in_turn_and_alike_alone(tiny_parts_run):
-    predictor = Predictor(tiny_parts_run)
-    rng = np.random.default_rng(0)
-    clouds = [
-        Drawn(rng.normal(size=(n, 3)).astype("float32"), None, i % 2) for i, n in enumerate((5, 64, 65, 700, 1, 1300))
-    ]
-    together = list(predictor.part_probabilities(clouds))
-    assert [answer.shape for answer in together] == [(5, 2), (64, 3), (65, 2), (700, 3), (1, 2), (1300, 3)]
-    for cloud, answer in zip(clouds, together, strict=True):
-        np.testing.assert_allclose(answer.sum(1), 1)
-        np.testing.assert_allclose(next(predictor.part_probabilities([cloud])), answer, atol=1e-6)
-
-
-def test_answers_come_as_soon_as_they_are_whole(tiny_parts_run):
-    """A hundred clouds are not held back until the last is read."""
-    read = []
-
-    def clouds():
-        for i in range(100):
-            read.append(i)
-            yield Drawn(np.random.default_rng(i).normal(size=(64, 3)).astype("float32"), None, 0)
-
-    next(Predictor(tiny_parts_run).part_probabilities(clouds()))
-    assert len(read) <= 32
-
-
 def test_several_runs_are_compared_by_miou(measured, tiny_parts, tmp_path, capsys):
     path, report = measured
     copy = tmp_path / "again"
     shutil.copytree(path, copy)
-    result = evaluate_groups([path], [copy], store_path=tiny_parts.path)
-    assert result["instance_miou"] == report["instance_miou"]
-    assert result["summary"]["differences"][str(copy)]["class_miou"][0] == 0
-    assert run(["evaluate", str(path), str(copy), "--store", str(tiny_parts.path)]) == 0
+    assert run(["evaluate", str(path), "--against", str(copy), "--store", str(tiny_parts.path)]) == 0
+    together = json.loads((path / "comparison.json").read_text())
+    assert together["instance_miou"] == report["instance_miou"]
+    assert together["summary"]["differences"][str(copy)]["class_miou"][0] == 0
     printed = capsys.readouterr().out
     assert "instance mIoU %" in printed
     assert f"{100 * report['instance_miou']:.1f}" in printed
@@ -175,16 +163,6 @@ def test_the_table_of_one_run(measured, tiny_parts, capsys):
     printed = capsys.readouterr().out
     for words in ("IoU of each part", "low ", "middle ", "with 2 votes: instance mIoU", "on all original points"):
         assert words in printed
-
-
-def test_votes_and_protocols_are_for_parts(tiny_run, tiny_store, monkeypatch):
-    monkeypatch.undo()
-    for how, words in (
-        ({"votes": 2}, "votes are for parts"),
-        ({"protocol": "reference-b"}, "reference-b is for parts"),
-    ):
-        with pytest.raises(RunError, match=words):
-            evaluate(tiny_run, store_path=tiny_store.path, **how)
 
 
 def test_metrics_are_asked_with_the_categorys_own_columns():

@@ -63,12 +63,12 @@ def made() -> list[tuple[synthetic.Planned, Mesh]]:
 
 
 def part_names(name: str, mesh: Mesh) -> set[str]:
-    return {CLASSES[name].parts[number] for number in np.unique(mesh.face_fields["part"])}
+    return {CLASSES[name].part_names[number] for number in np.unique(mesh.face_fields["part"])}
 
 
 def part_middle(name: str, part: str, mesh: Mesh):
     """The mean (3,) of a part's faces by area, or None where the shape has no such part."""
-    faces = mesh.faces[mesh.face_fields["part"] == CLASSES[name].parts.index(part)]
+    faces = mesh.faces[mesh.face_fields["part"] == CLASSES[name].part_names.index(part)]
     if not len(faces):
         return None
     return np.average(mesh.vertices[faces].mean(1), axis=0, weights=face_areas(mesh.vertices, faces))
@@ -94,8 +94,8 @@ def test_the_facts():
     assert set(ALWAYS) == set(CLASSES)
     assert sum(synthetic.SHARES.values()) == pytest.approx(1)
     for kind in CLASSES.values():
-        assert 2 <= len(kind.parts) <= 6
-        assert len(set(kind.parts)) == len(kind.parts)
+        assert 2 <= len(kind.part_names) <= 6
+        assert len(set(kind.part_names)) == len(kind.part_names)
         assert len(kind.styles) >= 5
         assert 1 <= len(kind.test_styles) <= 2
         assert not set(kind.styles) & set(kind.test_styles)
@@ -113,14 +113,14 @@ def test_every_style_is_a_sound_mesh_in_one_piece(name, style):
         part = mesh.face_fields["part"]
         assert part.dtype == np.uint8
         assert part.shape == (len(mesh.faces),)
-        assert part.max() < len(CLASSES[name].parts)
+        assert part.max() < len(CLASSES[name].part_names)
         assert part_names(name, mesh) >= ALWAYS[name]
     assert pieces(mesh) == 1
 
 
 def test_a_floating_part_would_be_seen():
     chair = make("chair", "four-legged", 0)
-    legs = np.unique(chair.faces[chair.face_fields["part"] == CLASSES["chair"].parts.index("leg")])
+    legs = np.unique(chair.faces[chair.face_fields["part"] == CLASSES["chair"].part_names.index("leg")])
     vertices = chair.vertices.copy()
     vertices[legs] -= [0, 0, 0.2 * np.ptp(vertices, axis=0).max()]
     assert pieces(chair) == 1
@@ -132,7 +132,7 @@ def test_every_part_is_learnt_from_training_shapes(made):
     for shape, mesh in made:
         if shape.split == "train":
             seen[shape.class_name] |= part_names(shape.class_name, mesh)
-    assert seen == {name: set(kind.parts) for name, kind in CLASSES.items()}
+    assert seen == {name: set(kind.part_names) for name, kind in CLASSES.items()}
 
 
 def test_shapes_stand_as_their_class_does(made):
@@ -162,7 +162,7 @@ def test_no_two_shapes_are_alike(made):
             if shape.class_name == name:
                 extents = np.ptp(mesh.vertices, axis=0)
                 areas = face_areas(mesh.vertices, mesh.faces)
-                shares = np.bincount(mesh.face_fields["part"], areas, len(kind.parts)) / areas.sum()
+                shares = np.bincount(mesh.face_fields["part"], areas, len(kind.part_names)) / areas.sum()
                 rows.append([*(extents / extents.max()), *shares])
         distance = np.linalg.norm(np.array(rows)[:, None] - np.array(rows), axis=-1)
         assert distance[~np.eye(len(rows), dtype=bool)].min() > 2e-3
@@ -237,7 +237,9 @@ def test_write_twice_gives_the_same_bytes_and_what_make_made(tmp_path):
     assert len(files) == 20 + 2
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert json.loads((tmp_path / "a/parts.json").read_text()) == {name: list(CLASSES[name].parts) for name in classes}
+    assert json.loads((tmp_path / "a/parts.json").read_text()) == {
+        name: list(CLASSES[name].part_names) for name in classes
+    }
     assert "Apache-2.0" in (tmp_path / "a/README.txt").read_text()
     for shape in planned:
         mesh, read = make(shape.class_name, shape.style, shape.seed), formats.read(tmp_path / "a" / shape.path)

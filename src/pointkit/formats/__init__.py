@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from pointkit.cloud import Array, Mesh, Shape
+from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
 from pointkit.formats import labels, npy, obj, off, pcd, ply, records, stl, text
-from pointkit.formats.files import Path, load, printable, replacing, shown
+from pointkit.formats.files import load
 
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 

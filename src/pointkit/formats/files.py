@@ -7,10 +7,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from pointkit.disk import Path, printable, replacing, shown
+from pointkit.disk import Path, shown
 from pointkit.errors import FormatError
-
-__all__ = ["Path", "foreign", "load", "printable", "replacing", "shown", "size"]
 
 
 def size(path: Path) -> int:

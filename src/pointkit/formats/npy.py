@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
 from pointkit.formats import files, records
 
@@ -25,7 +26,7 @@ def read(data: bytes) -> PointCloud:
     return PointCloud(points, fields, placement=placement)
 
 
-def write(path: files.Path, shape: Shape) -> None:
+def write(path: disk.Path, shape: Shape) -> None:
     """Write a cloud as one array, in a type that holds its coordinates, fields and labels. Names are lost."""
     if not isinstance(shape, PointCloud):
         raise ValueError("an .npy file holds a cloud of points, got a mesh")
@@ -36,7 +37,7 @@ def write(path: files.Path, shape: Shape) -> None:
     for index, column in enumerate(columns[3:], 3):
         if not np.array_equal(array[:, index], column, equal_nan=column.dtype.kind == "f"):
             raise ValueError(f"column {index} of the type {column.dtype} does not fit {array.dtype}")
-    with files.replacing(path) as file:
+    with disk.replacing(path) as file:
         np.save(file, array, allow_pickle=False)
 
 

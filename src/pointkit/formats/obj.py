@@ -10,8 +10,9 @@ import re
 
 import numpy as np
 
+from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import files, numbers, records
+from pointkit.formats import numbers, records
 from pointkit.formats.records import Int64
 
 _COMMENT_OR_JOINT = re.compile(rb"#[^\n]*|\\\n")
@@ -33,12 +34,12 @@ def read(text: bytes) -> Mesh:
     return Mesh(points, faces, placement=placement, polygons=polygons)
 
 
-def write(path: files.Path, shape: Shape) -> None:
+def write(path: disk.Path, shape: Shape) -> None:
     """Write a mesh. The format has no room for its face fields."""
     if not isinstance(shape, Mesh):
         raise ValueError("an .obj file holds a mesh, got a cloud of points")
     vertices = records.text_rows(list(records.text_coordinates(shape).T), "v ")
-    with files.replacing(path) as file:
+    with disk.replacing(path) as file:
         file.write(vertices)
         file.write(records.text_rows(list(shape.faces.T.astype(np.int64) + 1), "f "))
 

@@ -11,8 +11,9 @@ import re
 
 import numpy as np
 
+from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import files, numbers, records
+from pointkit.formats import numbers, records
 from pointkit.formats.records import Int64
 
 _HEADER = re.compile(rb"\s*(?:ST)?C?N?(?:OFF|off)(?![A-Za-z])[ \t]*(?P<rest>[^\n]*)\n?|\s*(?=\d+[ \t]+\d)")
@@ -36,7 +37,7 @@ def read(text: bytes) -> Mesh:
     return Mesh(points, faces, face_fields, placement, polygons)
 
 
-def write(path: files.Path, shape: Shape) -> None:
+def write(path: disk.Path, shape: Shape) -> None:
     """Write a mesh. Face colours are kept; the format has no room for other face fields."""
     if not isinstance(shape, Mesh):
         raise ValueError("an .off file holds a mesh, got a cloud of points")
@@ -44,7 +45,7 @@ def write(path: files.Path, shape: Shape) -> None:
     color = shape.face_fields.get("color")
     if color is not None:
         faces += list(np.asarray(color).reshape(len(faces[0]), -1).T)
-    with files.replacing(path) as file:
+    with disk.replacing(path) as file:
         file.write(f"OFF\n{len(shape.vertices)} {len(shape.faces)} 0\n".encode())
         file.write(records.text_rows(list(records.text_coordinates(shape).T)))
         file.write(records.text_rows(faces))

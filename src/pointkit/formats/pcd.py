@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import files, labels, numbers, records
+from pointkit.formats import labels, numbers, records
 
 _DATA = re.compile(rb"^[ \t]*DATA[ \t]+(\w+)[ \t]*\r?(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
 _SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
@@ -46,7 +47,7 @@ def read(data: bytes) -> PointCloud:
     return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
 
 
-def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
+def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """Write a cloud as binary PCD; labels become the field ``label``."""
     if not isinstance(shape, PointCloud):
         raise ValueError("a .pcd file holds a cloud of points, got a mesh")
@@ -63,7 +64,7 @@ def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
         f"POINTS {count}",
         "DATA binary",
     ]
-    with files.replacing(path) as file:
+    with disk.replacing(path) as file:
         file.write("".join(line + "\n" for line in lines).encode())
         file.write(rows.tobytes())
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pointkit import disk
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
-from pointkit.formats import files, labels, numbers, records
+from pointkit.formats import labels, numbers, records
 from pointkit.formats.records import Int64
 
 _NAMES = {
@@ -81,10 +82,10 @@ def read(data: bytes) -> Shape:
     return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
 
 
-def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
+def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """Write a mesh with its face fields, or a cloud with its fields and labels, as little-endian bytes."""
     pieces = encoded(shape, notes)
-    with files.replacing(path) as file:
+    with disk.replacing(path) as file:
         file.writelines(pieces)
 
 

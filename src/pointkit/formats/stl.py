@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 
+from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import files, numbers, records
+from pointkit.formats import numbers, records
 
 _HEADER = 84  # 80 bytes of anything and the count
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -36,7 +37,7 @@ def read(data: bytes) -> Mesh:
     return Mesh(points, np.arange(len(points), dtype=np.int32).reshape(-1, 3), placement=placement)
 
 
-def write(path: files.Path, shape: Shape) -> None:
+def write(path: disk.Path, shape: Shape) -> None:
     """Write a mesh's triangles in binary. The format has 32 bits for a coordinate, and no room for face fields."""
     if not isinstance(shape, Mesh):
         raise ValueError("an .stl file holds a mesh, got a cloud of points")
@@ -48,7 +49,7 @@ def write(path: files.Path, shape: Shape) -> None:
     rows = np.zeros(len(corners), _TRIANGLE)
     rows["corners"] = corners
     rows["normal"] = normals / np.where(lengths > 0, lengths, 1)
-    with files.replacing(path) as file:
+    with disk.replacing(path) as file:
         file.write(b"pointkit".ljust(_HEADER - 4) + np.array(len(rows), "<u4").tobytes() + rows.tobytes())
 
 

@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import files, labels, numbers, records
+from pointkit.formats import labels, numbers, records
 
 _TITLE = re.compile(rb"\A\s*(?:\d+[ \t]*\n)?[ \t]*(?:#|//)([^\n]*)")
 _FIRST_LINE = re.compile(rb"\A\s*([^\n]*)(?:\n|\Z)")
@@ -56,7 +57,7 @@ def read(text: bytes) -> PointCloud:
     return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
 
 
-def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
+def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     """Write a cloud. A comment names the columns where there are fields. A .pts file begins with the count.
 
     Further comments hold the ``notes``.
@@ -64,7 +65,7 @@ def write(path: files.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
     if not isinstance(shape, PointCloud):
         raise ValueError("a text of points holds a cloud, got a mesh")
     fields = _writable(records.flat(records.columns(shape)))
-    with files.replacing(path) as file:
+    with disk.replacing(path) as file:
         if os.fsdecode(path).lower().endswith(".pts"):
             file.write(f"{len(shape.points)}\n".encode())
         if fields:

@@ -15,11 +15,10 @@ from keras import layers
 
 from pointkit.nn import OwnParts, Pointwise, PointwiseBlock, PooledBlock, SplitBlock
 
-# Layers that treat each point alone. Concatenate does so, too, along the features.
+# Layers that treat each point alone; their subclasses may not. Some others do so along the axis of the features.
 ALONE = (
-    keras.layers.InputLayer,
+    layers.InputLayer,
     layers.Activation,
-    layers.BatchNormalization,
     layers.Dense,
     layers.Dropout,
     layers.ReLU,
@@ -28,6 +27,7 @@ ALONE = (
     PointwiseBlock,
     SplitBlock,
 )
+ALONG = (layers.BatchNormalization, layers.Concatenate)
 
 
 def pooled_blocks(model: keras.Model) -> list[PooledBlock]:
@@ -54,8 +54,7 @@ def _on_points(model: keras.Model) -> Iterator[Any]:
 
 
 def _alone(operation: Any) -> bool:
-    if isinstance(operation, layers.Concatenate):
-        return operation.axis in (-1, 2)
-    if isinstance(operation, layers.BatchNormalization):
-        return operation.axis in (-1, 2)
-    return isinstance(operation, ALONE)
+    kind, activation = type(operation), getattr(operation, "activation", None)
+    if activation is not None and not activation.__module__.startswith("keras."):
+        return False  # the user's own function may do anything
+    return kind in ALONE or (kind in ALONG and operation.axis in (-1, 2))
