@@ -112,7 +112,7 @@ Answer = Prediction | PartsPrediction
 
 
 class Network(Protocol):
-    """What an asker asks: a run's network, and the run's word on what it sees. ``predict.Predictor`` is one."""
+    """What an asker needs: a run's network, and how the network sees a shape. ``predict.Predictor`` is one."""
 
     path: pathlib.Path
     facts: dict[str, Any]
@@ -133,13 +133,13 @@ class Network(Protocol):
         """Drawn points as a question."""
 
     def inputs(self, windows: Sequence[Window]) -> preprocess.Inputs:
-        """What the network is called with for some windows."""
+        """The network's inputs for a batch of windows."""
 
     def logits(self, given: preprocess.Inputs) -> Float32:
         """The network's answer."""
 
     def marks(self, given: preprocess.Inputs) -> NDArray[np.uint8]:
-        """What each point did for the answer."""
+        """What each point did for the answer: see ``models.CriticalPoints``."""
 
 
 class Asker(Protocol):

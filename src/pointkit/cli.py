@@ -169,13 +169,13 @@ def prepare(
     output
         The store to write.
     task
-        The class of each shape, or the part of each point; by default parts for a published set of them, else classes.
+        The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
     classes
         Only these, like chair,lamp; by default all.
     num_points
-        Points drawn of a mesh, and the most kept of a cloud; by default 2048, of a cloud for parts all.
+        Points drawn of a mesh, and the most kept of a cloud. By default 2048, but for parts all points of a cloud.
     features
-        What to keep besides: normals, color, intensity, with commas, or none; by default all for parts, else none.
+        Features to keep: normals, color, intensity, joined by commas, or none. By default all for parts, else none.
     seed
         Decides the split and the points drawn.
     workers

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Labelled(Protocol):
-    """What labels come from: a store. ``labels`` (S,) are the shapes' classes, ``point_labels`` (T,) their points'."""
+    """A source of labels, such as a store: ``labels`` (S,) of the shapes, ``point_labels`` (T,) of their points."""
 
     @property
     def labels(self) -> Labels: ...
