@@ -31,7 +31,7 @@ quick: setup
 	@mkdir -p $(TMPDIR)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --basetemp=$(CACHE)/pytest --quick
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal --basetemp=$(CACHE)/pytest --quick
 
 test: setup
 	@mkdir -p $(TMPDIR)

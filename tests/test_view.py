@@ -519,6 +519,7 @@ def looks_like(color):
     return holds
 
 
+@pytest.mark.slow
 def test_a_browser_shows_the_page_without_any_network(mesh_file, tmp_path):
     output = view.view(mesh_file, tmp_path / "out.html")
     with browser.opened(output, tmp_path / "profile") as page:
