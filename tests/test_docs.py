@@ -206,9 +206,9 @@ def programs():
         *(ROOT / "docs" / f"{page}.md" for page in ("python", "train", "evaluate", "predict")),
     ]
     blocks = {code: f"{page.stem}-{i}" for page in places for i, code in enumerate(code_blocks(page))}
-    # Fitting PointNet by Keras's own loop is compiled for this test alone; examples/02 does the same with less.
+    # Training PointNet is compiled for these tests alone; examples 02 and 03 do the same with less.
     return [
-        pytest.param(code, id=name, marks=[pytest.mark.slow] if "model.fit" in code else [])
+        pytest.param(code, id=name, marks=[pytest.mark.slow] if "model.fit" in code or "train(" in code else [])
         for code, name in blocks.items()
     ]
 

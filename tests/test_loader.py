@@ -146,20 +146,6 @@ def test_fewer_points_than_asked_for_repeat(tiny_store):
     assert np.array_equal(points[:, :96], points[:, 96:192])
 
 
-def test_draws_differ_where_there_are_more_points(tiny_store):
-    fixed, one, again, two = (everything(batches(tiny_store, "test", draw=draw))[0] for draw in (0, 1, 1, 2))
-    assert np.array_equal(one, again)
-    for a, b in ((fixed, one), (fixed, two), (one, two)):
-        assert not any(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def test_a_draw_takes_points_of_its_own_shape_once_each(tiny_store):
-    loader = batches(tiny_store, "test", draw=3, num_points=96)
-    for shape, points in zip(loader.shapes(0), loader[0][0], strict=True):
-        whole = preprocess.normalise(tiny_store.cloud(shape))[0]
-        assert np.allclose(np.sort(points, 0), np.sort(whole, 0), atol=1e-6)
-
-
 def test_class_weights_by_hand():
     labels = np.array([0, 0, 0, 1], np.int32)
     assert class_weights(labels, 2, "none").tolist() == [1, 1]

@@ -245,6 +245,7 @@ def agreement(tiny_store, momentum):
     return np.median(trained[-10:]), metrics.cross_entropy(answers, tiny_store.labels[fixed.indices])
 
 
+@pytest.mark.slow
 def test_inference_mode_agrees_with_train_mode_after_training(tiny_store):
     assert 0.9 <= Settings().momentum <= 0.99
     training, inference = agreement(tiny_store, Settings().momentum)

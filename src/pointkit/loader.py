@@ -40,8 +40,7 @@ class Batches(keras.utils.PyDataset):
     """Batches of one split of a store, all of the same size.
 
     In training the shapes are shuffled anew each epoch, and each shape's N points start at a random one. Otherwise the
-    order is fixed, and so are the points: the first N of each shape, or, for ``draw`` > 0, the draw of that number. The
-    last batch is filled up with further shapes of weight 0, so that every shape counts once and a compiler sees one
+    order is fixed, and so are the points: the first N of each shape. The last batch is filled up with further shapes of weight 0, so that every shape counts once and a compiler sees one
     size. In a store of parts a point without label has the label 0 and the weight 0. "balanced" lets the parts of a
     category count alike. ``features`` names columns of the store's features. Raises StoreError where the store lacks
     one, and where it is cut while it is in use, as reading on would end the process.
@@ -57,7 +56,6 @@ class Batches(keras.utils.PyDataset):
         training: bool = False,
         seed: int = 0,
         class_weight: str = "none",
-        draw: int = 0,
         features: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -68,7 +66,6 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.training = training
         self.seed = seed
-        self.draw = draw
         self.epoch = 0
         self.features = store.columns(features)
         self.weights = np.concatenate(
@@ -119,7 +116,5 @@ class Batches(keras.utils.PyDataset):
         total = span.stop - span.start
         start = int(rng.integers(total)) if rng is not None else 0
         index = preprocess.window(total, self.contract.num_points, start)
-        if self.draw and rng is None:
-            index = np.random.default_rng([self.draw, shape]).permutation(total)[index]
         places: NDArray[np.int64] = span.start + index
         return places

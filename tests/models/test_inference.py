@@ -24,7 +24,7 @@ def test_answers_as_the_model_does_with_the_weights_of_that_time():
 def test_takes_a_dict_where_the_model_does():
     rng = np.random.default_rng(0)
     given = {"points": rng.standard_normal((2, 30, 3)).astype("float32"), "category": np.array([0, 1], "int32")}
-    model = models.segmenter("pointnet", 5, parts=(2, 3), seed=0)
+    model = models.segmenter("small", 5, parts=(2, 3), seed=0)
     answer = models.answering(model)(given)
     assert answer.shape == (2, 30, 5)
     assert answer.dtype == np.float32
@@ -47,7 +47,7 @@ def test_leaves_the_model_able_to_train_and_to_answer_by_itself():
 def test_each_cloud_of_a_batch_has_its_own_answer_in_its_place(size):
     clouds = np.random.default_rng(0).standard_normal((size, 40, 3)).astype("float32")
     given = {"points": clouds, "category": (np.arange(size) % 2).astype("int32")}
-    model = models.segmenter("pointnet", 5, parts=(2, 3), seed=0)
+    model = models.segmenter("small", 5, parts=(2, 3), seed=0)
     answer = models.answering(model)
     whole = answer(given)
     for i in range(size):

@@ -124,7 +124,7 @@ def test_without_transforms_only_the_tnets_are_gone(kind):
     assert none == kept
 
 
-@pytest.mark.parametrize("kind", BUILD)
+@pytest.mark.parametrize("kind", ["classifier", pytest.param("segmenter", marks=pytest.mark.slow)])
 def test_without_transforms_in_the_exact_form_and_layer_by_layer(kind):
     exact, plain = (BUILD[kind]("pointnet", 4, transforms="none", seed=0, exact=exact) for exact in (True, False))
     rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def test_features_widen_the_first_layers_alone(kind):
     assert theirs.keys() == plain.keys()
 
 
-@pytest.mark.parametrize("kind", BUILD)
+@pytest.mark.parametrize("kind", [pytest.param("classifier", marks=pytest.mark.slow), "segmenter"])
 def test_features_in_the_exact_form_and_layer_by_layer(kind, tmp_path):
     arguments = {"num_features": 2, **({"parts": [1, 1, 2]} if kind == "segmenter" else {})}
     exact, plain = (BUILD[kind]("pointnet", 4, seed=0, exact=exact, **arguments) for exact in (True, False))
