@@ -400,3 +400,15 @@ def test_a_result_says_what_a_program_needs(of_parts, files):
     assert isinstance(result, Result)
     assert isinstance(result.answer, PartsPrediction)
     assert result.answer.counts.keys() == set(shapes.PARTS["stick"])
+
+
+def test_a_file_that_changes_while_it_is_answered_is_not_labelled(of_parts, files, tmp_path):
+    """Its answer is of points that are no longer there, though they may be as many."""
+    answers = results(of_parts, files, output=tmp_path / "out")
+    first, _ = next(answers)  # all three have been read by now
+    formats.write(files[1], PointCloud(stick(101, seed=9)))
+    (changed_file, error), (last, result) = answers
+    assert (first, changed_file, last) == tuple(files)
+    assert str(error) == f"{files[1]}: changed while it was answered; give the same command again"
+    assert isinstance(result, Result)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.labelled.xyz", "2.labelled.xyz"]

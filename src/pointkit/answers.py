@@ -129,6 +129,8 @@ def _results(
 
 def _written(path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Result:
     seen, answer = answered.seen, answered.answer
+    if disk.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
+        raise PointkitError(f"{path}: changed while it was answered; give the same command again")
     ours: dict[str, Array] = {}
     notes: list[str] = []
     if isinstance(answer, PartsPrediction):

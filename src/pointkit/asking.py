@@ -54,12 +54,14 @@ class Seen:
 
     These are the ``drawn`` points and the ``query`` with them. ``size`` is the number of the shape's points, or of a
     mesh's faces. The ``shape`` itself is kept where it is needed later: a mesh, and a cloud whose points are answered.
+    ``stamp`` is the file's when it was read (``disk.stamp``).
     """
 
     drawn: preprocess.Drawn
     query: Query
     size: int
     shape: Shape | None = None
+    stamp: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -297,6 +297,12 @@ def _removed(path: pathlib.Path) -> bool:
 # ---- checked, and tables of text
 
 
+def stamp(path: pathlib.Path) -> tuple[int, int]:
+    """Size in bytes and time of change in ns: where they differ, a file has been written since."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
 def digest(data: bytes | memoryview) -> str:
     """SHA-256, in hex."""
     return hashlib.sha256(data).hexdigest()

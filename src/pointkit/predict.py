@@ -9,6 +9,7 @@ run and the file's content alone: not on the file's path, other files in the cal
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import features, formats, models, preprocess, run_folder
+from pointkit import disk, features, formats, models, preprocess, run_folder
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Seen, Window
 from pointkit.cloud import Float32, Float64, Shape
 from pointkit.errors import MachineError, PointkitError, RunError
@@ -139,7 +140,8 @@ class Predictor:
 
     def _see(self, path: pathlib.Path, category: str | None) -> Seen | Exception:
         try:
-            return self.asker.see(formats.read(path), category, path)
+            stamp = disk.stamp(path) if path.exists() else None  # what is not there, the reader says
+            return dataclasses.replace(self.asker.see(formats.read(path), category, path), stamp=stamp)
         except MemoryError:
             return MachineError(f"{path}: out of memory while it is read; use a machine with more, or a smaller file")
         except (OSError, PointkitError) as error:
