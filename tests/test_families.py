@@ -12,7 +12,7 @@ from pointkit.models import families
 from pointkit.prepare import prepare
 from tests import shapes
 
-TRAINING = ("--num-points", "32", "--batch-size", "8", "--epochs", "1", "--average", "0.5", "--rotate", "10")
+TRAINING = ("--num-points", "32", "--batch-size", "8", "--epochs", "1")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,10 @@ def refused(arguments, capsys, *words):
 
 
 @pytest.mark.parametrize("task", ["classification", "parts"])
-@pytest.mark.parametrize(("model", "own"), [("small", ("--units", "5")), ("mean", ("--centre", "yes"))])
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [("small", ("--units", "5")), pytest.param("mean", ("--centre", "yes"), marks=pytest.mark.slow)],
+)
 def test_a_network_of_ones_own_goes_through_every_command(model, own, task, folder, tmp_path, capsys):
     store, trained, output = tmp_path / "store", tmp_path / "run", tmp_path / "out"
     file = folder / "stick" / "test" / "stick_0000.ply"
