@@ -110,7 +110,12 @@ class TestShapes:
         for name, array in after.face_fields.items():
             np.testing.assert_array_equal(again.face_fields[name], array)
         assert counts == result.answer.counts
-        assert sum(counts.values()) == len(shape.faces)
+        firsts = np.flatnonzero(np.diff(shape.polygons, prepend=-1))  # a row for each quad of the file
+        labels = after.face_fields["label"][firsts]
+        assert list(counts.values()) == [(labels == code).sum() for code in result.answer.codes.values()]
+        assert sum(counts.values()) == 80 < len(shape.faces)
+        sure = after.face_fields["probability"][firsts]
+        assert result.answer.mean_probability == pytest.approx(sure.mean())
 
     def test_the_labels_are_named(self):
         assert label.notes(made_up(1)) == ["label 20 is foot", "label 7 is pole", "label -3 is shade"]

@@ -80,13 +80,15 @@ class PartsPrediction:
     """The part of each point of a cloud, or of each face of a mesh.
 
     ``codes``: part -> the label that the set's files have for it, in the order of the columns of ``probabilities``
-    (N, parts) float64.
+    (N, parts) float64. ``counted`` are the rows that stand for one face of the file each, where polygons were cut into
+    several triangles; None means all rows.
     """
 
     category: str
     codes: Mapping[str, int]
     probabilities: Float64
     warnings: tuple[str, ...] = ()
+    counted: NDArray[np.int64] | None = None
 
     @functools.cached_property
     def best(self) -> NDArray[np.int64]:
@@ -106,8 +108,14 @@ class PartsPrediction:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Part -> the number of its points, or faces."""
-        return dict(zip(self.codes, np.bincount(self.best, minlength=len(self.codes)).tolist(), strict=True))
+        """Part -> the number of its points, or of the file's faces."""
+        best = self.best if self.counted is None else self.best[self.counted]
+        return dict(zip(self.codes, np.bincount(best, minlength=len(self.codes)).tolist(), strict=True))
+
+    @property
+    def mean_probability(self) -> float:
+        """The mean of ``probability`` over the points, or over the file's faces."""
+        return float((self.probability if self.counted is None else self.probability[self.counted]).mean())
 
 
 Answer = Prediction | PartsPrediction
@@ -277,7 +285,9 @@ class OfParts:
         codes = self.facts.get("codes", {}).get(category, range(len(names)))
         assert seen.shape is not None
         whole = back(seen.shape, seen.drawn, rows)
-        return PartsPrediction(category, dict(zip(names, codes, strict=True)), whole, seen.drawn.warnings)
+        polygons = seen.shape.polygons if isinstance(seen.shape, Mesh) else None
+        firsts = None if polygons is None else np.unique(polygons, return_index=True)[1]
+        return PartsPrediction(category, dict(zip(names, codes, strict=True)), whole, seen.drawn.warnings, firsts)
 
 
 ASKERS: Mapping[str, Callable[[Network], Asker]] = {"classification": OfClasses, "parts": OfParts}

@@ -44,7 +44,7 @@ class Answers:
         if isinstance(answer, PartsPrediction):
             total = sum(answer.counts.values())
             shares = ", ".join(f"{name} {percent(count / total)} %" for name, count in answer.counts.items() if count)
-            sure = percent(float(answer.probability.mean()))
+            sure = percent(answer.mean_probability)
             say(f"{result.written}: {answer.category}: {shares}; mean probability {sure} %")
         else:
             words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
@@ -68,7 +68,7 @@ def _result_facts(file: Path, result: Result) -> dict[str, Any]:
             **written,
             "category": answer.category,
             "parts": answer.counts,
-            "probability": round(float(answer.probability.mean()), 6),
+            "probability": round(answer.mean_probability, 6),
             "warnings": list(answer.warnings),
         }
     else:
