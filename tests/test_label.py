@@ -71,7 +71,7 @@ class TestShapes:
             assert after.vertices is shape.vertices or (after.vertices == shape.vertices).all()
         else:
             np.testing.assert_array_equal(after.points, shape.points)
-            np.testing.assert_array_equal(formats.labels.of(after), answer.labels)
+            np.testing.assert_array_equal(formats.columns.labels_of(after), answer.labels)
         assert after.placement is shape.placement
         for name, array in fields_of(shape).items():
             np.testing.assert_array_equal(array, before[name])

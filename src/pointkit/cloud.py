@@ -110,7 +110,7 @@ class Mesh:
 
     ``vertices`` (V, 3) float32; ``faces`` (F, 3) int32, indices of vertices; ``face_fields``: name -> (F, ...) array in
     the file's own type; ``polygons`` (F,) int64, ascending: the file's polygon that each triangle was cut from, None
-    where each is a polygon of its own. All arrays are read-only.
+    where each is a polygon of its own; ``vertex_fields``: name -> (V, ...) array. All arrays are read-only.
     """
 
     vertices: Float32
@@ -118,6 +118,7 @@ class Mesh:
     face_fields: Mapping[str, Array] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
     polygons: NDArray[np.int64] | None = None
+    vertex_fields: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         vertices = _points("vertices", self.vertices)
@@ -129,6 +130,7 @@ class Mesh:
             raise ValueError(f"faces must index the {len(vertices)} vertices, got {int(bad)}")
         _set(self, vertices=vertices, faces=_frozen(faces.astype(np.int32, copy=False)))
         _set(self, face_fields=_fields("face field", self.face_fields, len(faces)))
+        _set(self, vertex_fields=_fields("vertex field", self.vertex_fields, len(vertices)))
         if self.polygons is not None:
             polygons = np.asarray(self.polygons)
             if polygons.shape != (len(faces),) or (np.diff(polygons, prepend=0) < 0).any():
@@ -141,13 +143,15 @@ class PointCloud:
     """Points.
 
     ``points`` (N, 3) float32; ``fields``: name -> (N, ...) array in the file's own type (colour, intensity, normals
-    ...); ``labels`` (N,) int32, -1 = unlabelled, or None. All arrays are read-only.
+    ...); ``labels`` (N,) int32, -1 = unlabelled, or None; ``there`` (R,) bool: which of the file's R rows are points,
+    as rows without coordinates are none, or None where all are. All arrays are read-only.
     """
 
     points: Float32
     fields: Mapping[str, Array] = field(default_factory=dict)
     labels: NDArray[np.int32] | None = None
     placement: Placement = field(default_factory=Placement)
+    there: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         points = _points("points", self.points)
@@ -157,6 +161,16 @@ class PointCloud:
             if labels.shape != (len(points),):
                 raise ValueError(f"labels must have the shape ({len(points)},), got {labels.shape}")
             _set(self, labels=_frozen(labels.astype(np.int32, copy=False)))
+        if self.there is not None:
+            there = np.asarray(self.there, bool)
+            if there.ndim != 1 or int(there.sum()) != len(points):
+                raise ValueError(f"there must mark {len(points)} rows, got {int(there.sum())} of {there.shape}")
+            _set(self, there=_frozen(there))
+
+    @property
+    def left_out(self) -> int:
+        """How many of the file's rows are no points."""
+        return 0 if self.there is None else len(self.there) - len(self.points)
 
 
 Shape = Mesh | PointCloud

@@ -141,7 +141,8 @@ class Predictor:
     def _see(self, path: pathlib.Path, category: str | None) -> Seen | Exception:
         try:
             stamp = disk.stamp(path) if path.exists() else None  # what is not there, the reader says
-            return dataclasses.replace(self.asker.see(formats.read(path), category, path), stamp=stamp)
+            shape = formats.read(path, meaning=self.contract.meaning)
+            return dataclasses.replace(self.asker.see(shape, category, path), stamp=stamp)
         except MemoryError:
             return MachineError(f"{path}: out of memory while it is read; use a machine with more, or a smaller file")
         except (OSError, PointkitError) as error:

@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pointkit import features, sampling
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
+from pointkit.formats import columns
+from pointkit.formats.columns import NOTHING_SAID, Meaning
 
 Inputs = Float32 | dict[str, Array]
 
@@ -36,6 +38,7 @@ class Drawn:
     each came from. ``warnings`` are what the user should know about the shape. ``features``: kind -> (T, C) float32,
     for the kinds (``features.KINDS``) that were asked for and that the shape has: a cloud's fields, the normals of a
     mesh's faces. ``scales``: kind -> the full scale that the shape's own numbers seem to have (``full_scale``).
+    ``left_out`` counts the file's rows without coordinates.
     """
 
     points: Float32
@@ -43,11 +46,12 @@ class Drawn:
     warnings: tuple[str, ...] = ()
     features: Mapping[str, Float32] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
+    left_out: int = 0
 
     def first(self, count: int) -> Drawn:
         """The first ``count`` of these points, or all where they are fewer."""
         cut = {kind: numbers[:count] for kind, numbers in self.features.items()}
-        return Drawn(self.points[:count], self.index[:count], self.warnings, cut, self.scales)
+        return dataclasses.replace(self, points=self.points[:count], index=self.index[:count], features=cut)
 
     def warned(self, *warnings: str) -> Drawn:
         """The same points with further warnings."""
@@ -86,19 +90,24 @@ def draw(
         if isinstance(shape, PointCloud) and (values := numbers(shape, kind)) is not None:
             own |= {kind: full_scale(values)} if kind in SCALED else {}
             taken[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
-    return Drawn(points[index], index, warnings, taken, own)
+    return Drawn(points[index], index, warnings, taken, own, 0 if isinstance(shape, Mesh) else shape.left_out)
 
 
 def numbers(cloud: PointCloud, kind: str) -> Array | None:
     """The numbers (N, C) of a kind of features in the file's own type; None where the cloud does not hold it.
 
-    Colours are the fields red, green and blue, or PCD's packed rgb.
+    Their fields have one of the usual names (``formats.columns``). Colours may be packed into 32 bits, as PCD has them.
     """
-    values = _together(cloud, features.KINDS[kind])
-    packed = cloud.fields.get("rgb") if kind == "color" and values is None else None
-    if packed is None or packed.shape != (len(cloud.points),) or packed.dtype.itemsize != 4:
-        return values
-    bits = np.ascontiguousarray(packed).view(np.uint32)
+    names = columns.feature(cloud.fields, kind)
+    if names is None:
+        return None
+    fields = [cloud.fields[name] for name in names]
+    width = len(features.KINDS[kind])
+    if len(fields) == width:
+        return np.stack([field.reshape(len(cloud.points)) for field in fields], 1)
+    if fields[0].size > len(fields[0]):
+        return fields[0][:, :width]
+    bits = np.ascontiguousarray(fields[0]).reshape(-1).view(np.uint32)
     return np.stack([bits >> shift & 255 for shift in (16, 8, 0)], 1)
 
 
@@ -122,13 +131,6 @@ def stacked(found: Mapping[str, Float32], some: Iterable[str]) -> Float32 | None
     """The features of some kinds side by side, (N, C); None for no kinds. Raises KeyError for one that is missing."""
     arrays = [found[kind] for kind in some]
     return np.concatenate(arrays, 1) if arrays else None
-
-
-def _together(cloud: PointCloud, names: Sequence[str]) -> Array | None:
-    """Fields with one number a point, side by side (N, C); None where one is missing."""
-    fields = [cloud.fields.get(name) for name in names]
-    there = [field.reshape(len(cloud.points)) for field in fields if field is not None and field.size == len(field)]
-    return np.stack(there, 1) if len(there) == len(names) else None
 
 
 def _shares(values: Array, full: float) -> Float32:
@@ -176,9 +178,9 @@ class Contract:
 
     The network sees ``num_points`` at once. Before that, ``drawn`` points are drawn from a mesh or kept of a cloud, by
     ``seed``. ``scales``: kind of feature -> its full scale, decided once for a set. Older runs have none, and there
-    each cloud has a scale of its own. Three rules are named, so that a later version can change them: the ``scale`` to
-    which points are brought, the axis that is ``up``, and the points that a ``window`` holds. Raises ValueError for a
-    rule that this version does not know.
+    each cloud has a scale of its own. ``meaning`` is the user's word about the columns of files. Three rules are named,
+    so that a later version can change them: the ``scale`` to which points are brought, the axis that is ``up``, and the
+    points that a ``window`` holds. Raises ValueError for a rule that this version does not know.
     """
 
     num_points: int
@@ -188,6 +190,7 @@ class Contract:
     up: str = "z"
     window: str = "random points"
     scales: Mapping[str, float] = field(default_factory=dict)
+    meaning: Meaning = NOTHING_SAID
 
     def __post_init__(self) -> None:
         for name, least in (("num_points", 1), ("drawn", 1), ("seed", 0)):
@@ -209,18 +212,21 @@ class Contract:
     def of_store(cls, manifest: Mapping[str, Any], num_points: int) -> Contract:
         """The contract of a network that sees ``num_points`` of each shape of a store, from the store's manifest."""
         drawn, seed = manifest.get("num_points_drawn", num_points), manifest.get("seed", 0)
-        return cls(num_points, drawn, seed, scales=manifest.get("scales", {}))
+        meaning = Meaning.of(manifest.get("meaning", {}))
+        return cls(num_points, drawn, seed, scales=manifest.get("scales", {}), meaning=meaning)
 
     @classmethod
     def of_run(cls, given: Mapping[str, Any]) -> Contract:
         """The contract in a run's facts; what older runs lack has its default. Raises ValueError for unknown keys."""
         if unknown := given.keys() - {rule.name for rule in dataclasses.fields(cls)}:
             raise ValueError(f"{min(unknown)} is not known to this version; install a newer one")
-        return cls(**given)
+        return cls(**{**given, "meaning": Meaning.of(given.get("meaning", {}))})
 
     def facts(self) -> dict[str, Any]:
         """The contract as a run keeps it."""
-        return dataclasses.asdict(self)
+        given = dataclasses.asdict(self)
+        del given["meaning"]
+        return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {})}
 
     def draw(self, shape: Shape, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()) -> Drawn:
         """``draw`` by this contract, with a warning where colours or intensities seem to have another full scale."""

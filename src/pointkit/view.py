@@ -110,7 +110,7 @@ def load(path: pathlib.Path) -> Scene:
     if colors is not None:
         colors = colors[drawn.index]
     elif labels is None:
-        labels = _labels(path, shape, drawn.index, formats.labels.LABELS)
+        labels = _labels(path, shape, drawn.index, formats.columns.LABELS)
     return Scene(f"{name}: {fraction}{total:,} points", drawn.points, colors, None, labels)
 
 
@@ -256,7 +256,7 @@ def _pieces(mesh: Mesh, labels: Labels | None) -> Iterator[tuple[str, NDArray[np
 
 
 def _labels(
-    path: pathlib.Path, shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = formats.labels.PARTS
+    path: pathlib.Path, shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = formats.columns.PARTS
 ) -> Labels | None:
     """The labels of a cloud's points or a mesh's faces, None where there are none; the points ``index`` are shown."""
     if isinstance(shape, Mesh) and not len(shape.faces):
@@ -264,7 +264,7 @@ def _labels(
     own = dict(shape.face_fields if isinstance(shape, Mesh) else shape.fields)
     if isinstance(shape, PointCloud) and shape.labels is not None:
         own["label"] = shape.labels
-    field = formats.labels.name_in(own, fields)
+    field = formats.columns.name_in(own, fields)
     if field is None:
         return None
     present, owner = np.unique(own[field], return_inverse=True)

@@ -332,7 +332,7 @@ TEXTS = {  # the text, the comment with names that it gets, if any, and two rows
     "names in another order": ("label,z,w,y,x\n7,3,0.5,2,1\n-1,6,0.5,5,4\n", None),
     "names in capitals": ("X;Y;Z;label;w\n1;2;3;7;0.5\n4;5;6;-1;0.5\n", None),
     "names in quotes": ('"x","y","z","label","w"\n1,2,3,7,0.5\n4,5,6,-1,0.5\n', None),
-    "names without x, y, z": ("Point,Easting,Northing,label\n1,2,3,4\n5,6,7,8\n", None),
+    "names of a survey": ("Point,Easting,Northing,Height,label\n1,2,3,4,7\n5,6,7,8,9\n", None),
     "names behind a comment": ("# by hand\nx y z label # names\n1 2 3 7\n4 5 6 8\n", None),
     "a comment with names": ("//X,Y,Z,label,w\n1,2,3,7,0.5\n4,5,6,-1,0.5\n", None),
     "a comment with names, in Windows": ("# x y z label w \r\n1 2 3 7 0.5\r\n4 5 6 -1 0.5\r\n", None),

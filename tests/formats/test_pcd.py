@@ -101,14 +101,22 @@ class TestAllStorages:
     def test_points_without_echo_are_left_out(self, read, storage):
         fields = [*XYZ, ("ring", "U", 1, 1)]
         columns = columns_of(fields, 4)
-        columns[0][1], columns[2][3] = np.nan, np.inf
+        columns[0][1], columns[2][3] = np.nan, np.nan
         cloud = read(header(fields, 4, storage) + body(columns, storage))
         np.testing.assert_array_equal(cloud.points, np.hstack(columns[:3])[[0, 2]])
         np.testing.assert_array_equal(cloud.fields["ring"], columns[3][[0, 2], 0])
+        assert cloud.there.tolist() == [True, False, True, False]
+        assert cloud.left_out == 2
+
+    def test_infinite_coordinates_are_damage(self, read, storage):
+        columns = columns_of(XYZ, 4)
+        columns[2][3] = np.inf
+        with pytest.raises(FormatError, match="must be finite"):
+            read(header(XYZ, 4, storage) + body(columns, storage))
 
     def test_all_without_echo(self, read, storage):
         columns = [np.full((3, 1), np.nan, "<f4")] * 3
-        with pytest.raises(FormatError, match="no points with finite coordinates, got 3 without"):
+        with pytest.raises(FormatError, match="no points: all 3 rows are without coordinates"):
             read(header(XYZ, 3, storage) + body(columns, storage))
 
     def test_cut_and_longer_files_are_refused(self, read, storage):
@@ -123,14 +131,14 @@ class TestAllStorages:
     @pytest.mark.parametrize(
         ("changes", "rule"),
         [
-            ({"FIELDS": "x y w"}, "must hold x, y and z"),
+            ({"FIELDS": "x y w"}, "which columns are x, y and z"),
             ({"FIELDS": "x y y"}, "none twice"),
             ({"FIELDS": "x y"}, "equally long, got 2, 3, 3, 3"),
             ({"SIZE": "4 4 3"}, "the field z must be F 4 8"),
             ({"SIZE": "4 4 -4"}, "SIZE must be whole numbers"),
             ({"TYPE": "F F Q"}, "got Q 4"),
             ({"TYPE": "F F"}, "equally long"),
-            ({"COUNT": "1 1 2"}, "COUNT must be 1 or more, and 1 for x, y and z, got 2 for z"),
+            ({"COUNT": "1 1 2"}, "COUNT must be 1 for coordinates, got 2 for z"),
             ({"COUNT": "1 1 0"}, "got 0 for z"),
             ({"COUNT": "1 1 1000000000"}, "got 1000000000 for z"),
             ({"POINTS": "3"}, "POINTS must be WIDTH times HEIGHT, got 3 and 4"),

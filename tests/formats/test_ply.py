@@ -150,8 +150,11 @@ class TestAllStorages:
     def test_a_coordinate_that_is_no_number(self, read, storage):
         array = VERTEX.copy()
         array["y"][2] = np.nan
-        with pytest.raises(FormatError, match=r"got \[1.0, nan, 0.0\] in row 2"):
-            read(made([vertices(array)], storage))
+        cloud = read(made([vertices(array)], storage))
+        assert cloud.there.tolist() == [row != 2 for row in range(len(array))]
+        assert cloud.points[:, 1].tolist() == np.delete(array["y"], 2).tolist()
+        with pytest.raises(FormatError, match=r"got \[1.0, nan, 0.0\] in row 2"):  # faces need their corners
+            read(made([vertices(array), faces([[0, 1, 3]])], storage))
 
 
 def test_numbers_beside_lists_in_big_endian(read):
@@ -208,7 +211,7 @@ FACE_HEAD = HEAD + "element face 1\nproperty list uchar int vertex_indices\n"
         (HEAD.replace("vertex 2", "vertex -2") + "end_header\n", "not understood: 'element vertex -2'"),
         (HEAD.replace("vertex 2", "vertex 0") + "end_header\n", "no vertices"),
         (HEAD.replace("float y", "float x") + "end_header\n", "none twice"),
-        (HEAD.replace("float y", "float w") + "end_header\n0 0 0\n1 2 3\n", "the numbers x, y and z"),
+        (HEAD.replace("float y", "float w") + "end_header\n0 0 0\n1 2 3\n", "which columns are x, y and z"),
         (HEAD.replace("property float x", "property list uchar float x") + "end_header\n0\n0\n", "x, y and z"),
         (HEAD.replace("element vertex", "element point") + "end_header\n", "elements must be a vertex"),
         (HEAD + "element vertex 1\nproperty int a\nend_header\n", "none twice"),

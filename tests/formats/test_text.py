@@ -8,7 +8,7 @@ import pytest
 
 from pointkit import formats
 from pointkit.errors import FormatError
-from pointkit.formats import labels
+from pointkit.formats import columns
 from tests import zoo
 
 
@@ -81,7 +81,7 @@ def test_names_without_x_y_z_leave_the_first_three_columns_the_coordinates(read)
 def test_a_column_of_labels_is_of_whole_numbers(read, name):
     cloud = read(f"x y z {name}\n1 2 3 7\n4 5 6 -1\n")
     assert cloud.fields[name].dtype == "int32"
-    assert labels.of(cloud).tolist() == [7, -1]
+    assert columns.labels_of(cloud).tolist() == [7, -1]
     assert (cloud.labels is None) == (name != "label")
 
 
@@ -95,10 +95,15 @@ def test_labels_that_are_no_whole_numbers_are_a_field(read):
     assert cloud.fields["label"].tolist() == [0.5]
 
 
-def test_a_field_may_be_nan_and_a_coordinate_may_not(read):
+def test_a_row_without_coordinates_is_no_point(read):
     assert np.isnan(read("1 2 3 nan\n").fields["column3"][0])
-    with pytest.raises(FormatError, match=r"points must be finite float32 numbers, got \[4.0, nan, 6.0\] in row 1"):
-        read("1 2 3\n4 nan 6\n")
+    cloud = read("1 2 3 7\n4 nan 6 8\n5 6 7 9\n")
+    assert cloud.there.tolist() == [True, False, True]
+    assert cloud.fields["column3"].tolist() == [7, 9]
+    with pytest.raises(FormatError, match=r"no points: all 1 rows are without coordinates \(nan\)"):
+        read("nan nan nan\n")
+    with pytest.raises(FormatError, match=r"points must be finite float32 numbers, got \[4.0, inf, 6.0\] in row 1"):
+        read("1 2 3\n4 inf 6\n")
 
 
 @pytest.mark.parametrize(

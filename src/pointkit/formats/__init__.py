@@ -22,12 +22,13 @@ from typing import BinaryIO
 from pointkit.cloud import Array, Mesh, Shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import labels, npy, obj, off, pcd, ply, records, stl, text
+from pointkit.formats import columns, npy, obj, off, pcd, ply, records, stl, text
+from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import load
 
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
-READERS: dict[str, Callable[[bytes], Shape]] = {
+READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
     ".npy": npy.read,
     ".obj": obj.read,
@@ -53,7 +54,7 @@ WRITERS: dict[str, Callable[..., None]] = {
     ".xyz": text.write,
 }
 
-ANNOTATORS: dict[str, Callable[[bytes, Mapping[str, Array], Sequence[str]], list[bytes]]] = {
+ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".asc": text.annotate,
     ".npy": npy.annotate,
     ".pcd": pcd.annotate,
@@ -64,26 +65,33 @@ ANNOTATORS: dict[str, Callable[[bytes, Mapping[str, Array], Sequence[str]], list
 }
 
 NOTING = (pcd.write, ply.write, text.write)
+NAMED = (text.read, npy.read)  # readers to which the user may name the columns
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.
 ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}
 
-__all__ = ["ANNOTATED", "ANNOTATORS", "READERS", "SUFFIXES", "WRITERS", "annotate", "labels", "read", "write"]
+__all__ = ["ANNOTATED", "ANNOTATORS", "READERS", "SUFFIXES", "WRITERS", "annotate", "columns", "read", "write"]
 
 
-def read(source: Source, suffix: str | None = None) -> Shape:
+def read(source: Source, suffix: str | None = None, *, meaning: Meaning = NOTHING_SAID) -> Shape:
     """The mesh or cloud of points in a file, whose suffix (in any case) names the format.
 
     ``source`` is a path, the bytes of a file, or a file open for bytes, which is read from its current position.
     ``suffix``, such as ``.ply``, names the format where no path does so, or where a path names a wrong one.
+    ``meaning`` is the user's word about the columns of texts and arrays.
 
     Raises FormatError, one line that begins with the path, where the file is not what its suffix says or holds no
     shape. Raises OSError where it is missing or may not be read.
     """
     name, kind = _kind(source, suffix)
     with _named(name):
-        return READERS[kind](_bytes(source, name))
+        return _shape(kind, _bytes(source, name), meaning)
+
+
+def _shape(kind: str, data: bytes, meaning: Meaning) -> Shape:
+    reader = READERS[kind]
+    return reader(data, meaning) if reader in NAMED else reader(data)
 
 
 def write(path: Path, shape: Shape, notes: Sequence[str] = ()) -> None:
@@ -101,14 +109,20 @@ def write(path: Path, shape: Shape, notes: Sequence[str] = ()) -> None:
 
 
 def annotate(
-    source: Source, target: Path, fields: Mapping[str, Array], notes: Sequence[str] = (), suffix: str | None = None
+    source: Source,
+    target: Path,
+    fields: Mapping[str, Array],
+    notes: Sequence[str] = (),
+    suffix: str | None = None,
+    *,
+    meaning: Meaning = NOTHING_SAID,
 ) -> None:
     """Write ``source`` with further fields into ``target``. What it holds already stays as it was, bit for bit.
 
-    ``source`` and ``suffix`` are what ``read`` takes; the source may be the target. ``fields``: name -> an array with
-    a row for each point of the cloud, or each triangle of the mesh, that ``read`` gives. A polygon gets the numbers of
-    its first triangle. Records that ``read`` leaves out (points without an echo, polygons without a triangle) get nan,
-    -1, or 0 where the type has neither. A field of the source with the name of a new one is
+    ``source``, ``suffix`` and ``meaning`` are what ``read`` takes; the source may be the target. ``fields``: name -> an
+    array with a row for each point of the cloud, or each triangle of the mesh, that ``read`` gives. A polygon gets the
+    numbers of its first triangle. Records that ``read`` leaves out (rows without coordinates, polygons without a
+    triangle) get nan, -1, or 0 where the type has neither. A field of the source with the name of a new one is
     renamed to ``source_NAME``. ``notes`` become comments, as in ``write``.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
@@ -121,7 +135,8 @@ def annotate(
     with _named(name):
         data = _bytes(source, name)
         if kind in ANNOTATORS:
-            pieces = ANNOTATORS[kind](data, fields, _lines(notes))
+            said = {"meaning": meaning} if READERS[kind] in NAMED else {}
+            pieces = ANNOTATORS[kind](data, fields, _lines(notes), **said)
         else:
             pieces = ply.encoded(_with(READERS[kind](data), fields), _lines(notes))
     with replacing(target) as file:

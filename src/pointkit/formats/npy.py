@@ -12,18 +12,24 @@ import numpy as np
 from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
 from pointkit.formats import files, records
+from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, asked_for, coordinates
 
 _TYPES = ("u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8")  # by their size
 
 
-def read(data: bytes) -> PointCloud:
-    """The cloud in an array of numbers; columns from the fourth on are the fields ``column3``, ``column4`` ..."""
+def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
+    """The cloud in an array of numbers; columns from the fourth on are the fields ``column3``, ``column4`` ...
+
+    ``meaning`` may name the columns.
+    """
     array = _checked(data)
     long = array.dtype.kind == "f" and array.dtype.itemsize > 8
     array = array.astype(np.float64 if long else array.dtype.newbyteorder("="), copy=False)
-    points, placement = records.placed("points", array[:, :3])
-    fields = {f"column{index}": array[:, index] for index in range(3, array.shape[1])}
-    return PointCloud(points, fields, placement=placement)
+    width = array.shape[1]
+    names = meaning.names(width) or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
+    xyz = coordinates(names, asked_for(width))
+    fields = {name: array[:, i] for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT}
+    return records.cloud(array[:, xyz], fields)
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -41,14 +47,17 @@ def write(path: disk.Path, shape: Shape) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> list[bytes]:
+def annotate(
+    data: bytes, fields: Mapping[str, Array], notes: Sequence[str], meaning: Meaning = NOTHING_SAID
+) -> list[bytes]:
     """An array with further columns, in its own type and order. It has no room for names and ``notes``.
 
     ``fields``: name -> an array with a row for each point. Where the array's type does not hold their numbers, the new
     type is the smallest of NumPy that holds all numbers, in the same byte order. Floats stay floats.
     """
     theirs = _checked(data)
-    columns = list(records.flat(records.added(fields, len(theirs))).values())
+    points, count = records.rows_of(read(data, meaning))
+    columns = list(records.flat(records.spread(records.added(fields, len(points)), points, count)).values())
     others = [np.dtype(code).newbyteorder(theirs.dtype.byteorder) for code in _TYPES]
     for kind in (theirs.dtype, *(other for other in others if other.kind == "f" or theirs.dtype.kind != "f")):
         if all(_holds(kind, column) for column in (theirs, *columns)):

@@ -1,7 +1,6 @@
 """PCD, the point-cloud format of PCL: a text header, then rows as text, as bytes, or as compressed columns.
 
-Rows whose coordinates are not finite are measurements without an echo, which organised scans keep for their grid. They
-are left out. The compression is LZF, decoded here in plain Python.
+The compression is LZF, decoded here in plain Python.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import labels, numbers, records
+from pointkit.formats import numbers, records
+from pointkit.formats.columns import coordinates
 
 _DATA = re.compile(rb"^[ \t]*DATA[ \t]+(\w+)[ \t]*\r?(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
 _SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
@@ -33,18 +32,26 @@ class _Header:
     start: int
 
     @property
+    def axes(self) -> list[str]:
+        """The names of the columns that are x, y and z."""
+        names = [name for name, _, _ in self.columns]
+        return [names[index] for index in coordinates(names)]
+
+    @property
     def row_bytes(self) -> int:
         return sum(kind.itemsize * count for _, kind, count in self.columns)
 
 
 def read(data: bytes) -> PointCloud:
-    """The points of a PCD file that have finite coordinates, with all other columns as fields in their own types."""
-    columns = _columns(data, _header(data))
-    xyz, echo = _points(columns)
-    fields = {name: array[:, 0] if array.shape[1] == 1 else array for name, array in columns.items()}
-    fields = {name: array[echo] if not echo.all() else array for name, array in fields.items() if name != "_"}
-    points, placement = records.placed("points", xyz[echo])
-    return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
+    """The points of a PCD file, with all other columns as fields in their own types."""
+    return _cloud(data, _header(data))
+
+
+def _cloud(data: bytes, header: _Header) -> PointCloud:
+    columns = _columns(data, header)
+    xyz = np.stack([columns.pop(axis)[:, 0] for axis in header.axes], 1)
+    fields = {name: array[:, 0] if array.shape[1] == 1 else array for name, array in columns.items() if name != "_"}
+    return records.cloud(xyz, fields)
 
 
 def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
@@ -77,9 +84,9 @@ def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> 
     stream, uncompressed.
     """
     header = _header(data)
-    _, echo = _points(_columns(data, header))
-    ours = records.added(fields, int(np.count_nonzero(echo)), ["_"])
-    rows, entries = _packed(records.spread(ours, np.flatnonzero(echo), header.num_points))
+    points, count = records.rows_of(_cloud(data, header))
+    ours = records.added(fields, len(points), ["_"])
+    rows, entries = _packed(records.spread(ours, points, count))
     names = records.renamed([name for name, _, _ in header.columns], ours)
     head = _longer_header(data[: header.start], names, entries, notes)
     if header.storage == "ascii":
@@ -161,15 +168,6 @@ def _columns(data: bytes, header: _Header) -> dict[str, Array]:
     return dict(zip((name for name, _, _ in header.columns), arrays, strict=True))
 
 
-def _points(columns: dict[str, Array]) -> tuple[Array, NDArray[np.bool_]]:
-    """The coordinates (N, 3), which are removed from the columns, and whether each is finite."""
-    xyz = np.stack([columns.pop(axis)[:, 0] for axis in "xyz"], 1)
-    echo: NDArray[np.bool_] = np.isfinite(xyz).all(1)
-    if not echo.any():
-        raise ValueError(f"no points with finite coordinates, got {len(xyz)} without")
-    return xyz, echo
-
-
 def _header(data: bytes) -> _Header:
     end = _DATA.search(data, 0, _LONGEST_HEADER)
     if not end:
@@ -188,11 +186,14 @@ def _header(data: bytes) -> _Header:
     for name, kind, size, count in zip(names, kinds, sizes, counts, strict=True):
         if size not in _SIZES.get(kind, ()) and name != "_":
             raise ValueError(f"the field {name} must be F 4 8, I 1 2 4 8 or U 1 2 4 8, got {kind} {size}")
-        if count < 1 or (name in ("x", "y", "z") and count != 1):
-            raise ValueError(f"COUNT must be 1 or more, and 1 for x, y and z, got {count} for {name}")
+        if count < 1:
+            raise ValueError(f"COUNT must be 1 or more, got {count} for {name}")
     named = [name for name in names if name != "_"]
-    if len(set(named)) != len(named) or not {"x", "y", "z"} <= set(named):
-        raise ValueError(f"FIELDS must hold x, y and z and none twice, got {' '.join(names)}")
+    if len(set(named)) != len(named):
+        raise ValueError(f"FIELDS must hold none twice, got {' '.join(names)}")
+    for axis in (names[index] for index in coordinates(names)):
+        if counts[names.index(axis)] != 1:
+            raise ValueError(f"COUNT must be 1 for coordinates, got {counts[names.index(axis)]} for {axis}")
     columns = tuple(
         (name, np.dtype(f"<{kind.lower()}{size}") if name != "_" else np.dtype(f"V{size}"), count)
         for name, kind, size, count in zip(names, kinds, sizes, counts, strict=True)
@@ -244,9 +245,10 @@ def _text(header: _Header, body: memoryview) -> list[Array]:
         raise ValueError(f"the header promises {promised}, got {table.shape[0]} lines of {table.shape[1]}")
     arrays: list[Array] = []
     start = 0
+    axes = header.axes
     for name, kind, count in header.columns:
         array = table[:, start : start + count]
-        kept = name in ("x", "y", "z", "_")  # text may hold more digits of a coordinate than its type
+        kept = name in (*axes, "_")  # text may hold more digits of a coordinate than its type
         arrays.append(array if kept else records.as_type(name, array, kind))
         start += count
     return arrays

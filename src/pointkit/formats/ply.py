@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pointkit import disk
-from pointkit.cloud import Array, Mesh, PointCloud, Shape
-from pointkit.formats import labels, numbers, records
+from pointkit.cloud import Array, Mesh, Shape
+from pointkit.formats import numbers, records
+from pointkit.formats.columns import coordinates
 from pointkit.formats.records import Int64
 
 _NAMES = {
@@ -49,6 +50,12 @@ class _Element:
     count: int
     properties: list[_Property]
 
+    @property
+    def axes(self) -> list[str]:
+        """The names of the properties that are x, y and z; empty for other elements than vertices."""
+        names = [each.name for each in self.properties if not each.length]
+        return [names[index] for index in coordinates(names)] if self.name == "vertex" else []
+
 
 class _Lists(NamedTuple):
     """The lists of all rows one after another, and how long each is."""
@@ -63,23 +70,30 @@ Columns = dict[str, "Array | _Lists"]
 def read(data: bytes) -> Shape:
     """A mesh where the file has faces, with their other properties as face fields; else the cloud of its vertices.
 
-    A list property is kept where all lists are equally long, as (rows, length). Vertex properties of a mesh, and
-    elements other than ``vertex`` and ``face``, are checked and left out.
+    A list property is kept where all lists are equally long, as (rows, length). Elements other than ``vertex`` and
+    ``face`` are checked and left out.
     """
     elements, order, start = _header(data)
     tables = _tables(data, elements, order, start)
-    vertex, face = tables["vertex"], tables.get("face", {})
-    xyz = np.stack([_numbers(vertex, axis) for axis in "xyz"], 1)
-    points, placement = records.placed("vertices", xyz)
+    face = tables.get("face", {})
+    xyz, fields = _vertices(elements, tables)
     if any(element.name == "face" and element.count for element in elements):
         corners = _corners(face)
         triangles, polygons = records.fan(corners.values.astype(np.int64), corners.counts)
-        fields = {name: array for name, array in _fields(face).items() if name not in _CORNERS}
+        of_faces = {name: array for name, array in _fields(face).items() if name not in _CORNERS}
         if polygons is not None:
-            fields = {name: array[polygons] for name, array in fields.items()}
-        return Mesh(points, triangles, fields, placement, polygons)
-    fields = {name: array for name, array in _fields(vertex).items() if name not in ("x", "y", "z")}
-    return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
+            of_faces = {name: array[polygons] for name, array in of_faces.items()}
+        points, placement = records.placed("vertices", xyz)
+        return Mesh(points, triangles, of_faces, placement, polygons, fields)
+    return records.cloud(xyz, fields)
+
+
+def _vertices(elements: list[_Element], tables: Mapping[str, Columns]) -> tuple[Array, dict[str, Array]]:
+    """The coordinates (V, 3) of the vertices, and their other fields."""
+    axes = next(element.axes for element in elements if element.name == "vertex")
+    vertex = tables["vertex"]
+    xyz = np.stack([_numbers(vertex, axis) for axis in axes], 1)
+    return xyz, {name: array for name, array in _fields(vertex).items() if name not in axes}
 
 
 def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
@@ -96,6 +110,7 @@ def encoded(shape: Shape, notes: Sequence[str] = ()) -> list[bytes]:
     if isinstance(shape, Mesh):
         corners = _Lists(shape.faces.reshape(-1), np.full(len(shape.faces), 3))
         elements.append(("face", {"vertex_indices": corners} | records.worded(shape.face_fields)))
+        vertex |= records.worded(shape.vertex_fields)
     else:
         vertex |= records.columns(shape)
     counts = (len(vertex["x"]), len(shape.faces) if isinstance(shape, Mesh) else 0)
@@ -117,7 +132,8 @@ def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> 
     place = next((i for i, each in enumerate(elements) if each.name == "face" and each.count), None)
     if place is None:
         place = [each.name for each in elements].index("vertex")
-        ours = records.added(fields, elements[place].count)
+        points, count = records.rows_of(records.cloud(*_vertices(elements, tables)))
+        ours = records.spread(records.added(fields, len(points)), points, count)
     else:
         ours = _of_polygons(_corners(tables["face"]).counts, fields)
     element = elements[place]
@@ -252,8 +268,8 @@ def _check(elements: list[_Element], order: str, there: int) -> None:
         properties = [each.name for each in element.properties]
         if len(set(properties)) != len(properties) or not properties:
             raise ValueError(f"properties of {element.name} must be there and none twice, got {' '.join(properties)!r}")
-        if element.name == "vertex" and not {"x", "y", "z"} <= {p.name for p in element.properties if not p.length}:
-            raise ValueError(f"vertices must have the numbers x, y and z, got {' '.join(properties)}")
+        if element.name == "vertex":
+            coordinates([each.name for each in element.properties if not each.length])  # raises where they are missing
         row = sum(np.dtype(each.length or each.kind).itemsize if order else 2 for each in element.properties)
         needed += element.count * row
     if not next(element.count for element in elements if element.name == "vertex"):
@@ -314,11 +330,12 @@ def _walk(element: _Element, values: Array, counts: Int64) -> Columns:
     ends = np.cumsum(counts)
     cursor = ends - counts
     columns: Columns = {}
+    axes = element.axes
     for each in element.properties:
         _all_rows(element, cursor < ends, "ends early")
         head, cursor = values[cursor] if len(values) else values, cursor + 1
         if not each.length:
-            kept = element.name == "vertex" and each.name in ("x", "y", "z")  # text may hold more digits than the type
+            kept = each.name in axes  # text may hold more digits than the type
             columns[each.name] = head if kept else records.as_type(each.name, head, np.dtype(each.kind))
             continue
         length = records.whole(f"the length of {each.name}", head)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float32, Float64, Mesh, Placement, PointCloud, place
+from pointkit.formats.columns import own_labels
 
 Int64 = NDArray[np.int64]
 _LARGEST = float(np.finfo(np.float32).max) / 4  # differences and the box then stay finite in float32
@@ -29,6 +30,30 @@ def placed(what: str, coordinates: Array) -> tuple[Float32, Placement]:
         row = int(np.flatnonzero(~fine.all(1))[0])
         raise ValueError(f"{what} must be finite float32 numbers, got {coordinates[row].tolist()} in row {row}")
     return place(coordinates)
+
+
+def cloud(xyz: Array, fields: Mapping[str, Array]) -> PointCloud:
+    """The cloud of a file's rows: coordinates (R, 3), and fields with a row each.
+
+    Rows with a coordinate that is nan have no place, as a scanner writes them where nothing came back. They are left
+    out (``PointCloud.there``). Raises ValueError where no row is left, and for infinite coordinates.
+    """
+    there = np.full(len(xyz), True) if xyz.dtype.kind != "f" else np.logical_not(np.isnan(xyz).any(1))
+    if there.all():
+        points, placement = placed("points", xyz)
+        return PointCloud(points, fields, own_labels(fields), placement)
+    if not there.any():
+        raise ValueError(f"no points: all {len(xyz):,} rows are without coordinates (nan)")
+    points, placement = placed("points", xyz[there])
+    fields = {name: array[there] for name, array in fields.items()}
+    return PointCloud(points, fields, own_labels(fields), placement, there)
+
+
+def rows_of(cloud: PointCloud) -> tuple[Int64, int]:
+    """The rows of the file that a cloud's points are, and how many rows the file has."""
+    if cloud.there is None:
+        return np.arange(len(cloud.points)), len(cloud.points)
+    return np.flatnonzero(cloud.there), len(cloud.there)
 
 
 def whole(what: str, values: Float64) -> Int64:

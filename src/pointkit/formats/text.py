@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import labels, numbers, records
+from pointkit.formats import numbers, records
+from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, asked_for, coordinates, in_text, is_title
 
 _TITLE = re.compile(rb"\A\s*(?:\d+[ \t]*\n)?[ \t]*(?:#|//)([^\n]*)")
 _FIRST_LINE = re.compile(rb"\A\s*([^\n]*)(?:\n|\Z)")
@@ -26,8 +27,11 @@ _MARKER = re.compile(rb"\s*(?:#|//)?\s*")
 _LAST_GAP = re.compile(rb"[\s,;]+(?=[^\s,;]+\Z)")
 
 
-def read(text: bytes) -> PointCloud:
-    """The cloud in a text. Columns beyond the coordinates are fields, under their names or as ``column3`` ..."""
+def read(text: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
+    """The cloud in a text. Columns beyond the coordinates are fields, under their names or as ``column3`` ...
+
+    ``meaning`` names the columns, before a title does.
+    """
     text = text.removeprefix(_MARK)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -48,13 +52,13 @@ def read(text: bytes) -> PointCloud:
         raise ValueError(f"a row must hold x, y and z, got {width} numbers")
     if names is None and title:
         names = _names_in(title, width)
-    names = names or _plain_names(width)
-    axes = _axes(names) or [0, 1, 2]
-    points, placement = records.placed("points", table[:, axes])
-    fields = {name: labels.in_text(name, table[:, i]) for i, name in enumerate(names) if i not in axes}
-    if len(fields) != width - 3:
+    names = meaning.names(width) or names or _plain_names(width)
+    xyz = coordinates(names, asked_for(width))
+    kept = [i for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT]
+    fields = {names[i]: in_text(names[i], table[:, i]) for i in kept}
+    if len(fields) != len(kept):
         raise ValueError(f"columns must have different names, got {' '.join(names)}")
-    return PointCloud(points, fields, labels.of_fields(fields, [labels.LABEL]), placement)
+    return records.cloud(table[:, xyz], fields)
 
 
 def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
@@ -75,7 +79,11 @@ def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
 
 
 def annotate(
-    text: bytes, fields: Mapping[str, Array], notes: Sequence[str], numbers_alone: bool = False
+    text: bytes,
+    fields: Mapping[str, Array],
+    notes: Sequence[str],
+    meaning: Meaning = NOTHING_SAID,
+    numbers_alone: bool = False,
 ) -> list[bytes]:
     """A text with further numbers at the end of each row, and their names after the last name.
 
@@ -83,7 +91,7 @@ def annotate(
     first comment. ``notes`` follow the names. With ``numbers_alone``, a text without names and comments gets neither,
     because programs that read such files expect only numbers.
     """
-    read(text)  # raises for a faulty text
+    points, count = records.rows_of(read(text, meaning))
     mark = _MARK if text.startswith(_MARK) else b""
     lines = text[len(mark) :].splitlines(keepends=True)
     contents = [_content(line) for line in lines]
@@ -92,7 +100,7 @@ def annotate(
     if len(_words(contents[rows[0]])) == 1:  # the number of points
         rows.pop(0)
     width = len(_words(contents[rows[0]]))
-    columns = _writable(records.flat(records.added(fields, len(rows))))
+    columns = _writable(records.flat(records.spread(records.added(fields, len(points)), points, count)))
     head = next(i for i, line in enumerate(lines) if line.strip())
     head += bool(_COUNT.fullmatch(lines[head]))  # where a comment with names would be
     title = _TITLE.match(lines[head])
@@ -181,7 +189,7 @@ def _names(text: bytes) -> tuple[bytes, list[str] | None]:
 def _names_in(title: re.Match[bytes], width: int) -> list[str] | None:
     """The names of columns in a comment; None where it does not look like such names."""
     words = _words(title[1])
-    return words if len(words) == width and _axes(words) else None
+    return words if len(words) == width and is_title(words) else None
 
 
 def _plain_names(width: int) -> list[str]:
@@ -207,9 +215,3 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _axes(names: list[str]) -> list[int] | None:
-    """The indices of x, y and z among names; None where they are not all there."""
-    lower = [name.lower() for name in names]
-    return [lower.index(axis) for axis in "xyz"] if {"x", "y", "z"} <= set(lower) else None

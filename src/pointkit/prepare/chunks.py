@@ -128,9 +128,9 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     try:
         if isinstance(shape, Exception):
             raise shape
-        labels = formats.labels.of(shape) if rule.layout else None
+        labels = formats.columns.labels_of(shape) if rule.layout else None
         if rule.layout and labels is None:
-            raise ValueError(f"has no label for each point or face (a field {' or '.join(formats.labels.LABELS)})")
+            raise ValueError(formats.columns.missing(shape))
         as_they_are = dict.fromkeys(preprocess.SCALED, 1.0)
         drawn = preprocess.draw(
             shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features, scales=as_they_are

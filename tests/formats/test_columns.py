@@ -1,0 +1,164 @@
+"""Which column is what: by its name, its type and its shape, and by the user's word."""
+
+import numpy as np
+import pytest
+
+from pointkit.cloud import Mesh, PointCloud
+from pointkit.errors import PointkitError
+from pointkit.formats import columns
+from pointkit.formats.columns import Meaning
+
+POINTS = np.zeros((3, 3), np.float32)
+NUMBERS = np.array([0, -1, 5])
+ONE_FACE = np.array([[0, 1, 2]])
+
+
+def cloud(**fields):
+    return PointCloud(POINTS, fields)
+
+
+class TestCoordinates:
+    @pytest.mark.parametrize(
+        "names",
+        [
+            "x y z", "X Y Z", "id z y x", "//X Y Z", "sensor channel pos_x pos_y pos_z charge",
+            "Point,Easting,Northing,Height",
+            "# id east north up", "Points:0 Points:1 Points:2", "E N H", "x_coord y_coord z_coord", "px py pz",
+            "X[m] Y[m] Z[m]", '"x" "y" "z"', "scalar_x scalar_y scalar_z", "X Y Elevation",
+            "Position.X Position.Y Position.Z",
+        ],
+    )  # fmt: skip
+    def test_usual_names(self, names):
+        words = names.lstrip("# ").replace(",", " ").split()
+        found = columns.coordinates(words)
+        wanted = {0: ("x", "east", "e", "0"), 1: ("y", "north", "n", "1"), 2: ("z", "h", "elev", "up", "2")}
+        for axis, starts in wanted.items():
+            bare = columns.plain(words[found[axis]]).split("_")
+            assert any(part.startswith(starts) or part.endswith(starts) for part in bare), (names, found)
+        assert len(set(found)) == 3
+
+    def test_plain_names_go_before_others(self):
+        assert columns.coordinates(["pos_x", "pos_y", "pos_z", "x", "y", "z"]) == [3, 4, 5]
+        assert columns.coordinates(["x", "y", "height", "z"]) == [0, 1, 3]
+
+    @pytest.mark.parametrize("names", [["a", "b", "c"], ["x", "y"], ["nx", "ny", "nz"], ["r", "g", "b", "label"]])
+    def test_others_are_asked_about(self, names):
+        with pytest.raises(ValueError, match=f"which columns are x, y and z. found {' '.join(names)}; --columns"):
+            columns.coordinates(names, columns.asked_for(len(names)))
+
+
+class TestFeatures:
+    @pytest.mark.parametrize(
+        ("names", "kind"),
+        [
+            ("red green blue", "color"), ("R G B", "color"), ("diffuse_red diffuse_green diffuse_blue", "color"),
+            ("Rf Gf Bf", "color"), ("nx ny nz", "normals"), ("normal_x normal_y normal_z", "normals"),
+            ("Nx Ny Nz", "normals"), ("scalar_Intensity", "intensity"), ("Reflectance", "intensity"),
+        ],
+    )  # fmt: skip
+    def test_usual_names(self, names, kind):
+        fields = {name: np.arange(3) for name in ["other", *names.split()]}
+        assert columns.feature(fields, kind) == names.split()
+        assert columns.feature({"other": NUMBERS}, kind) is None
+
+    def test_colours_packed_or_in_one_field(self):
+        assert columns.feature({"rgba": np.zeros(3, "u4")}, "color") == ["rgba"]
+        assert columns.feature({"rgb": np.zeros(3, "f4")}, "color") == ["rgb"]
+        assert columns.feature({"colors": np.zeros((3, 4), "u1")}, "color") == ["colors"]
+        assert columns.feature({"rgb": np.zeros(3, "u1")}, "color") is None
+        both = {"rgb": np.zeros(3, "f4"), "r": NUMBERS, "g": NUMBERS, "b": NUMBERS}
+        assert columns.feature(both, "color") == ["r", "g", "b"]
+
+
+class TestLabels:
+    @pytest.mark.parametrize("kind", ["i1", "u2", "i4", "u4", "i8", "f4", "f8"])
+    @pytest.mark.parametrize(
+        "name", [*columns.LABELS, "CLASS", "scalar_Classification", "scalar_scalar_label", "Label"]
+    )
+    def test_a_field_of_whole_numbers_with_a_usual_name(self, name, kind):
+        values = np.abs(NUMBERS).astype(kind)
+        for shape in (cloud(**{name: values}), Mesh(POINTS, np.zeros((3, 3), int), {name: values})):
+            answer = columns.labels_of(shape)
+            assert answer.dtype == "int32"
+            assert answer.tolist() == [0, 1, 5]
+
+    def test_several_that_differ_are_asked_about(self):
+        fields = {"label": NUMBERS + 4711, "x_class": NUMBERS, "class": NUMBERS}
+        with pytest.raises(
+            ValueError, match=r"several fields may be the labels: label \(int32, 4710 to 4716\), class "
+        ):
+            columns.labels_of(cloud(**fields))
+        assert columns.labels_of(cloud(**fields), Meaning("class")).tolist() == [0, -1, 5]
+        assert columns.labels_of(cloud(label=NUMBERS, part=NUMBERS)).tolist() == [0, -1, 5]
+
+    def test_the_users_field_goes_before(self):
+        fields = {"label": NUMBERS, "kind": NUMBERS + 1, "scalar_Kind": NUMBERS + 2}
+        assert columns.labels_of(cloud(**fields), Meaning("kind")).tolist() == [1, 0, 6]
+        assert columns.labels_of(cloud(**fields), Meaning("scalar_Kind")).tolist() == [2, 1, 7]
+        assert columns.labels_of(cloud(scalar_Kind=NUMBERS), Meaning("kind")).tolist() == [0, -1, 5]
+        with pytest.raises(ValueError, match=r"no field what of one number each; found label \(int64, -1 to 5\)"):
+            columns.labels_of(cloud(label=NUMBERS), Meaning("what"))
+
+    def test_labels_from_elsewhere_count_before_fields(self):
+        assert columns.labels_of(PointCloud(POINTS, {"part": NUMBERS}, NUMBERS + 3)).tolist() == [3, 2, 8]
+
+    def test_codes_without_a_label(self):
+        shape = cloud(label=np.array([0, 255, 7]))
+        assert columns.labels_of(shape, Meaning(unlabelled=(0, 255))).tolist() == [-1, -1, 7]
+        assert columns.labels_of(cloud(label=np.array([1, np.nan, 2]))).tolist() == [1, -1, 2]
+
+    @pytest.mark.parametrize(
+        "fields", [{}, {"what": NUMBERS}, {"label": np.zeros((3, 2), int)}, {"source_label": NUMBERS}]
+    )
+    def test_no_labels(self, fields):
+        assert columns.labels_of(cloud(**fields)) is None
+
+    @pytest.mark.parametrize("wrong", [2**31, -(2**31) - 1, 0.5, np.inf])
+    def test_numbers_that_are_no_labels(self, wrong):
+        with pytest.raises(ValueError, match=f"the field part has {wrong} in row 1$"):
+            columns.labels_of(cloud(part=np.array([1, wrong, 2])))
+
+    def test_a_face_has_the_label_of_its_corners(self):
+        mesh = Mesh(
+            np.zeros((4, 3)), [[0, 1, 2], [1, 2, 3], [3, 0, 0]], vertex_fields={"label": np.array([5, 7, 7, 9])}
+        )
+        assert columns.labels_of(mesh).tolist() == [7, 7, 5]
+        three = Mesh(POINTS, ONE_FACE, vertex_fields={"label": np.array([3, 2, 1])})
+        assert columns.labels_of(three).tolist() == [3]
+
+    def test_what_is_missing_is_said_with_what_is_there(self):
+        shape = cloud(scalar_Roughness=np.array([0.25, 0.5, 1]), column3=np.array([0.0, 1, 1]))
+        assert columns.missing(shape) == (
+            "has no label for each point; found scalar_Roughness (float64, 0.25 to 1), "
+            "column3 (float64, whole, 0 to 1); column3 looks like labels: --label-field column3 takes it"
+        )
+        assert columns.missing(cloud()) == "has no label for each point; found no fields"
+
+    def test_a_picture_takes_labels_of_any_numbers(self):
+        assert columns.name_in({"Part": NUMBERS / 2, "label": np.zeros((3, 2))}) == "Part"
+        assert columns.name_in({"classification": NUMBERS}, columns.PARTS) is None
+
+
+class TestMeaning:
+    def test_in_words_and_kept(self):
+        meaning = Meaning.said("kind", "x,y,z,-,kind", "0,255")
+        assert meaning == Meaning("kind", ("x", "y", "z", "-", "kind"), (0, 255))
+        assert Meaning.of(meaning.facts()) == meaning
+        assert Meaning.said().facts() == {}
+
+    @pytest.mark.parametrize("words", ["x,y", "x,y,z,z", "x,,z,y", "a,b,c", "x,y,z,label,Label"])
+    def test_columns_that_are_no_answer(self, words):
+        with pytest.raises(PointkitError, match="--columns must name x, y, z and others, all different"):
+            Meaning.said(columns=words)
+
+    def test_codes_that_are_no_numbers(self):
+        with pytest.raises(PointkitError, match="--unlabelled must be whole numbers like 0,255, got 'no'"):
+            Meaning.said(unlabelled="no")
+
+    def test_a_file_without_labels_has_fewer_columns(self):
+        meaning = Meaning.said(columns="x,y,z,r,g,b,label")
+        assert meaning.names(7) == [*"xyzrgb", "label"]
+        assert meaning.names(6) == [*"xyzrgb"]
+        with pytest.raises(ValueError, match=r"--columns names 7 columns \(x,y,z,r,g,b,label\), got 5"):
+            meaning.names(5)
+        assert Meaning().names(5) is None
