@@ -1,0 +1,204 @@
+"""Lists of names beside the shapes that say who trains and who tests: ``my_train.txt``, ``test.lst``, ``val.json``.
+
+A line names a shape: by its path, or by its name alone where that is the name of one shape only, with or without the
+suffix. A label behind a comma or a blank is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pointkit.datasets import names
+from pointkit.datasets.tree import TEXTS, Parts, Tree
+from pointkit.disk import shown
+from pointkit.errors import PointkitError
+
+MAX_BYTES = 100_000_000
+_HEAD = 4096  # bytes that show whether a text is a cloud
+TITLES = ("file", "files", "filename", "name", "path", "id", "shape")
+_NUMBERS = re.compile(r"\s*[-+]?[\d.]+(?:e[-+]?\d+)?(?:[\s,;]+[-+]?[\d.]+(?:e[-+]?\d+)?){2,}\s*", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.[A-Za-z]{3,5}")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the lists say: shape -> split, list -> (split, number of names), and findings for the user."""
+
+    splits: Mapping[Parts, str] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.lists)
+
+
+class Index:
+    """The shapes by what a text may call them: their path or its end, with or without the suffix, or their folder."""
+
+    def __init__(self, shapes: Collection[Parts]) -> None:
+        self.whole = set(shapes)
+        self.paths: dict[Parts, list[Parts]] = defaultdict(list)
+        self.stems: dict[Parts, list[Parts]] = defaultdict(list)
+        self.alone: dict[Parts, list[Parts]] = defaultdict(list)  # folders that hold one shape
+        self.folders = {step for shape in shapes for step in shape[:-1]}
+        inside: dict[Parts, list[Parts]] = defaultdict(list)
+        for shape in sorted(shapes):
+            inside[shape[:-1]].append(shape)
+            for start in range(len(shape)):
+                self.paths[shape[start:]].append(shape)
+                self.stems[_without_suffix(shape[start:])].append(shape)
+        for place, some in inside.items():
+            if len(some) == 1:
+                for start in range(len(place)):
+                    self.alone[place[start:]].append(some[0])
+
+    def find(self, text: str, near: Parts = ()) -> list[Parts]:
+        """The shapes that a text may mean: none, one, or several of one name. ``near`` is the list's own folder."""
+        steps = tuple(step for step in text.replace("\\", "/").split("/") if step not in ("", "."))
+        if not steps:
+            return []
+        for whole in ((*near, *steps), steps):
+            if whole in self.whole:
+                return [whole]
+        for start in range(len(steps)):
+            end = steps[start:]
+            short = _without_suffix(end) if _SUFFIX.fullmatch(os.path.splitext(end[-1])[1]) else end
+            for table, key in ((self.paths, end), (self.stems, end), (self.stems, short), (self.alone, end)):
+                if key in table:
+                    return table[key]
+            if steps[start] in self.folders:  # a folder that is there, and no such file in it
+                return []
+        return []
+
+
+def _without_suffix(shape: Parts) -> Parts:
+    return (*shape[:-1], os.path.splitext(shape[-1])[0])
+
+
+def candidates(folder: pathlib.Path, tree: Tree) -> dict[Parts, tuple[str, list[str]]]:
+    """List -> its split and lines, for the texts whose name speaks of a split and whose lines are names."""
+    found: dict[Parts, tuple[str, list[str]]] = {}
+    for parts, (size, _) in sorted({**tree.files, **tree.others}.items()):
+        stem, suffix = os.path.splitext(parts[-1])
+        split = names.listed_split(stem) if suffix.lower() in TEXTS and 0 < size <= MAX_BYTES else ""
+        if split and (lines := _names(folder.joinpath(*parts))):
+            found[parts] = split, lines
+    if any(split == "train" and not _both(parts) for parts, (split, _) in found.items()):
+        found = {parts: about for parts, about in found.items() if not _both(parts)}
+    return found
+
+
+def _both(parts: Parts) -> bool:
+    """Whether a list is of train and val together; it is of no use where both have their own."""
+    some = names.words(parts[-1])
+    return "trainval" in some or {"train", "val"} <= {names.SPLIT_WORDS.get(word) for word in some}
+
+
+def _names(path: pathlib.Path) -> list[str]:
+    """The lines of a list; empty where the file is none: no text, prose, or rows of numbers, as a cloud has them."""
+    try:
+        with path.open("rb") as file:
+            if _is_numbers(file.read(_HEAD).decode("utf-8-sig", "replace").splitlines()[:-1]):
+                return []  # a set may have thousands of such clouds
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return []
+    if path.suffix.lower() == ".json":
+        return _of_json(text)
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    return [] if "\0" in text or _is_numbers(lines) else lines
+
+
+def _is_numbers(lines: Collection[str]) -> bool:
+    """Whether most of the lines are rows of three numbers or more."""
+    return sum(bool(_NUMBERS.fullmatch(line)) for line in lines) > len(lines) / 2
+
+
+def _of_json(text: str) -> list[str]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return value if isinstance(value, list) and value and all(isinstance(one, str) for one in value) else []
+
+
+def _tries(line: str) -> Iterator[str]:
+    """What in a line may be the name: all of it, or what is before a comma, or the first word."""
+    yield line
+    for separator in (r"[,;\t]", r"\s"):
+        first = re.split(separator, line, maxsplit=1)[0].strip().strip("\"'")
+        if first != line:
+            yield first
+
+
+def read(
+    folder: pathlib.Path, found: Mapping[Parts, tuple[str, list[str]]], shapes: Collection[Parts], index: Index
+) -> Listed:
+    """The splits of ``shapes`` by the lists that were ``found``. Raises PointkitError where lists contradict.
+
+    With lists of test or validation shapes alone, the other shapes train.
+    """
+    splits: dict[Parts, str] = {}
+    where: dict[Parts, str] = {}
+    used: dict[str, tuple[str, int]] = {}
+    warnings: list[str] = []
+    for parts, (split, lines) in found.items():
+        name = "/".join(parts)
+        there, missing = _resolved(folder, parts, lines, index)
+        if not there:
+            if _prose(lines):
+                continue
+            raise PointkitError(
+                f"{folder}: the list {shown(name)} names {len(missing):,} shapes, and none of them is here, such as "
+                f"{shown(missing[0])}; move the list away, or --split 70/10/20 makes a split without it"
+            )
+        for shape in there:
+            if splits.setdefault(shape, split) != split:
+                raise PointkitError(
+                    f"{folder}: {shown('/'.join(shape))} is in the lists {shown(where[shape])} ({splits[shape]}) and "
+                    f"{shown(name)} ({split}); keep the lists that are meant, or --split 70/10/20 makes a new split"
+                )
+            where.setdefault(shape, name)
+        used[name] = split, len(there)
+        if missing:
+            warnings.append(
+                f"the list {shown(name)} names {len(missing):,} shapes that are not there, such as {shown(missing[0])}"
+            )
+    left = [shape for shape in sorted(shapes) if shape not in splits]
+    if used and "train" not in {split for split, _ in used.values()}:
+        splits |= dict.fromkeys(left, "train")
+    elif used and left:
+        example = shown("/".join(left[0]))
+        warnings.append(f"{len(left):,} shapes are in no list of a split and are left out, such as {example}")
+    return Listed(splits, used, tuple(warnings))
+
+
+def _resolved(folder: pathlib.Path, parts: Parts, lines: Iterable[str], index: Index) -> tuple[list[Parts], list[str]]:
+    there: dict[Parts, None] = {}
+    missing: list[str] = []
+    for number, line in enumerate(lines):
+        shapes = next((some for name in _tries(line) if (some := index.find(name, parts[:-1]))), [])
+        if len(shapes) > 1:
+            both = " or ".join(shown("/".join(shape)) for shape in shapes[:2])
+            raise PointkitError(
+                f"{folder}: the list {shown('/'.join(parts))} names {shown(line)[:80]}, which may be {both}; it must "
+                "name their folders, too, or --split 70/10/20 makes a split without it"
+            )
+        first = list(_tries(line))[-1 if "\t" in line or "," in line else 0]
+        if shapes:
+            there[shapes[0]] = None
+        elif number or "".join(names.words(first.split(",")[0])) not in TITLES:
+            missing.append(first)
+    return list(there), missing
+
+
+def _prose(lines: Iterable[str]) -> bool:
+    """Whether lines hold sentences, and no names with a label at most."""
+    return any(len(line.split()) > 2 for line in lines)
