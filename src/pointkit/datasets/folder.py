@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pointkit.datasets.codes import CodeNames
 from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.rules import suggest
@@ -39,7 +40,8 @@ class FoundFile:
     """A file to read: its path relative to the set's folder, its name in the set, class, and split ("": none given).
 
     ``labels`` are further files, which hold the parts of its points, in the layout's order; "" stands for a missing
-    one. ``size`` is the sum of all these files' sizes, ``mtime_ns`` the latest of their times.
+    one. ``pieces`` are the files that are joined to the shape, each with the number of its part; ``file`` is then their
+    folder. ``size`` is the sum of all these files' sizes, ``mtime_ns`` the latest of their times.
     """
 
     file: str
@@ -49,6 +51,7 @@ class FoundFile:
     size: int
     mtime_ns: int
     labels: tuple[str, ...] = ()
+    pieces: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Found:
 
     ``classes`` are sorted. ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
     a category, and ``layout`` says how its labels are stored. ``part_names``: category -> names, also for categories
-    without shapes; empty where the set names no parts. ``colors`` are the set's own. ``unlabelled`` are files of shapes
+    without shapes; empty where the set names no parts. ``codes``: category, or "" for all -> names of labels. ``colors`` are the set's own. ``unlabelled`` are files of shapes
     without any label, which are not read.
     """
 
@@ -71,6 +74,7 @@ class Found:
     part_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     colors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
+    codes: Mapping[str, CodeNames] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -288,6 +292,8 @@ def part_lists(root: pathlib.Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         return {}
     named = read_json(path, dict)
+    if named and not any(isinstance(names, list) for names in named.values()):
+        return {}  # names by code (``codes.of_set``)
     for key, names in named.items():
         if not different_texts(names):
             raise PointkitError(f"{path}: {key!r} must have a list of different names, got {str(names)[:80]}")

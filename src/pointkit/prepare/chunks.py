@@ -8,6 +8,7 @@ chunks. Only the readers and NumPy are imported here, because each new process h
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,10 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pointkit import disk, features, formats, preprocess
 from pointkit.cloud import Float32, Float64, Sample, Shape
 from pointkit.disk import shown
+from pointkit.formats.columns import NOTHING_SAID, Meaning
 
 MAX_FILES = 32
 MAX_BYTES = 4_000_000  # about 40 ms of reading text: short beside a set, long beside the cost of a job
@@ -28,20 +31,28 @@ MAX_BYTES = 4_000_000  # about 40 ms of reading text: short beside a set, long b
 class Source(NamedTuple):
     """A file to read: its path relative to the set's folder, its size in bytes and its time of change in ns.
 
-    ``labels``: files with the labels of its points ("" for a missing one). Size and time are then those of all files.
+    ``labels``: files with the labels of its points ("" for a missing one). ``pieces``: the files that are joined to the
+    shape, each with the number of its part. Size and time are then those of all files.
     """
 
     file: str
     size: int
     mtime_ns: int
     labels: tuple[str, ...] = ()
+    pieces: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """All files of the shape."""
+        return [name for name in ([name for name, _ in self.pieces] or [self.file, *self.labels]) if name]
 
 
 class Rule(NamedTuple):
     """How shapes become points: up to ``num_points`` of each, or ``whole`` clouds, drawn from ``seed``.
 
     ``layout`` says how labels are stored (``shapenet_part``); "" is for shapes without labels. ``features`` are the
-    kinds to keep of each point (``features.KINDS``), as far as a shape has them.
+    kinds to keep of each point (``features.KINDS``), as far as a shape has them. ``meaning`` is the user's word about
+    columns and labels.
     """
 
     num_points: int
@@ -49,6 +60,7 @@ class Rule(NamedTuple):
     whole: bool = False
     layout: str = ""
     features: tuple[str, ...] = ()
+    meaning: Meaning = NOTHING_SAID
 
 
 class ReadResult(NamedTuple):
@@ -56,7 +68,7 @@ class ReadResult(NamedTuple):
 
     ``warnings`` are those of ``preprocess.draw``. ``labelled`` says whether the points have labels. ``features`` are
     the kinds that the points have, with the file's own numbers. ``scales`` are the full scales that colours and
-    intensities seem to have (``preprocess.full_scale``).
+    intensities seem to have (``preprocess.full_scale``). ``left_out`` counts the file's rows without coordinates.
     """
 
     size: int
@@ -66,6 +78,7 @@ class ReadResult(NamedTuple):
     labelled: bool = False
     features: tuple[str, ...] = ()
     scales: tuple[tuple[str, float], ...] = ()
+    left_out: int = 0
 
 
 def unread(reason: str) -> ReadResult:
@@ -92,7 +105,7 @@ def read(root: str, sources: Sequence[Source], rule: Rule, target: str) -> list[
     results: list[ReadResult] = []
     samples: list[Sample] = []
     folder = pathlib.Path(root)
-    for source, shape in zip(sources, _shapes(folder, sources, rule.layout), strict=True):
+    for source, shape in zip(sources, _shapes(folder, sources, rule), strict=True):
         result, sample = _draw(folder, source, shape, rule)
         results.append(result)
         samples.append(sample)
@@ -100,10 +113,11 @@ def read(root: str, sources: Sequence[Source], rule: Rule, target: str) -> list[
     return results
 
 
-def _shapes(root: pathlib.Path, sources: Sequence[Source], layout: str) -> Iterator[Shape | Exception]:
+def _shapes(root: pathlib.Path, sources: Sequence[Source], rule: Rule) -> Iterator[Shape | Exception]:
     """The shape in each file, or why there is none."""
+    layout = rule.layout
     if layout in ("", "fields"):
-        yield from (_tried(formats.read, root / source.file) for source in sources)
+        yield from (_shape(root, source, rule) for source in sources)
         return
     from pointkit.datasets import shapenet_part
 
@@ -114,12 +128,31 @@ def _shapes(root: pathlib.Path, sources: Sequence[Source], layout: str) -> Itera
         yield text if isinstance(text, Exception) else next(clouds)
 
 
-def _tried(function: Callable[..., Any], path: pathlib.Path, *arguments: Any) -> Any:
+def _shape(root: pathlib.Path, source: Source, rule: Rule) -> Shape | Exception:
+    if source.pieces:
+        from pointkit.datasets import pieces
+
+        shapes = []
+        for name, _ in source.pieces:
+            piece = _tried(formats.read, root / name, meaning=rule.meaning)
+            if isinstance(piece, Exception):
+                return piece
+            shapes.append(piece)
+        return _tried(pieces.join, shapes, [part for _, part in source.pieces])
+    if rule.layout and source.labels:
+        from pointkit.datasets import beside
+
+        return _tried(beside.load, root / source.file, root / source.labels[0], rule.meaning)
+    return _tried(formats.read, root / source.file, meaning=rule.meaning)
+
+
+def _tried(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
     """What a reader gives, or the exception that it raises."""
     try:
-        if path.exists() and not path.is_file():  # reading a pipe might never end
-            return ValueError("must be a regular file")
-        return function(path, *arguments)
+        for path in arguments:
+            if isinstance(path, pathlib.Path) and path.exists() and not (path.is_file() or path.is_dir()):
+                return ValueError("must be a regular file")  # reading a pipe might never end
+        return function(*arguments, **more)
     except Exception as error:
         return error
 
@@ -128,14 +161,12 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     try:
         if isinstance(shape, Exception):
             raise shape
-        labels = formats.columns.labels_of(shape) if rule.layout else None
-        if rule.layout and labels is None:
-            raise ValueError(formats.columns.missing(shape))
+        labels = _labels(shape, source, rule) if rule.layout else None
         as_they_are = dict.fromkeys(preprocess.SCALED, 1.0)
         drawn = preprocess.draw(
             shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features, scales=as_they_are
         )
-        stamps = [(root / name).stat() for name in (source.file, *source.labels) if name]
+        stamps = [(root / name).stat() for name in source.files]
     except MemoryError:
         return unread("reading it takes more memory than there is"), Sample.nothing()
     except OSError as error:
@@ -162,8 +193,21 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         labelled=labels is not None,
         features=held,
         scales=tuple(drawn.scales.items()),
+        left_out=drawn.left_out,
     )
     return result, sample
+
+
+def _labels(shape: Shape, source: Source, rule: Rule) -> NDArray[np.int32]:
+    """The labels of a shape's points or faces. Raises ValueError where it has none."""
+    elsewhere = source.labels or source.pieces  # the user's field is one of the shape's own
+    meaning = dataclasses.replace(rule.meaning, label_field="") if elsewhere else rule.meaning
+    labels = formats.columns.labels_of(shape, meaning)
+    if labels is None:
+        stem = pathlib.PurePath(source.file).stem
+        beside = f"labels may also lie beside it, in {shown(stem)}.txt, .npy or .json"
+        raise ValueError(f"{formats.columns.missing(shape)}; {beside}")
+    return labels
 
 
 def one_line(reason: str, root: pathlib.Path, file: str) -> str:
@@ -199,8 +243,9 @@ def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
             labelled=labelled,
             features=tuple(held),
             scales=tuple((kind, full) for kind, full in scales),
+            left_out=left_out,
         )
-        for size, digest, warnings, reason, labelled, held, scales in facts["results"]
+        for size, digest, warnings, reason, labelled, held, scales, left_out in facts["results"]
     ]
     if not results or min(result.size for result in results) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")

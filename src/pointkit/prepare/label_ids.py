@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pointkit.cloud import Sample
+from pointkit.datasets.codes import CodeNames
 from pointkit.datasets.folder import Found
 from pointkit.errors import PointkitError
 from pointkit.store import ShapeRow
@@ -31,7 +32,7 @@ class LabelIds:
             self.names, self.codes = part_names(found, seen)
         except ValueError as error:
             raise PointkitError(f"{found.root}: {error}") from None
-        self.warnings = tuple(self._about(seen))
+        self.warnings = (*self._about(seen), *_about_names(found, self.codes))
         self.facts: dict[str, Any] = {"parts": self.names}
         if any(codes != list(range(len(codes))) for codes in self.codes.values()):
             self.facts["codes"] = self.codes
@@ -62,6 +63,26 @@ class LabelIds:
             yield sample._replace(labels=labels)
 
 
+def _from_one(own: Sequence[str] | None, used: Sequence[int]) -> bool:
+    """Whether a list of names, whose codes a user's set does not say, is of the codes from 1 on."""
+    return bool(own) and len(own or ()) in used and 0 not in used
+
+
+def _of_categories(named: CodeNames, found: Found) -> bool:
+    """Whether names are those of the categories, and so not those of parts."""
+    return bool(set(named.names.values()) & set(found.classes))
+
+
+def _about_names(found: Found, codes: Mapping[str, list[int]]) -> Iterator[str]:
+    """What was made of names whose codes the set does not say, and of names that are not used."""
+    for category in sorted(found.part_names if found.layout == "fields" else ()):
+        if codes.get(category, [0])[:1] == [1]:
+            yield f"{category}: parts.json names the codes from 1 on, as no point has the code 0"
+    for named in {id(named): named for named in found.codes.values()}.values():
+        if _of_categories(named, found):
+            yield f"{named.source} names categories, and no codes of parts: it is not used"
+
+
 def part_names(
     found: Found, seen: Mapping[str, Counter[int]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
@@ -79,12 +100,16 @@ def part_names(
             continue
         used = sorted(code for code in seen[category] if code != -1)
         own = found.part_names.get(category)
-        start = {"flat": 1, "normal": first}.get(found.layout, 0)
+        named = found.codes.get(category, found.codes.get(""))
+        start = {"flat": 1, "normal": first, "fields": int(_from_one(own, used))}.get(found.layout, 0)
         if own and set(used) <= set(range(start, start + len(own))):
             names[category], codes[category] = own, list(range(start, start + len(own)))
-        elif own and found.layout != "fields":
+        elif own:
             wrong = next(code for code in used if not start <= code < start + len(own))
             raise ValueError(f"{category} has {len(own)} parts, numbered from {start}; found the number {wrong}")
+        elif named and not _of_categories(named, found):
+            pairs = named.of(used)
+            names[category], codes[category] = tuple(pairs.values()), list(pairs)
         else:
             names[category], codes[category] = tuple(f"part {code}" for code in used), used
         first += len(names[category])

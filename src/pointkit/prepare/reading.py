@@ -28,11 +28,10 @@ class Reading:
 
     def __init__(self, found: Found, rule: Rule, work: pathlib.Path) -> None:
         self.found, self.rule = found, rule
-        self.sources = [
-            Source(file=file.file, size=file.size, mtime_ns=file.mtime_ns, labels=file.labels) for file in found.files
-        ]
+        self.sources = [Source(file.file, file.size, file.mtime_ns, file.labels, file.pieces) for file in found.files]
         self.slices = chunks.divide(self.sources)
-        whole = [pointkit.__version__, str(found.root.resolve()), rule, self.sources]
+        kept = rule._replace(meaning=rule.meaning.facts())  # type: ignore[arg-type] # as JSON has it
+        whole = [pointkit.__version__, str(found.root.resolve()), kept, self.sources]
         key = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
         self.paths = [work / f"{key}-{i:06}.chunk" for i in range(len(self.slices))]
         for stale in set(work.iterdir()) - {*self.paths}:
