@@ -62,3 +62,6 @@ class Asked:
         """What was said of the folder itself, for the settings of a store."""
         given = {"folders": self.folders, "category": self.category, "split_asked": self.split}
         return {name: value for name, value in given.items() if value}
+
+
+NOTHING_ASKED = Asked()

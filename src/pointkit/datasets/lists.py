@@ -28,11 +28,15 @@ _SUFFIX = re.compile(r"\.[A-Za-z]{3,5}")
 
 @dataclass(frozen=True)
 class Listed:
-    """What the lists say: shape -> split, list -> (split, number of names), and findings for the user."""
+    """What the lists say: shape -> split, list -> (split, number of names), and findings for the user.
+
+    ``rest``: no list is of train, and the shapes in no list train.
+    """
 
     splits: Mapping[Parts, str] = field(default_factory=dict)
     lists: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    rest: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.lists)
@@ -139,12 +143,13 @@ def _tries(line: str) -> Iterator[str]:
 
 
 def read(
-    folder: pathlib.Path, found: Mapping[Parts, tuple[str, list[str]]], shapes: Collection[Parts], index: Index
+    folder: pathlib.Path, found: Mapping[Parts, tuple[str, list[str]]], shapes: Collection[Parts]
 ) -> Listed:
     """The splits of ``shapes`` by the lists that were ``found``. Raises PointkitError where lists contradict.
 
     With lists of test or validation shapes alone, the other shapes train.
     """
+    index = Index(shapes)
     splits: dict[Parts, str] = {}
     where: dict[Parts, str] = {}
     used: dict[str, tuple[str, int]] = {}
@@ -172,12 +177,16 @@ def read(
                 f"the list {shown(name)} names {len(missing):,} shapes that are not there, such as {shown(missing[0])}"
             )
     left = [shape for shape in sorted(shapes) if shape not in splits]
-    if used and "train" not in {split for split, _ in used.values()}:
-        splits |= dict.fromkeys(left, "train")
-    elif used and left:
+    rest = bool(used) and "train" not in {split for split, _ in used.values()}
+    if used and left and not rest:
         example = shown("/".join(left[0]))
         warnings.append(f"{len(left):,} shapes are in no list of a split and are left out, such as {example}")
-    return Listed(splits, used, tuple(warnings))
+    return Listed(splits, used, tuple(warnings), rest)
+
+
+def unused(found: Mapping[Parts, tuple[str, list[str]]]) -> Listed:
+    """The lists that are there, where the user has said another split."""
+    return Listed(lists={"/".join(parts): (split, len(lines)) for parts, (split, lines) in found.items()})
 
 
 def _resolved(folder: pathlib.Path, parts: Parts, lines: Iterable[str], index: Index) -> tuple[list[Parts], list[str]]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import pathlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from pointkit.datasets import names
+from pointkit.datasets.pieces import Pieces
 from pointkit.datasets.places import Places
 from pointkit.datasets.tree import Parts
 from pointkit.disk import shown
 from pointkit.errors import PointkitError
 
 SHOWN = 4  # names in a line
-
-Pieces = Mapping[Parts, Sequence[tuple[Parts, str]]]  # folder -> its files and the part that each is
+LEAST = 3  # letters in the name of a part; files a.ply and b.ply in every folder are no parts
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,24 @@ class Reading:
     """
 
     classes: Mapping[Parts, str]
-    pieces: Pieces = field(default_factory=dict)
+    pieces: Pieces = field(default_factory=Pieces)
     outside: tuple[Parts, ...] = ()
     otherwise: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Set:
-    """What a reading has to go by: the folder, the places of its shapes, and its name.
+    """What a reading has to go by: the folder, the places of its files, and the set's name.
 
-    ``categories`` are named by the set itself (``parts.json``). ``pieces`` are the folders whose files look like parts
-    of one shape. ``labelled`` tells whether a file has labels of its own.
+    ``categories`` are named by the set itself (``parts.json``). ``pieces`` are folders whose files look like parts of
+    one shape. ``labelled`` tells whether a file has labels of its own.
     """
 
     folder: pathlib.Path
     places: Places
     name: str
     categories: Collection[str] = ()
-    pieces: Pieces = field(default_factory=dict)
+    pieces: Pieces = field(default_factory=Pieces)
     labelled: Callable[[Parts], bool] = lambda parts: False
 
     def loose(self) -> list[Parts]:
@@ -76,7 +76,7 @@ def of_classes(one: Set, flag: str) -> Reading:
         )
     if not flag:
         _ask_of_classes(one, inner)
-    classes = {parts: folders[-2] if flag == "scans" and folders[1:] else folders[0] for parts, folders in inner.items()}
+    classes = {parts: folders[0] for parts, folders in inner.items()}
     if flag == "scans":
         _refuse_many_in_one(one, inner)
         classes = {parts: folders[-2] if folders[1:] else one.name for parts, folders in inner.items()}
@@ -87,38 +87,44 @@ def of_classes(one: Set, flag: str) -> Reading:
             "table with --table; --task parts is for points with labels"
         )
     outside = tuple(parts for parts in one.places.of if parts not in inner)
-    return Reading(classes, outside=outside)
+    return Reading(classes, outside=outside, otherwise=("--task parts if points have labels",))
 
 
 def _ask_of_classes(one: Set, inner: Mapping[Parts, Parts]) -> None:
     """Raise PointkitError where the folders may be something else than classes."""
     tops = Counter(folders[0] for folders in inner.values())
     classes = f"--folders classes gives {_classes(tops)}"
-    if one.pieces and len(one.pieces) > 1:
+    if one.pieces and min(map(len, one.pieces.names)) >= LEAST:
         shapes = f"--task parts --folders pieces gives {_shapes_of(one.pieces)}"
         raise PointkitError(f"{one.folder}: these folders can be read in two ways: {classes}; {shapes}; say which")
     parts = f"--task parts gives one category of {len(inner):,} shapes, if their points have labels"
     if names.dates(tops):
         raise PointkitError(
-            f"{one.folder}: the folders are dates ({_some(tops)}) and name no classes; {parts}; {classes}; "
+            f"{one.folder}: the folders are dates ({few(tops)}) and name no classes; {parts}; {classes}; "
             "--table names the class of each file"
         )
     if names.numbered(tops) and set(tops.values()) == {1} and len(tops) > 1 and not names.synsets(tops):
         raise PointkitError(
-            f"{one.folder}: each of the {len(tops):,} folders ({_some(tops)}) holds one scan, which names no class; "
+            f"{one.folder}: each of the {len(tops):,} folders ({few(tops)}) holds one scan, which names no class; "
             f"{parts}; {classes}, too few to train on; --table names the class of each file"
         )
 
 
 def of_parts(one: Set, flag: str, category: str) -> Reading:
     """The category of each shape, for labelled points. Raises PointkitError where the folder does not decide."""
-    if flag == "pieces" or (not flag and one.pieces and not one.labelled(min(f for f, _ in _files(one.pieces)))):
-        return _joined(one, flag, category)
+    if flag == "pieces" or (not flag and one.pieces and not one.labelled(min(_files(one.pieces)))):
+        return _joined(one, category)
     places = one.places.of
     if flag == "none":
         return Reading(dict.fromkeys(places, category or one.name))
     inner = one.inner() or {parts: () for parts in places}
     folders = inner
+    if not flag and inner is not places and len(loose := one.loose()) > len(inner):
+        both = f"{len(inner) + len(loose):,} shapes"
+        raise PointkitError(
+            f"{one.folder}: {len(loose):,} files lie outside of folders, {len(inner):,} in folders; --folders none "
+            f"gives one category ({shown(one.name)}) of {both}, --folders classes leaves those outside out; say which"
+        )
     if flag == "scans":
         _refuse_many_in_one(one, inner)
         folders = {parts: some[-2:-1] for parts, some in inner.items()}
@@ -157,24 +163,24 @@ def _ask_of_categories(one: Set, tops: Counter[str]) -> None:
     if mixed or (set(tops.values()) == {1} and len(tops) > 2):
         total = tops.total()
         raise PointkitError(
-            f"{one.folder}: the folders ({_some(tops)}) can be read in two ways: --folders none gives one category "
+            f"{one.folder}: the folders ({few(tops)}) can be read in two ways: --folders none gives one category "
             f"({shown(one.name)}) of {total:,} shapes; --folders classes gives {_classes(tops, 'categories')}; say which"
         )
 
 
-def _joined(one: Set, flag: str, category: str) -> Reading:
+def _joined(one: Set, category: str) -> Reading:
     """The reading of each folder as one shape of the parts that its files are."""
     pieces = one.pieces
     if not pieces:
         raise PointkitError(f"{one.folder}: --folders pieces, but no folder holds files of several parts")
-    above = {place: one.places.of[some[0][0]].folders for place, some in pieces.items()}
-    # A shape's own folder names no category, nor does one that is called the same everywhere, such as Annotations.
-    inner = {place: some[:-1] for place, some in above.items()}
-    if len({some[-1:] for some in above.values()}) == 1 and len(pieces) > 1:
-        inner = {place: some[:-1] for place, some in inner.items()}
-    found, several = _categories(one, inner, flag if flag == "classes" else "")
-    found = found if len(found) == len(pieces) else dict.fromkeys(pieces, "")
-    used = {file for file, _ in _files(pieces)}
+    above = {}  # a shape's own folder names no category
+    for shape, files in pieces.shapes.items():
+        below = len(files[0][0]) - 1 - len(shape)
+        folders = one.places.of[files[0][0]].folders
+        above[shape] = folders[: max(len(folders) - below - 1, 0)]
+    found, several = _categories(one, above, "")
+    found = found if len(found) == len(above) else dict.fromkeys(above, "")
+    used = set(_files(pieces))
     outside = tuple(parts for parts in one.places.of if parts not in used)
     return _named(one, found, category, several, pieces=pieces, outside=outside)
 
@@ -191,7 +197,7 @@ def _named(
     kinds = sorted(set(found.values()))
     if category and len(kinds) > 1:
         raise PointkitError(
-            f"--category names the one category of a set, {one.folder} has {len(kinds)} ({_some(kinds)}); with "
+            f"--category names the one category of a set, {one.folder} has {len(kinds)} ({few(kinds)}); with "
             "--folders none they are one"
         )
     classes = {parts: category or name or one.name for parts, name in found.items()}
@@ -204,7 +210,7 @@ def _named(
         otherwise.append("--folders none where each file is a shape")
     if not several and not category:
         otherwise.append("--category NAME for another name of the category")
-    return Reading(classes, pieces or {}, outside, tuple(otherwise))
+    return Reading(classes, pieces or Pieces(), outside, tuple(otherwise))
 
 
 def _refuse_many_in_one(one: Set, inner: Mapping[Parts, Parts]) -> None:
@@ -222,25 +228,22 @@ def _refuse_many_in_one(one: Set, inner: Mapping[Parts, Parts]) -> None:
 # ---- words
 
 
-def _files(pieces: Pieces) -> list[tuple[Parts, str]]:
-    return [one for some in pieces.values() for one in some]
+def _files(pieces: Pieces) -> list[Parts]:
+    return [file for files in pieces.shapes.values() for file, _ in files]
 
 
 def _shapes_of(pieces: Pieces) -> str:
-    parts = sorted({part for _, part in _files(pieces)})
-    return f"{len(pieces):,} shapes of {len(parts):,} parts ({_some(parts)})"
+    return f"{len(pieces.shapes):,} shapes of {len(pieces.names):,} parts ({few(pieces.names)})"
 
 
 def _classes(tops: Counter[str], word: str = "classes") -> str:
     least, most = min(tops.values()), max(tops.values())
     each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return f"{len(tops):,} {word} ({_some(tops)}) of {each} shape{'s' if most > 1 else ''} each"
+    return f"{len(tops):,} {word} ({few(tops)}) of {each} shape{'s' if most > 1 else ''} each"
 
 
-def _some(found: Collection[str]) -> str:
+def few(found: Collection[str]) -> str:
     first = sorted(found)
     more = f" and {len(first) - SHOWN:,} more" if len(first) > SHOWN else ""
     return ", ".join(map(shown, first[:SHOWN])) + more
 
-
-some = _some
