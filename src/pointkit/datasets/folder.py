@@ -60,8 +60,8 @@ class Found:
 
     ``classes`` are sorted. ``ignored``: suffix -> number of files that nothing here reads. In a set of parts a class is
     a category, and ``layout`` says how its labels are stored. ``part_names``: category -> names, also for categories
-    without shapes; empty where the set names no parts. ``codes``: category, or "" for all -> names of labels. ``colors`` are the set's own. ``unlabelled`` are files of shapes
-    without any label, which are not read.
+    without shapes; empty where the set names no parts. ``codes``: category, or "" for all -> names of labels.
+    ``colors`` are the set's own. ``unlabelled`` are files of shapes without any label, which are not read.
     """
 
     root: pathlib.Path
