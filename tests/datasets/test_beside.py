@@ -137,7 +137,7 @@ class TestLoad:
         [
             (b"123", "a.bin", "a.bin: 3 bytes must be 1, 2, 4 or 8 for each of 4 points"),
             ('{"labels": ["top"]}', "a.json", "a.json: labels must be a list of whole numbers"),
-            ('{"labels": [1], "semantic": [2]}', "a.json", "several lists may be the labels: labels, semantic; --label-"),
+            ('{"labels": [1], "semantic": [2]}', "a.json", "several lists may be the labels: labels, semantic; "),
             ("[1, 2", "a.json", "a.json: not JSON"),
             (array([[1, 2], [3, 4]]), "a.npy", r"a.npy: must hold one label each, got an array \(2, 2\)"),
         ],
