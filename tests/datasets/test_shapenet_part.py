@@ -269,7 +269,9 @@ def test_labelled_clouds_and_meshes_of_ones_own(tmp_path):
     assert opened.manifest["codes"] == {"lamp": [2, 6, 9], "plant": [2, 40]}
     assert opened.parts == {"lamp": ("part 2", "part 6", "part 9"), "plant": ("part 2", "part 40")}
     assert [name for name, _ in done.unread] == ["lamp/bare.ply"]
-    assert "has no label for each point or face" in done.unread[0][1]
+    assert (
+        "has no label for each point; found no fields; labels may also lie beside it, in bare.txt" in done.unread[0][1]
+    )
     counts = {row.ident: row.count for row in opened.rows}
     assert (counts["lamp/0"], counts["lamp/mesh"]) == (20, 2048)
     [i] = [i for i, row in enumerate(opened.rows) if row.ident == "lamp/mesh"]

@@ -79,7 +79,7 @@ def test_labels_and_features_come_with_their_points(tmp_path):
 
 
 def test_a_reader_that_fails_in_its_own_way_is_listed(tmp_path, monkeypatch):
-    def read(path):
+    def read(path, meaning):
         raise {"a": MemoryError(), "b": RuntimeError(f"assert {path}\nfailed"), "c": PermissionError(13, "Denied")}[
             path.stem
         ]

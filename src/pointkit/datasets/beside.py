@@ -102,8 +102,10 @@ def _of_a_folder_of_labels(shapes: set[Parts], labels: set[Parts], found: dict[P
             continue
         rest = (*label[:at], *label[at + 1 : -1])
         near = [path for path in some if _without_one(path[:-1], rest)]
-        for path in near if near else some if len(some) == 1 else []:
-            found[path].append(label)
+        for one in (near, some):
+            if len(one) == 1:  # labels of several shapes would be those of none
+                found[one[0]].append(label)
+                break
 
 
 def _without_one(folders: Parts, rest: Parts) -> bool:

@@ -62,7 +62,7 @@ def said(words: str) -> CodeNames:
 
 
 def of_set(root: pathlib.Path, words: str = "") -> dict[str, CodeNames]:
-    """Category -> the names of its codes, "" for all categories: from the user's words, else from a text beside the set.
+    """Category, or "" for all -> the names of its codes: from the user's words, else from a text beside the set.
 
     A ``parts.json`` of lists is not among them: its names have no codes. Raises PointkitError for what is not
     understood.

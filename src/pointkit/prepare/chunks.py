@@ -128,7 +128,8 @@ def _shapes(root: pathlib.Path, sources: Sequence[Source], rule: Rule) -> Iterat
         yield text if isinstance(text, Exception) else next(clouds)
 
 
-def _shape(root: pathlib.Path, source: Source, rule: Rule) -> Shape | Exception:
+def _shape(root: pathlib.Path, source: Source, rule: Rule) -> Any:
+    """The shape of a source with the labels that lie beside it, or why there is none."""
     if source.pieces:
         from pointkit.datasets import pieces
 
