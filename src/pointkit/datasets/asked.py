@@ -52,7 +52,9 @@ class Asked:
         if self.folders not in ("", *FOLDERS):
             raise PointkitError(f"--folders must be one of {', '.join(FOLDERS)}, got {self.folders!r}")
         if self.category and self.folders == "classes":
-            raise PointkitError("--category names the one category of a set, --folders classes says that it has several")
+            raise PointkitError(
+                "--category names the one category of a set, --folders classes says that it has several"
+            )
 
     @property
     def table_path(self) -> pathlib.Path | None:

@@ -104,6 +104,7 @@ class Found:
 
 # ---- finding
 
+
 def find(
     folder: pathlib.Path,
     suffixes: Collection[str],
@@ -197,9 +198,7 @@ def _read(
     root = folder.joinpath(*where.prefix)
     name = root.resolve().name or "shape"
     categories = part_lists(root) if parts else {}
-    one = readings.Set(
-        folder, where, name, categories, joined, lambda path: labelled(folder.joinpath(*path))
-    )
+    one = readings.Set(folder, where, name, categories, joined, lambda path: labelled(folder.joinpath(*path)))
     return readings.of_parts(one, asked.folders, asked.category) if parts else readings.of_classes(one, asked.folders)
 
 
@@ -308,7 +307,9 @@ def _label_of_row(
         path = place / text
         if text and path.is_file():
             return (os.path.relpath(path.absolute(), root.absolute()),), stamp(path)
-    raise PointkitError(f"{said.path}: line {line}: no file {text!r} with the labels, in the folder or beside the table")
+    raise PointkitError(
+        f"{said.path}: line {line}: no file {text!r} with the labels, in the folder or beside the table"
+    )
 
 
 def _facts(it: Findings) -> dict[str, Any]:

@@ -142,9 +142,7 @@ def _tries(line: str) -> Iterator[str]:
             yield first
 
 
-def read(
-    folder: pathlib.Path, found: Mapping[Parts, tuple[str, list[str]]], shapes: Collection[Parts]
-) -> Listed:
+def read(folder: pathlib.Path, found: Mapping[Parts, tuple[str, list[str]]], shapes: Collection[Parts]) -> Listed:
     """The splits of ``shapes`` by the lists that were ``found``. Raises PointkitError where lists contradict.
 
     With lists of test or validation shapes alone, the other shapes train.

@@ -117,14 +117,15 @@ def of_parts(one: Set, flag: str, category: str) -> Reading:
     places = one.places.of
     if flag == "none":
         return Reading(dict.fromkeys(places, category or one.name))
-    inner = one.inner() or {parts: () for parts in places}
-    folders = inner
-    if not flag and inner is not places and len(loose := one.loose()) > len(inner):
+    inner, loose = one.inner(), one.loose()
+    if inner and not flag and len(loose) > len(inner):
         both = f"{len(inner) + len(loose):,} shapes"
         raise PointkitError(
             f"{one.folder}: {len(loose):,} files lie outside of folders, {len(inner):,} in folders; --folders none "
             f"gives one category ({shown(one.name)}) of {both}, --folders classes leaves those outside out; say which"
         )
+    inner = inner or dict.fromkeys(places, ())
+    folders = inner
     if flag == "scans":
         _refuse_many_in_one(one, inner)
         folders = {parts: some[-2:-1] for parts, some in inner.items()}
@@ -164,7 +165,8 @@ def _ask_of_categories(one: Set, tops: Counter[str]) -> None:
         total = tops.total()
         raise PointkitError(
             f"{one.folder}: the folders ({few(tops)}) can be read in two ways: --folders none gives one category "
-            f"({shown(one.name)}) of {total:,} shapes; --folders classes gives {_classes(tops, 'categories')}; say which"
+            f"({shown(one.name)}) of {total:,} shapes; --folders classes gives "
+            f"{_classes(tops, 'categories')}; say which"
         )
 
 
@@ -246,4 +248,3 @@ def few(found: Collection[str]) -> str:
     first = sorted(found)
     more = f" and {len(first) - SHOWN:,} more" if len(first) > SHOWN else ""
     return ", ".join(map(shown, first[:SHOWN])) + more
-

@@ -1,4 +1,4 @@
-"""What the user is told of a folder: what was found, what it was taken for, how to say otherwise, and what is left out."""
+"""What the user is told of a folder: what was found, what it was taken for, how to say otherwise, what is left out."""
 
 from __future__ import annotations
 
