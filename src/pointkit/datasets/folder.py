@@ -1,8 +1,8 @@
 """The user's own folder: which shapes are in it, of which class and split.
 
-The rooms beside this one each know one thing: ``tree`` which files are there, ``names`` what a folder's name says,
+Each of the rooms beside this one knows one thing: ``tree`` which files are there, ``names`` what a folder's name says,
 ``places`` which folders are splits, ``lists`` and ``table`` what texts beside the shapes say, ``beside`` which files
-hold labels, ``pieces`` which are parts of one shape, and ``readings`` what the other folders mean. Here they make a set.
+hold labels, ``pieces`` which are parts of one shape, ``readings`` what the other folders mean. Here they make a set.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Found:
     unlabelled: tuple[str, ...] = ()
     codes: Mapping[str, CodeNames] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
-    words: Words = Words()
+    words: Words = field(default_factory=Words)
     asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
