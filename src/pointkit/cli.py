@@ -17,6 +17,7 @@ from cyclopts import App, Parameter
 
 from pointkit import __version__, mistakes
 from pointkit.config import BACKENDS, MEANT_FOR, RULES
+from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
 from pointkit.models.families import FAMILIES
@@ -142,12 +143,31 @@ def fetch(name: str, folder: Path, /, *, source: str | None = None) -> None:
     console.fetched(result)
 
 
+class FolderFlags(TypedDict, total=False):
+    """What the user says of a folder and its files (``datasets.asked``)."""
+
+    folders: Annotated[
+        Literal["classes", "scans", "pieces", "none"],
+        Parameter(
+            help="How folders are read: the top ones are classes; each innermost is one scan, the one above its class; "
+            "each is one shape, its files are its parts; or they mean nothing."
+        ),
+    ]
+    category: Annotated[str, Parameter(help="For parts: the name of the only category.")]
+    split: Annotated[str, Parameter(help="Make a split like 70/10/20 or 80/20 (train/test), not the folder's own.")]
+    table: Annotated[Path, Parameter(help="A CSV with the column file, and any of label, class, split, group.")]
+    label_field: Annotated[str, Parameter(help="For parts: the field that holds the labels.")]
+    columns: Annotated[str, Parameter(help="Columns of texts and arrays, like x,y,z,-,label; - leaves one out.")]
+    unlabelled: Annotated[str, Parameter(help="For parts: codes that mean no label, like 0,255.")]
+    names: Annotated[str, Parameter(help="For parts: names of the codes, like 1=top,2=legs, or a file.")]
+
+
 @app.command
 def prepare(
     folder: Path,
     /,
     *,
-    output: Output,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     task: Literal["classification", "parts"] | None = None,
     classes: str | None = None,
     num_points: Whole | None = None,
@@ -157,15 +177,18 @@ def prepare(
     groups: Path | None = None,
     strict: Strict = False,
     force: Force = False,
+    dry_run: Flag = False,
+    said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
 ) -> None:
-    """Read a folder of shapes, one folder a class, into a store that training can use.
+    """Read a folder of shapes into a store that training can use. What the folder was taken for is printed first.
 
-    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, CLASS/FILE (split 70/10/20 here), ShapeNet's three of part labels.
+    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, CLASS/FILE (split 70/10/20 here, or by lists), ShapeNet's three of part
+    labels; for labelled points also SPLIT/FILE and FILE.
 
     Parameters
     ----------
     folder
-        The folder of class folders.
+        The folder of shapes.
     output
         The store to write.
     task
@@ -182,24 +205,40 @@ def prepare(
         Processes that read; by default one a core. The store is the same for any number.
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
+    dry_run
+        Print what the folder is taken for, and write nothing.
     """
     from pointkit import console
+
+    some, flags = tuple(classes.split(",")) if classes is not None else (), said or {}
+    if dry_run:
+        from pointkit.prepare.survey import look
+
+        console.surveyed(look(folder, task, classes=some, seed=seed, groups=groups, asked=Asked(**flags)), False)
+        return
     from pointkit.prepare import prepare as run
 
+    if output is None:
+        raise PointkitError("prepare needs -o STORE, the store to write; --dry-run writes none")
+    how: dict[str, Any] = {
+        "task": task,
+        "classes": some,
+        "num_points": num_points,
+        "keep": features,
+        "seed": seed,
+        "groups": groups,
+    }
     with console.preparing() as progress:
         result = run(
             folder,
             output,
-            task=task,
-            classes=classes.split(",") if classes is not None else (),
-            num_points=num_points,
-            keep=features,
-            seed=seed,
+            **how,
             workers=workers,
             strict=strict,
             force=force,
-            groups=groups,
+            tell=console.found,
             progress=progress,
+            **flags,
         )
     console.prepared(result)
 
@@ -363,12 +402,12 @@ def info(
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
-    """Describe a store, a run, a file, or a recipe's network; without an argument, this machine.
+    """Describe a store, a run, a folder of shapes, a file, or a recipe's network; without an argument, this machine.
 
     Parameters
     ----------
     path
-        A store, a run or a file.
+        A store, a run, a folder of shapes or a file.
     recipe
         Print the layer table of this recipe's network.
     show

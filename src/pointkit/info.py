@@ -1,4 +1,4 @@
-"""Facts about a store, a run, a file, a recipe's network, or this machine."""
+"""Facts about a store, a run, a folder of shapes, a file, a recipe's network, or this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pointkit import machine as machines
 from pointkit.cloud import Mesh
 from pointkit.config import BACKENDS, combine, read_recipe
 from pointkit.errors import PointkitError
-from pointkit.task import TASKS, Classification
+from pointkit.task import TASKS, Classification, Parts
 
 EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
 PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
@@ -25,16 +25,28 @@ PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no dat
 
 
 def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
-    """Facts about a store, a run, a folder of seeds, or a file. Raises PointkitError or OSError for anything else."""
+    """Facts about a store, a run, a folder of seeds or of shapes, or a file. Raises PointkitError or OSError else."""
     if (path / "manifest.json").is_file():
         return _store(store.open(path), show)
     if (path / "run.json").is_file():
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
-    if path.is_dir():
-        raise PointkitError(f"{path}: neither a store (no manifest.json) nor a run (no run.json)")
-    return _file(path)
+    return _folder(path) if path.is_dir() else _file(path)
+
+
+def _folder(path: pathlib.Path) -> dict[str, Any]:
+    """A folder of shapes as ``prepare`` would take it; as one of labelled points where it names no classes."""
+    from pointkit.prepare import survey
+
+    try:
+        return survey.look(path).facts()
+    except PointkitError as error:
+        try:
+            facts = survey.look(path, Parts.name).facts()
+        except PointkitError:
+            raise error from None
+        return {**facts, "as_classes": str(error)}
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:

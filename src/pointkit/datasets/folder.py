@@ -125,8 +125,8 @@ def find(
     candidates = lists.candidates(folder, walked)
     labels = _labels(folder, walked, candidates, suffixes, parts)
     no_shapes = {*candidates, *labels.values()}
-    shapes = {path for path in walked.files if path not in no_shapes and not _names_codes(path)}
-    unread = [path for path in walked.others if path not in no_shapes]
+    shapes = {path for path in walked.files if path not in no_shapes and not _names_codes(folder, path)}
+    unread = [path for path in walked.others if path not in no_shapes and not (parts and _names_codes(folder, path))]
     if not shapes:
         raise PointkitError(_nothing(folder, suffixes, unread))
     said = table.read(asked.table_path, Index(shapes)) if asked.table_path else None
@@ -165,9 +165,10 @@ def _is_column(path: pathlib.Path) -> bool:
         return False
 
 
-def _names_codes(path: Parts) -> bool:
-    """Whether a text at the top of a folder names the codes of labels."""
-    return path[-1].lower() in codes.FILES and len(path) == 1
+def _names_codes(folder: pathlib.Path, path: Parts) -> bool:
+    """Whether a text names the codes of labels."""
+    known = path[-1].lower() in codes.FILES or "/".join(path[-2:]).lower() in codes.FILES
+    return known and not lists.is_cloud(folder.joinpath(*path))
 
 
 def _nothing(folder: pathlib.Path, suffixes: Collection[str], unread: Collection[Parts]) -> str:

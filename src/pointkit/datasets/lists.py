@@ -107,9 +107,8 @@ def _both(parts: Parts) -> bool:
 def _names(path: pathlib.Path) -> list[str]:
     """The lines of a list; empty where the file is none: no text, prose, or rows of numbers, as a cloud has them."""
     try:
-        with path.open("rb") as file:
-            if _is_numbers(file.read(_HEAD).decode("utf-8-sig", "replace").splitlines()[:-1]):
-                return []  # a set may have thousands of such clouds
+        if is_cloud(path):  # a set may have thousands of such files
+            return []
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return []
@@ -120,9 +119,17 @@ def _names(path: pathlib.Path) -> list[str]:
     return [] if "\0" in text or _is_numbers(lines) else lines
 
 
+def is_cloud(path: pathlib.Path) -> bool:
+    """Whether a text begins with rows of numbers, and no names. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    lines = head.decode("utf-8-sig", "replace").splitlines()
+    return _is_numbers(lines[:-1] if len(head) == _HEAD else lines)
+
+
 def _is_numbers(lines: Collection[str]) -> bool:
     """Whether most of the lines are rows of three numbers or more."""
-    return sum(bool(_NUMBERS.fullmatch(line)) for line in lines) > len(lines) / 2
+    return sum(bool(_NUMBERS.fullmatch(line)) for line in lines) > len(lines) / 2 if lines else False
 
 
 def _of_json(text: str) -> list[str]:

@@ -122,7 +122,7 @@ def _otherwise(it: Findings) -> Iterator[str]:
         yield "--split 70/10/20 for a new split"
     yield from it.reading.otherwise
     if not it.table:
-        yield "--table FILE.csv (file, label, split, group) for your own"
+        yield "--table FILE.csv for labels, splits and groups of your own"
 
 
 def warnings(it: Findings, suffixes: Collection[str], classes: Collection[str]) -> Iterator[str]:
