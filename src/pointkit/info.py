@@ -46,7 +46,7 @@ def _folder(path: pathlib.Path) -> dict[str, Any]:
             facts = survey.look(path, Parts.name).facts()
         except PointkitError:
             raise error from None
-        return {**facts, "as_classes": str(error)}
+        return {"kind": facts["kind"], "as_classes": str(error), "with": f"--task {Parts.name}", **facts}
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:

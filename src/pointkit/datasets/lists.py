@@ -43,46 +43,49 @@ class Listed:
 
 
 class Index:
-    """The shapes by what a text may call them: their path or its end, with or without the suffix, or their folder."""
+    """The shapes by what a text may call them: a path, or a name with or without the suffix, or that of a folder."""
 
     def __init__(self, shapes: Collection[Parts]) -> None:
         self.whole = set(shapes)
-        self.paths: dict[Parts, list[Parts]] = defaultdict(list)
-        self.stems: dict[Parts, list[Parts]] = defaultdict(list)
-        self.alone: dict[Parts, list[Parts]] = defaultdict(list)  # folders that hold one shape
+        self.names: dict[str, list[Parts]] = defaultdict(list)
+        self.stems: dict[str, list[Parts]] = defaultdict(list)
+        self.alone: dict[str, list[Parts]] = defaultdict(list)  # folders that hold one shape
         self.folders = {step for shape in shapes for step in shape[:-1]}
         inside: dict[Parts, list[Parts]] = defaultdict(list)
         for shape in sorted(shapes):
             inside[shape[:-1]].append(shape)
-            for start in range(len(shape)):
-                self.paths[shape[start:]].append(shape)
-                self.stems[_without_suffix(shape[start:])].append(shape)
+            self.names[shape[-1]].append(shape)
+            self.stems[os.path.splitext(shape[-1])[0]].append(shape)
         for place, some in inside.items():
-            if len(some) == 1:
-                for start in range(len(place)):
-                    self.alone[place[start:]].append(some[0])
+            if place and len(some) == 1:
+                self.alone[place[-1]].append(some[0])
 
     def find(self, text: str, near: Parts = ()) -> list[Parts]:
-        """The shapes that a text may mean: none, one, or several of one name. ``near`` is the list's own folder."""
+        """The shapes that a text may mean: none, one, or several of one name. ``near`` is the list's own folder.
+
+        Folders in the text that are here must be those of the shape; others may be left of it or between.
+        """
         steps = tuple(step for step in text.replace("\\", "/").split("/") if step not in ("", "."))
         if not steps:
             return []
         for whole in ((*near, *steps), steps):
             if whole in self.whole:
                 return [whole]
-        for start in range(len(steps)):
-            end = steps[start:]
-            short = _without_suffix(end) if _SUFFIX.fullmatch(os.path.splitext(end[-1])[1]) else end
-            for table, key in ((self.paths, end), (self.stems, end), (self.stems, short), (self.alone, end)):
-                if key in table:
-                    return table[key]
-            if steps[start] in self.folders:  # a folder that is there, and no such file in it
-                return []
+        name = steps[-1]
+        stem, suffix = os.path.splitext(name)
+        known = [step for step in steps[:-1] if step in self.folders]
+        tries = [(self.names, name), (self.stems, name), (self.alone, name)]
+        if _SUFFIX.fullmatch(suffix):  # the list may be of the same shapes in another format
+            tries.append((self.stems, stem))
+        for table, key in tries:
+            if some := [shape for shape in table.get(key, ()) if _in_order(known, shape[:-1])]:
+                return some
         return []
 
 
-def _without_suffix(shape: Parts) -> Parts:
-    return (*shape[:-1], os.path.splitext(shape[-1])[0])
+def _in_order(steps: Iterable[str], folders: Parts) -> bool:
+    rest = iter(folders)
+    return all(step in rest for step in steps)
 
 
 def candidates(folder: pathlib.Path, tree: Tree) -> dict[Parts, tuple[str, list[str]]]:

@@ -18,9 +18,9 @@ SPLIT_WORDS: Mapping[str, str] = {
 SET_WORDS = ("set", "sets", "data", "dataset", "split", "files", "samples", "shapes", "clouds", "scans")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = re.compile(
-    "(?:january|february|march|april|june|july|august|september|october|november|december|sept|"
+    "(?<![a-z])(?:january|february|march|april|june|july|august|september|october|november|december|sept|"
     + "|".join(MONTHS)
-    + ")"
+    + ")(?![a-z])"
 )
 _YEAR = r"(?:19|20)\d\d"
 _DATE = re.compile(rf"{_YEAR}(?:[-_. ]?\d\d?){{0,2}}(?:[-_ T]\d[\d\-_.:hms]*)?|\d\d?[-_. ](?:\d\d?[-_. ])?{_YEAR}")

@@ -137,8 +137,9 @@ def warnings(it: Findings, suffixes: Collection[str], classes: Collection[str]) 
         yield f"files left out because they lie in no class folder: {len(outside):,}"
     prefix, level = it.places.prefix, len(it.places.prefix) + 1 + (it.places.level == 0)
     named = {parts[-1] for parts in it.tree.folders if len(parts) == level and parts[: len(prefix)] == prefix}
-    holds_labels = {parts[level - 1] for parts in it.labels.values() if len(parts) > level}
-    if named & set(classes) and (without := named - set(classes) - holds_labels) and not it.table:
+    texts = [*it.labels.values(), *(tuple(name.split("/")) for name in it.listed.lists)]
+    holds_texts = {parts[level - 1] for parts in texts if len(parts) > level}
+    if named & set(classes) and (without := named - set(classes) - holds_texts) and not it.table:
         yield f"folders without a file to read are no classes: {', '.join(map(shown, sorted(without)))}"
     if it.tree.links:
         links = ", ".join(map(shown, sorted(it.tree.links)))

@@ -109,4 +109,5 @@ def is_about(name: str) -> bool:
     if name.lower() in ABOUT or stem in ABOUT:
         return True
     some = names.words(stem)
-    return suffix in TEXTS and bool(some) and (some[-1] in ABOUT_ENDS or some[-2:] == ["file", "list"])
+    listing = some[-1:] and (some[-1] in ABOUT_ENDS or some[-2:] == ["file", "list"])
+    return bool(listing) and suffix in TEXTS and not names.listed_split(stem)  # lists of a split say who trains
