@@ -302,13 +302,16 @@ def predict(
     category: str | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     explain: Flag = False,
+    columns: str | None = None,
+    force: Force = False,
     backend: Backend = None,
     as_json: Json = False,
 ) -> int:
     """Answer files the run has never seen. Folders are searched.
 
     A run of classes gives class, probability and runner-up. A run of parts writes a labelled file beside each: all its
-    points, in their order, with the fields label and probability.
+    points, in their order, with the fields label and probability. A file that was answered before and is unchanged is
+    skipped.
 
     Parameters
     ----------
@@ -319,9 +322,11 @@ def predict(
     category
         For parts: what the files show. By default a folder of a category's name says it, or the run has only one.
     output
-        The folder to write labelled and explained files into.
+        The folder to write labelled and explained files into, in the folders of the input, with predictions.csv.
     explain
         Mark the points that decided, in a field of a new file and in a picture.
+    columns
+        The names of the columns of texts and arrays, like x,y,z,-,intensity; by default those that the run was told.
     as_json
         Print one JSON object a line and nothing else.
     """
@@ -329,9 +334,21 @@ def predict(
     lean_keras()
     from pointkit.answers import answer_all
     from pointkit.console.answers import Answers
+    from pointkit.formats.columns import Meaning
 
-    listener = Answers(as_json)
-    return 0 if answer_all(run, files, listener, category=category, output=output, explained=explain) else 2
+    meaning = Meaning.said(columns=columns) if columns is not None else None
+    with Answers(as_json) as listener:
+        good = answer_all(
+            run,
+            files,
+            listener,
+            category=category,
+            output=output,
+            explained=explain,
+            force=force,
+            meaning=meaning,
+        )
+    return 0 if good else 2
 
 
 @app.command
