@@ -6,66 +6,20 @@ Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import os
-import pathlib
 import sys
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from pointkit import __version__, mistakes
-from pointkit.config import BACKENDS, MEANT_FOR, RULES
+from pointkit.config import BACKENDS
 from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
+from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, SettingFlags, Strict, Whole
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
-from pointkit.models.families import FAMILIES
 
-Path = pathlib.Path
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
-Flag = Annotated[bool, Parameter(negative="")]
-Strict = Annotated[
-    bool, Parameter(negative="", help="Fail when a file cannot be read, instead of listing it in unread.csv.")
-]
-Force = Annotated[bool, Parameter(negative="", help="Replace what stands there.")]
-Backend = Annotated[
-    Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend", help="What Keras runs on.")
-]
-
-
-def _whole(kind: Any, tokens: Any) -> int:
-    """A whole number. Anything else is refused; the parser by itself would round 2.5."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"must be a whole number, got {tokens[0].value!r}") from None
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
-
-
-def _flags() -> Any:
-    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping.
-
-    The help of a network's own setting begins with the network's name.
-    """
-    own = [
-        (name, dataclasses.replace(rule, help=f"{family}: {rule.help}"))
-        for family, about in FAMILIES.items()
-        for name, rule in about.settings.items()
-    ]
-    hints: dict[str, Any] = {}
-    for name, rule in [*RULES.items(), *own]:
-        if name not in (*MEANT_FOR, "seed"):
-            choices = tuple(FAMILIES) if name == "model" else rule.choices
-            kind: Any = Literal[choices] if choices else Whole if rule.kind is int else rule.kind
-            hints[name] = Annotated[kind, Parameter(help=f"{rule.help} [{rule.default}]")]
-    return TypedDict("SettingFlags", hints, total=False)  # type: ignore[operator]
-
-
-SettingFlags = _flags()
 DEMO = Path("demo")
 
 app = App(
@@ -141,25 +95,6 @@ def fetch(name: str, folder: Path, /, *, source: str | None = None) -> None:
     with console.fetching(name) as progress:
         result = datasets.find(name).fetch(folder, source=source, progress=progress)
     console.fetched(result)
-
-
-class FolderFlags(TypedDict, total=False):
-    """What the user says of a folder and its files (``datasets.asked``)."""
-
-    folders: Annotated[
-        Literal["classes", "scans", "pieces", "none"],
-        Parameter(
-            help="How folders are read: the top ones are classes; each innermost is one scan, the one above its class; "
-            "each is one shape, its files are its parts; or they mean nothing."
-        ),
-    ]
-    category: Annotated[str, Parameter(help="For parts: the name of the only category.")]
-    split: Annotated[str, Parameter(help="Make a split like 70/10/20 or 80/20 (train/test), not the folder's own.")]
-    table: Annotated[Path, Parameter(help="A CSV with the column file, and any of label, class, split, group.")]
-    label_field: Annotated[str, Parameter(help="For parts: the field that holds the labels.")]
-    columns: Annotated[str, Parameter(help="Columns of texts and arrays, like x,y,z,-,label; - leaves one out.")]
-    unlabelled: Annotated[str, Parameter(help="For parts: codes that mean no label, like 0,255.")]
-    names: Annotated[str, Parameter(help="For parts: names of the codes, like 1=top,2=legs, or a file.")]
 
 
 @app.command
@@ -253,7 +188,7 @@ def train(
     seed: Whole | None = None,
     seeds: str | None = None,
     backend: Backend = None,
-    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,
 ) -> None:
     """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
 
@@ -341,13 +276,16 @@ def predict(
     category: str | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     explain: Flag = False,
+    columns: str | None = None,
+    force: Force = False,
     backend: Backend = None,
     as_json: Json = False,
 ) -> int:
     """Answer files the run has never seen. Folders are searched.
 
     A run of classes gives class, probability and runner-up. A run of parts writes a labelled file beside each: all its
-    points, in their order, with the fields label and probability.
+    points, in their order, with the fields label and probability. A file that was answered before and is unchanged is
+    skipped.
 
     Parameters
     ----------
@@ -358,9 +296,11 @@ def predict(
     category
         For parts: what the files show. By default a folder of a category's name says it, or the run has only one.
     output
-        The folder to write labelled and explained files into.
+        The folder to write labelled and explained files into, in the folders of the input, with predictions.csv.
     explain
         Mark the points that decided, in a field of a new file and in a picture.
+    columns
+        The names of the columns of texts and arrays, like x,y,z,-,intensity; by default those that the run was told.
     as_json
         Print one JSON object a line and nothing else.
     """
@@ -368,9 +308,21 @@ def predict(
     lean_keras()
     from pointkit.answers import answer_all
     from pointkit.console.answers import Answers
+    from pointkit.formats.columns import Meaning
 
-    listener = Answers(as_json)
-    return 0 if answer_all(run, files, listener, category=category, output=output, explained=explain) else 2
+    meaning = Meaning.said(columns=columns) if columns is not None else None
+    with Answers(as_json) as listener:
+        good = answer_all(
+            run,
+            files,
+            listener,
+            category=category,
+            output=output,
+            explained=explain,
+            force=force,
+            meaning=meaning,
+        )
+    return 0 if good else 2
 
 
 @app.command

@@ -177,3 +177,12 @@ def test_numbers_may_be_names(tmp_path):
     files = {f"{name}/{100 * (name == 'b') + i}/scan.off": "" for name in "ab" for i in range(3)}
     write(tmp_path, {**files, "train.txt": "0\n1\n100\n101\n", "test.txt": "2\n102\n"})
     assert sorted(splits(tmp_path).values()) == ["test"] * 2 + ["train"] * 4
+
+
+def test_the_names_of_all_files_may_say_the_split(tmp_path):
+    files = {f"{name}/{word}_{i}.txt": "1 2 3\n" for name in "ab" for word in ("train", "test") for i in range(3)}
+    made = found(write(tmp_path, files))
+    assert {(file.file.split("/")[1][:4], file.split) for file in made.files} == {("trai", "train"), ("test", "test")}
+    assert "split from the files' names" in made.words.taken
+    (tmp_path / "a" / "more.txt").write_text("1 2 3\n")
+    assert {file.split for file in found(tmp_path).files} == {""}

@@ -102,5 +102,5 @@ def test_mistakes_are_named_by_line(flat, text, said):
 
 
 def test_a_table_that_is_not_there(flat):
-    with pytest.raises(PointkitError, match="none.csv: cannot be read as a CSV file"):
+    with pytest.raises(PointkitError, match=r"none\.csv: cannot be read as a CSV file"):
         folder.find(flat, (".ply",), asked=Asked(table=flat / "none.csv"))

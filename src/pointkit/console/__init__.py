@@ -66,7 +66,8 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "n/a" if value is None else f"{100 * value:.{digits}f}"
 
 
-def _bar(*columns: str) -> Progress:
+def bar(*columns: str) -> Progress:
+    """A bar on standard error, with further columns."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -110,14 +111,14 @@ def fetched(result: FetchResult) -> None:
 @contextmanager
 def preparing() -> Iterator[Callable[[int, int, Mapping[str, tuple[int, int]]], None]]:
     """Bars by class; yields the callback (files done, files in all, class -> (done, in all))."""
-    with _bar() as bar:
+    with bar() as bars:
         tasks: dict[str, TaskID] = {}
 
         def progress(done: int, total: int, classes: Mapping[str, tuple[int, int]]) -> None:
             for name, (read, there) in {**classes, "all": (done, total)}.items():
                 if name not in tasks:
-                    tasks[name] = bar.add_task(escape(shown(name)), total=there)
-                bar.update(tasks[name], completed=read, total=there)
+                    tasks[name] = bars.add_task(escape(shown(name)), total=there)
+                bars.update(tasks[name], completed=read, total=there)
 
         yield progress
 
@@ -195,7 +196,7 @@ class TrainingBar:
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason
-        self.bar = _bar("loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}", "rate {task.fields[rate]}")
+        self.bar = bar("loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}", "rate {task.fields[rate]}")
         self.task: TaskID | None = None
         self.steps = 0
         self.mentioned = 0.0

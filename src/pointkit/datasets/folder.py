@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pointkit.datasets import beside, codes, lists, pieces, places, readings, table, telling, tree
+from pointkit.datasets import beside, codes, lists, names, pieces, places, readings, table, telling, tree
 from pointkit.datasets.asked import NOTHING_ASKED, Asked
 from pointkit.datasets.codes import CodeNames
 from pointkit.datasets.lists import Index, Listed
@@ -122,6 +122,8 @@ def find(
     if not folder.is_dir():
         raise PointkitError(f"{folder}: {'must be a folder, found a file' if folder.exists() else 'no such folder'}")
     walked = tree.walk(folder, suffixes, [*without, *([asked.table_path] if asked.table_path else [])])
+    if parts:
+        tree.pass_over_marked(folder, walked)
     candidates = lists.candidates(folder, walked)
     labels = _labels(folder, walked, candidates, suffixes, parts)
     no_shapes = {*candidates, *labels.values()}
@@ -135,6 +137,8 @@ def find(
     splits_count = not asked.split and not (said and "split" in said.columns)
     where = places.find(folder, shapes, splits_count)
     joined = Pieces() if labels or said else pieces.find(shapes)
+    if any(map(names.split_of, joined.names)):  # train_1.ply and test_1.ply are no parts
+        joined = Pieces()
     reading = _read(folder, where, asked, said, parts, joined, labelled)
     listed = lists.read(folder, candidates, reading.classes) if splits_count else lists.unused(candidates)
     splits = _splits(folder, reading, where, listed, said, asked)
@@ -206,7 +210,7 @@ def _read(
 def _splits(
     folder: pathlib.Path, reading: Reading, where: Places, listed: Listed, said: Table | None, asked: Asked
 ) -> dict[Parts, str]:
-    """Shape -> split by the user's word, else by split folders, else by lists; "" where nothing says it.
+    """Shape -> split by the user's word, else by split folders, lists, or all files' names; "" where nothing says it.
 
     Shapes in no list are not among them. Raises PointkitError where folders and lists contradict.
     """
@@ -216,6 +220,9 @@ def _splits(
         return {path: said.rows[path].split for path in reading.classes}
     first = {shape: files[0][0] for shape, files in reading.pieces.shapes.items()}
     own = {path: where.of[first.get(path, path)].split for path in reading.classes}
+    if not listed and not any(own.values()):
+        named = {path: names.listed_split(_stem(first.get(path, path)[-1])) for path in reading.classes}
+        return named if all(named.values()) and len(set(named.values())) > 1 else own
     if listed and not any(own.values()):
         rest = dict.fromkeys(reading.classes, "train") if listed.rest else {}
         return {path: split for path, split in {**rest, **listed.splits}.items() if path in reading.classes}
@@ -237,9 +244,9 @@ def _found(folder: pathlib.Path, it: Findings, suffixes: Collection[str]) -> Fou
     classes = tuple(sorted({it.reading.classes[path] for path in it.splits}))
     part_names: dict[str, tuple[str, ...]] = {}
     for path in it.splits if it.reading.pieces else ():
-        names = {part for _, part in it.reading.pieces.shapes[path]}
         name = it.reading.classes[path]
-        part_names[name] = tuple(sorted({*part_names.get(name, ()), *names}))
+        ours = (part for _, part in it.reading.pieces.shapes[path])
+        part_names[name] = tuple(sorted({*part_names.get(name, ()), *ours}))
     stems = Counter(_stem("/".join(path[len(prefix) :])) for path in it.splits)
     files = [_file(folder, it, path, len(prefix), stems, part_names) for path in it.splits]
     if it.parts and not part_names:
@@ -337,12 +344,12 @@ def part_lists(root: pathlib.Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         return {}
     named = read_json(path, dict)
-    if named and not any(isinstance(names, list) for names in named.values()):
+    if named and not any(isinstance(some, list) for some in named.values()):
         return {}  # names by code (``codes.of_set``)
-    for key, names in named.items():
-        if not different_texts(names):
-            raise PointkitError(f"{path}: {key!r} must have a list of different names, got {str(names)[:80]}")
-    return {key: tuple(names) for key, names in named.items()}
+    for key, some in named.items():
+        if not different_texts(some):
+            raise PointkitError(f"{path}: {key!r} must have a list of different names, got {str(some)[:80]}")
+    return {key: tuple(some) for key, some in named.items()}
 
 
 def different_texts(value: Any) -> bool:

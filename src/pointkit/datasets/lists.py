@@ -123,9 +123,12 @@ def _names(path: pathlib.Path) -> list[str]:
 
 
 def is_cloud(path: pathlib.Path) -> bool:
-    """Whether a text begins with rows of numbers, and no names. Raises OSError where it cannot be read."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+    """Whether a text begins with rows of numbers, and no names."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
     lines = head.decode("utf-8-sig", "replace").splitlines()
     return _is_numbers(lines[:-1] if len(head) == _HEAD else lines)
 

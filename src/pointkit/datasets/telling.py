@@ -110,7 +110,7 @@ def _split(it: Findings) -> str:
         return f"split {it.asked.split} made here" + (f", the {passed} are not used" if passed else "")
     if not it.official:
         return "split 70/10/20 made here"
-    source = "table" if it.by_table else "folders" if it.places.has_splits else "lists"
+    source = "table" if it.by_table else "folders" if it.places.has_splits else "lists" if it.listed else "files' names"
     there = set(it.splits.values())
     rest = ", the shapes in no list train" if source == "lists" and it.listed.rest else ""
     held = ", val held out of train" if "train" in there and "val" not in there else ""

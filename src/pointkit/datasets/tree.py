@@ -92,7 +92,7 @@ def _take(tree: Tree, entry: os.DirEntry[str], inside: Parts, suffixes: Collecti
     if is_about(entry.name):
         return
     read = os.path.splitext(entry.name)[1].lower() in suffixes
-    if read and os.path.splitext(entry.name)[0].endswith((outputs.LABELLED, outputs.EXPLAINED)):
+    if read and outputs.is_ours(entry.name):
         tree.answers.append("/".join(inside))
         return
     try:
@@ -101,6 +101,13 @@ def _take(tree: Tree, entry: os.DirEntry[str], inside: Parts, suffixes: Collecti
     except OSError:  # a link to nothing; the reader will report it
         stamp = 0, 0
     (tree.files if read else tree.others)[inside] = stamp
+
+
+def pass_over_marked(folder: pathlib.Path, tree: Tree) -> None:
+    """Take the files with pointkit's mark out of those to read, whatever they are called: they hold its own answers."""
+    for parts in [parts for parts in tree.files if outputs.marked(folder.joinpath(*parts))]:
+        del tree.files[parts]
+        tree.answers.append("/".join(parts))
 
 
 def is_about(name: str) -> bool:
