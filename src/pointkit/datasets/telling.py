@@ -140,10 +140,9 @@ def warnings(it: Findings, suffixes: Collection[str], classes: Collection[str]) 
     texts = [*it.labels.values(), *(tuple(name.split("/")) for name in it.listed.lists)]
     holds_texts = {parts[level - 1] for parts in texts if len(parts) > level}
     if named & set(classes) and (without := named - set(classes) - holds_texts) and not it.table:
-        yield f"folders without a file to read are no classes: {', '.join(map(shown, sorted(without)))}"
+        yield f"folders without a file to read are no classes: {few(without)}"
     if it.tree.links:
-        links = ", ".join(map(shown, sorted(it.tree.links)))
-        yield f"links to folders that were read already are left out: {links}"
+        yield f"links to folders that were read already are left out: {few(it.tree.links)}"
     if answers := it.tree.answers:
         yield f"files that pointkit wrote are passed over: {len(answers):,}, such as {shown(min(answers))}"
     if it.untold:
