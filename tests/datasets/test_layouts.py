@@ -131,6 +131,9 @@ def test_parts_json_names_the_categories(tmp_path):
     made = found(tmp_path, parts=True)
     assert made.classes == ("kind_1", "kind_2")
     assert made.part_names["kind_2"] == ("seat", "back")
+    named = found(tmp_path, parts=True, names="0=top,1=legs")
+    assert named.part_names == {}
+    assert named.codes[""].names == {0: "top", 1: "legs"}
 
 
 def test_a_folder_a_scan_of_one_category(tmp_path):
@@ -180,6 +183,7 @@ def test_files_named_after_parts_are_one_shape(tmp_path):
     }
     assert first.size == 4 * 6
     assert "9 shapes of 3 parts (floor, pump, wall)" in made.words.taken
+    assert "--names is for the codes" in refusal(tmp_path / "rooms", parts=True, folders="pieces", names="0=top")
 
 
 def test_files_with_labels_of_their_own_are_no_pieces(tmp_path):

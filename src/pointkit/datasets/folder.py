@@ -249,7 +249,9 @@ def _found(folder: pathlib.Path, it: Findings, suffixes: Collection[str]) -> Fou
         part_names[name] = tuple(sorted({*part_names.get(name, ()), *ours}))
     stems = Counter(_stem("/".join(path[len(prefix) :])) for path in it.splits)
     files = [_file(folder, it, path, len(prefix), stems, part_names) for path in it.splits]
-    if it.parts and not part_names:
+    if part_names and it.asked.names:
+        raise PointkitError("--names is for the codes of labels, and these parts are named by their files")
+    if it.parts and not part_names and not it.asked.names:  # the user's names go before the set's
         named = part_lists(root)
         part_names = {name: named[name] for name in classes if name in named}
     rows = it.table.rows if it.table else {}
