@@ -55,8 +55,8 @@ def test_cloud_comes_back(tmp_path, suffix, name):
 @pytest.mark.parametrize("suffix", zoo.MESH_SUFFIXES)
 def test_mesh_comes_back(tmp_path, suffix, name):
     path = tmp_path / f"mesh{suffix}"
-    if not len(zoo.MESHES[name].faces) and suffix in (".ply", ".stl"):
-        if suffix == ".ply":  # without faces it is a cloud
+    if not len(zoo.MESHES[name].faces):
+        if suffix != ".stl":  # without faces it is a cloud
             assert isinstance(zoo.round_trip(path, zoo.MESHES[name]), PointCloud)
         else:
             with pytest.raises(FormatError, match="file holds faces, got none"):
@@ -124,7 +124,7 @@ def test_cut_anywhere_is_an_error_or_the_whole_shape(tmp_path, suffix):
         again = read_or_one_line(path)
         in_the_last_line = suffix in (".off", ".pts", ".stl") and len(data) - length < 30
         assert again is None or free or in_the_last_line, length
-        assert again is None or isinstance(again, type(shape))
+        assert again is None or isinstance(again, type(shape)) or suffix == ".obj"
 
 
 @pytest.mark.parametrize("suffix", ONE_A_READER)

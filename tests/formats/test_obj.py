@@ -7,6 +7,7 @@ import pytest
 import trimesh
 
 from pointkit import formats
+from pointkit.cloud import PointCloud
 from pointkit.errors import FormatError
 from tests import zoo
 
@@ -17,7 +18,7 @@ VERTICES = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 def read(tmp_path):
     def read_text(text):
         path = tmp_path / "mesh.obj"
-        path.write_bytes(text.encode())
+        path.write_bytes(text if isinstance(text, bytes) else text.encode("latin-1"))
         return formats.read(path)
 
     return read_text
@@ -42,6 +43,12 @@ def read(tmp_path):
         "comments": "# f 9 9 9\n" + VERTICES + "f 1 2 3 # f 1 2\n  f 1 3 4#\n",
         "a line in two": VERTICES + "f 1 2 \\\n3\nf 1 3 \\\n 4\n",
         "Windows": (VERTICES + "f 1 2 3\nf 1 3 4\n").replace("\n", "\r\n"),
+        "a mark of UTF-8": b"\xef\xbb\xbf" + (VERTICES + "f 1 2 3\nf 1 3 4\n").encode(),
+        "UTF-16": (VERTICES + "f 1 2 3\nf 1 3 4\n").encode("utf-16"),
+        "UTF-16 of the other order": b"\xfe\xff" + (VERTICES + "f 1 2 3\nf 1 3 4\n").encode("utf-16-be"),
+        "capitals": (VERTICES + "vn 0 0 1\nf 1//1 2//1 3//1\nf -4 -2 -1\n").upper(),
+        "an edge and a point among the faces": VERTICES + "f 1 2\nf 1 2 3\nf 4\nf 1 3 4\n",
+        "slashes without a texture": VERTICES + "f 1/ 2/ 3/\nf 1// 3// 4//\n",
         "lines and points": VERTICES + "l 1 2\np 1\nf 1 2 3\nf 1 3 4",
     }.items(),
     ids=lambda item: item[0],
@@ -62,8 +69,19 @@ def test_the_square_however_it_is_written(read, text):
         (VERTICES + "f 1 2 5\n", "got 5"),
         (VERTICES + "f 1 2 -5\n", "got -5"),
         ("v 0 0 0\nv 1 0 0\nf -1 -2 -3\nv 0 1 0\n", "got -3"),
-        (VERTICES + "f 1 2\n", "a face must be three or more indices, got 2"),
-        (VERTICES + "f 1 2 3\nf \n", "a face must be three or more indices, got 0"),
+        (VERTICES + "f 1 2 3\nf \n", "a face must hold indices of vertices, got none in face 1"),
+        (VERTICES + "f 1 2 3\nf", "a face must hold indices of vertices, got none in face 1"),
+        (
+            VERTICES.replace("v 1 0 0", "v ") + "f 1 2 3\n",
+            "vertices must have three or more numbers, got none in row 1",
+        ),
+        (VERTICES.replace("v 1 0 0", "v") + "f 1 2 3\n", "vertices must have three or more numbers, got none in row 1"),
+        (VERTICES + "f 1//x 2 3\n", "a number is expected, got '1//x'"),
+        (VERTICES + "f 1/1/1/1 2 3\n", "a number is expected, got '1/1'"),
+        (VERTICES + "f 1/a 2 3\n", "a number is expected, got '1/a'"),
+        (VERTICES.replace("1 1 0", "1 inf 0") + "f 1 2 4\n", "finite float32 numbers, got .* in row 2"),
+        ((VERTICES + "f 1 2 3\n").encode("utf-16-le").decode("latin-1"), "its text holds zero bytes, save it as UTF-8"),
+        ("\xff\xfev", "begins as UTF-16 and is damaged"),
         (VERTICES + "f 1 2 x\n", "a number is expected, got 'x'"),
         (VERTICES + "f 1 2 2.5\n", "indices of vertices must be whole numbers, got 2.5"),
         (VERTICES + "f 1 2 99999999999999999999\n", "must be whole numbers"),
@@ -79,6 +97,39 @@ def test_what_is_refused_and_why(read, text, rule):
 def test_triangles_know_the_polygon_that_they_came_from(read):
     assert read(VERTICES + "f 1 2 3 4\nf 1 2 3\nf 4 3 2 1\n").polygons.tolist() == [0, 0, 1, 2, 2]
     assert read(VERTICES + "f 1 2 3\nf 1 3 4\n").polygons is None
+
+
+def test_edges_among_the_faces_are_counted_as_polygons(read):
+    assert read(VERTICES + "f 1 2\nf 1 2 3\nf 1 2 3 4\n").polygons.tolist() == [1, 2, 2]
+
+
+def test_vertices_alone_are_a_cloud(read):
+    cloud = read(VERTICES + "v nan nan nan\nl 1 2\n")
+    assert isinstance(cloud, PointCloud)
+    assert cloud.points.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    assert cloud.there.tolist() == [True] * 4 + [False]
+
+
+def test_a_vertex_without_a_place_that_no_face_uses(read):
+    mesh = read("v nan 0 0\n" + VERTICES + "f 2 3 4\nf -4 -2 -1\n")
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(("more", "kind"), [("0.5 0 1", "float32"), ("255 128 0", "uint8"), ("1 0 0 1", "float32")])
+@pytest.mark.parametrize("faces", ["f 1 2 3\n", ""])
+def test_colours_of_vertices(read, more, kind, faces):
+    shape = read(VERTICES.replace(" 0\n", f" 0 {more}\n") + faces)
+    fields = shape.vertex_fields if faces else shape.fields
+    assert list(fields) == ["red", "green", "blue"]
+    for name, value in zip(fields, more.split(), strict=False):
+        assert fields[name].tolist() == [float(value)] * 4
+        assert fields[name].dtype == kind
+
+
+def test_numbers_that_are_no_colours(read):
+    assert read(VERTICES.replace(" 0\n", " 0 1 2 -3\n") + "f 1 2 3\n").vertex_fields == {}
+    assert read(VERTICES.replace(" 0\n", " 0 1\n") + "f 1 2 3\n").vertex_fields == {}, "a weight"
 
 
 def test_vertices_keep_their_order_and_are_not_merged(read):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointkit import formats
-from pointkit.cloud import Mesh
+from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import FormatError
 from tests import zoo
 
@@ -48,6 +48,9 @@ def read(tmp_path):
         "no newline at the end": f"OFF\n4 2 0\n{SQUARE}".rstrip(),
         "floats with exponents": "OFF\n4 2 0\n0e0 0 -0\n1E+00 0 0\n.1e1 1. 0\n0 100e-2 0\n" + FACES,
         "indices written as floats": "OFF\n4 2 0\n" + VERTICES + "3 0.0 1.0 2.0\n3 0 2 3\n",
+        "a mark of UTF-8": b"\xef\xbb\xbf" + f"OFF\n4 2 0\n{SQUARE}".encode(),
+        "UTF-16": f"OFF\n4 2 0\n{SQUARE}".encode("utf-16"),
+        "faces over several lines": f"OFF\n4 2 0\n{VERTICES}3 0\n1 2\n3\n0 2 3\n",
         "quad": f"OFF\n4 1 0\n{VERTICES}4 0 1 2 3\n",
         "COFF": "COFF\n4 2 0\n" + VERTICES.replace("\n", " 255 0 0 255\n") + FACES,
         "NOFF": "NOFF\n4 2 0\n" + VERTICES.replace("\n", " 0 0 1\n") + FACES,
@@ -103,7 +106,7 @@ def test_the_square_however_it_is_written(read, text):
         ("OFF\n4 2 0\n0 0 0\n1 0 0\n1 1 0 5\n0 1 0\n" + FACES, "all as many, got 4 in row 2"),
         (
             "OFF\n4 2 0\n0 0 0\n1 nan 0\n1 1 0\n0 1 0\n" + FACES,
-            r"finite float32 numbers, got \[1.0, nan, 0.0\] in row 1",
+            r"faces must be finite numbers, got \[1.0, nan, 0.0\] in row 1",
         ),
         ("OFF\n4 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1e39 0\n" + FACES, "in row 3"),
         ("OFF\n4 2 0\n0 0 0\n1 O 0\n1 1 0\n0 1 0\n" + FACES, "a number is expected, got 'O'"),
@@ -138,10 +141,46 @@ def test_colours_between_zero_and_one_stay_floats(read):
     assert mesh.face_fields["color"].dtype == "float32"
 
 
-def test_vertices_without_faces_are_a_mesh(read):
-    mesh = read("OFF\n4 0 0\n" + VERTICES)
-    assert isinstance(mesh, Mesh)
-    assert mesh.faces.shape == (0, 3)
+def test_vertices_without_faces_are_a_cloud(read):
+    cloud = read("COFF\n4 0 0\n" + VERTICES.replace("\n", " 255 0 9 255\n").replace("1 1 0", "1 nan 0"))
+    assert isinstance(cloud, PointCloud)
+    assert cloud.points.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert cloud.there.tolist() == [True, True, False, True]
+    assert cloud.fields["blue"].tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("word", "more", "wanted"),
+    [
+        ("COFF", "255 0 9 128", {"red": 255, "green": 0, "blue": 9}),
+        ("COFF", "255 0 9", {"red": 255, "green": 0, "blue": 9}),
+        ("COFF", "0.5 0 1 1", {"red": 0.5, "green": 0, "blue": 1}),
+        ("COFF", "0.5 0 -1 1", {}),
+        ("NOFF", "0 0 1", {"nx": 0, "ny": 0, "nz": 1}),
+        ("CNOFF", "0 0 1 7 8 9 255", {"nx": 0, "ny": 0, "nz": 1, "red": 7, "green": 8, "blue": 9}),
+        ("STCNOFF", "0 0 1 7 8 9 0.5 0.5", {"nx": 0, "ny": 0, "nz": 1, "red": 7, "green": 8, "blue": 9}),
+        ("STOFF", "0.5 0.5", {}),
+        ("STNOFF", "0.5 0.5", {}),
+        ("OFF", "255 0 9", {}),
+    ],
+)
+def test_colours_and_normals_of_vertices(read, word, more, wanted):
+    mesh = read(f"{word}\n4 2 0\n" + VERTICES.replace("\n", f" {more}\n") + FACES)
+    assert {name: array.tolist() for name, array in mesh.vertex_fields.items()} == {
+        name: [value] * 4 for name, value in wanted.items()
+    }
+
+
+def test_faces_over_several_lines(read):
+    mesh = read(f"OFF\n4 3 0\n{VERTICES}4 0\n1 2\n 3 255 0 9\n3 0 1 2 1 2 3\n3\n0 2 3 4 5 6\n")
+    assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 2], [0, 2, 3]]
+    assert mesh.face_fields["color"].tolist() == [[255, 0, 9]] * 2 + [[1, 2, 3], [4, 5, 6]]
+
+
+def test_a_vertex_without_a_place_that_no_face_uses(read):
+    mesh = read("OFF\n5 2 0\nnan nan nan\n" + VERTICES + "3 1 2 3\n3 1 3 4\n")
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
 
 
 def test_survey_coordinates_keep_their_millimetres(read):
@@ -158,7 +197,7 @@ def meshes(draw):
     numbers = st.floats(-1e6, 1e6, width=32)
     vertices = draw(st.lists(st.tuples(numbers, numbers, numbers), min_size=count, max_size=count))
     index = st.integers(0, count - 1)
-    faces = draw(st.lists(st.tuples(index, index, index), max_size=12))
+    faces = draw(st.lists(st.tuples(index, index, index), min_size=1, max_size=12))
     return Mesh(np.array(vertices, np.float32), np.array(faces, np.int32).reshape(-1, 3))
 
 

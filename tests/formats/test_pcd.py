@@ -87,7 +87,7 @@ class TestAllStorages:
     @pytest.mark.parametrize(
         "changes",
         [{"TYPE": "f f f"}, {"COUNT": None}, {"VIEWPOINT": None}, {"POINTS": None}, {"WIDTH": None, "HEIGHT": None},
-         {"WIDTH": "2", "HEIGHT": "2"}, {"VERSION": ".7"}, {"FIELDS": None, "COLUMNS": "x y z"}],
+         {"FIELDS": "X Y Z"}, {"WIDTH": "2", "HEIGHT": "2"}, {"VERSION": ".7"}, {"FIELDS": None, "COLUMNS": "x y z"}],
     )  # fmt: skip
     def test_headers_that_are_fine(self, read, storage, changes):
         columns = columns_of(XYZ, 4)
@@ -195,10 +195,10 @@ class TestLzf:
     @pytest.mark.parametrize(
         ("data", "size", "rule"),
         [
-            (b"\x01ab" + bytes([1 << 5, 2]), 5, "from before their beginning"),
-            (b"\x01ab" + bytes([1 << 5]), 5, "in the middle of a copy"),
-            (b"\x01ab" + bytes([7 << 5]), 5, "in the middle of a copy"),
-            (b"\x01a", 2, "must give 2 bytes, got 1"),
+            (b"\x01ab" + bytes([1 << 5, 2]), 5, "are damaged"),  # a copy from before the beginning
+            (b"\x01ab" + bytes([1 << 5]), 5, "are damaged"),
+            (b"\x01ab" + bytes([7 << 5]), 5, "are damaged"),
+            (b"\x01a", 2, "are damaged"),
             (b"\x01ab", 3, "must give 3 bytes, got 2"),
             (b"\x02abc", 2, "must give 2 bytes, got more"),
             (b"\x00a" + bytes([7 << 5, 255, 0]) * 1000, 2, "got more"),
@@ -209,8 +209,8 @@ class TestLzf:
             pcd._lzf(data, size)
 
     @given(
-        st.binary(max_size=2000)
-        | st.lists(st.sampled_from([b"ab", b"abc", b"\0" * 9, b"xyz"]), max_size=300).map(b"".join)
+        st.binary(min_size=1, max_size=2000)
+        | st.lists(st.sampled_from([b"ab", b"abc", b"\0" * 9, b"xyz"]), min_size=1, max_size=300).map(b"".join)
     )
     @settings(deadline=None)
     def test_against_a_plain_encoder(self, data):
@@ -241,6 +241,15 @@ def encoded(data):
             head = bytes([(best - 2) << 5]) if best < 9 else bytes([7 << 5, best - 9])
             out, at = out + head + bytes([back - 1]), at + best
     return out
+
+
+def test_zeros_behind_the_points_are_a_page_filled_up(read):
+    data = header(XYZ, 4, "binary") + body(columns_of(XYZ, 4), "binary")
+    np.testing.assert_array_equal(read(data + bytes(4000)).points, read(data).points)
+    with pytest.raises(FormatError, match="the header promises 4 points in 48 bytes, got 4049 bytes"):
+        read(data + bytes(4000) + b"\x01")
+    ours = {"label": np.arange(4, dtype=np.int32)}
+    assert pcd.annotate(data + bytes(4000), ours, []) == pcd.annotate(data, ours, [])
 
 
 def test_zeros_behind_the_compressed_points_are_a_page_filled_up(read):

@@ -46,6 +46,13 @@ def test_bytes(read, header):
         f"SOLID\n{FACET.upper()}ENDSOLID\n",
         f"\n solid x\n{FACET}endsolid x\n".replace("\n", "\r\n"),
         f"solid\n{FACET}endsolid\n".replace(" 1 ", "   1.0e0\t"),
+        f"solid cube\n{FACET}end solid cube\n",
+        f"solid cube {FACET}endsolid cube".replace("\n", " "),
+        f"solid {FACET}endsolid ".replace("\n", " "),
+        f"solid # made by hand\n# a facet normal\n{FACET}# the end\nendsolid # cube\n# nothing\n",
+        f"\ufeffsolid\n{FACET}endsolid\n",
+        f"solid\n{FACET}endsolid\n".encode("utf-16"),
+        f"solid\n{FACET}endsolid\n".replace("\n", "\r"),
     ],
 )
 def test_text(read, text):
@@ -54,22 +61,27 @@ def test_text(read, text):
 
 
 def test_two_solids_in_one_text(read):
+    assert len(read(f"solid a {FACET} endsolid a solid b {FACET}{FACET} end solid b".replace("\n", " ")).faces) == 3
     assert len(read(f"solid a\n{FACET}endsolid a\nsolid b\n{FACET}{FACET}endsolid b\n").faces) == 3
 
 
 @pytest.mark.parametrize(
     ("data", "rule"),
     [
-        (in_bytes(TRIANGLES, 3), "must fit its 184 bytes, got 3"),
-        (in_bytes(TRIANGLES, 1), "must fit its 184 bytes, got 1"),
-        (in_bytes(TRIANGLES, 10**9), "must fit its 184 bytes"),
-        (in_bytes(TRIANGLES, 2**32 - 1), "must fit its 184 bytes, got 4294967295"),
-        (in_bytes(TRIANGLES)[:-1], "must fit its 183 bytes"),
+        (in_bytes(TRIANGLES, 3), "promises 3 triangles in 234 bytes, got 184 with 2 whole triangles: the file is cut"),
+        (in_bytes(TRIANGLES, 1), "promises 1 triangles in 134 bytes, got 184, 50 too many: keep the first 134"),
+        (in_bytes(TRIANGLES, 10**9), "promises 1,000,000,000 triangles in 50,000,000,084 bytes, got 184 with 2 whole"),
+        (in_bytes(TRIANGLES, 2**32 - 1), "promises 4,294,967,295 triangles"),
+        (
+            in_bytes(TRIANGLES)[:-1],
+            "promises 2 triangles in 184 bytes, got 183 with 1 whole triangles: the file is cut",
+        ),
+        (in_bytes(TRIANGLES) + b"\n", "promises 2 triangles in 184 bytes, got 185, 1 too many: keep the first 184"),
         (in_bytes(TRIANGLES[:0]), "no triangles"),
         (in_bytes(TRIANGLES * np.float32(np.nan)), "finite float32 numbers"),
         ("solid\nendsolid\n", "no triangles"),
         (f"solid\n{FACET}{FACET[:60]}", "a facet of three vertices is expected, got 'facet normal"),
-        (f"solid\n{FACET}", "must end with endsolid, got 1 facets"),
+        (f"solid\n{FACET}", "must end with endsolid, got 1 facets and then nothing: the file is cut"),
         (f"solid\n{FACET}endsolid\n".replace("vertex 1 1 0\n", ""), "a facet of three vertices is expected"),
         (
             f"solid\n{FACET}endsolid\n".replace("endloop", "vertex 0 1 0\nendloop"),
@@ -77,7 +89,8 @@ def test_two_solids_in_one_text(read):
         ),
         (f"solid\n{FACET}endsolid\n".replace("1 1 0", "1 one 0"), "a number is expected, got 'one'"),
         (f"solid\n{FACET}junk\nendsolid\n", "expected, got 'junk"),
-        ("nothing", "must fit its 7 bytes, got None"),
+        ("nothing", "begins with solid, or with 84 bytes before its triangles, got 7 bytes"),
+        (in_bytes(np.where(TRIANGLES == 5, np.float32(np.inf), TRIANGLES)), "finite float32 numbers"),
     ],
 )
 def test_what_is_refused_and_why(read, data, rule):

@@ -7,31 +7,35 @@ comment after a face, and takes the index 0, which is not allowed, for the last 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from pointkit import disk
-from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import numbers, records
+from pointkit.cloud import Array, Float64, Mesh, Shape
+from pointkit.features import KINDS
+from pointkit.formats import characters, numbers, polygons, records
 from pointkit.formats.records import Int64
 
 _COMMENT_OR_JOINT = re.compile(rb"#[^\n]*|\\\n")
-_VERTEX = re.compile(rb"^[ \t]*v[ \t]+([^\n]*)", re.MULTILINE)
-_FACE = re.compile(rb"^[ \t]*f[ \t]+([^\n]*)", re.MULTILINE)
-_EITHER = re.compile(rb"^[ \t]*([vf])[ \t]", re.MULTILINE)
-_TEXTURE_AND_NORMAL = re.compile(rb"/\S*")
+_VERTEX = re.compile(rb"^[ \t]*v(?=[ \t\n]|\Z)([^\n]*)", re.MULTILINE | re.IGNORECASE)
+_FACE = re.compile(rb"^[ \t]*f(?=[ \t\n]|\Z)([^\n]*)", re.MULTILINE | re.IGNORECASE)
+_EITHER = re.compile(rb"^[ \t]*([vf])(?=[ \t])", re.MULTILINE | re.IGNORECASE)
+_TEXTURE_AND_NORMAL = re.compile(rb"/-?\d*(?:/-?\d*)?(?=\s|\Z)")
+_COLORED = (6, 7)  # numbers of a vertex with a colour; the seventh says how much of it is seen
 
 
-def read(text: bytes) -> Mesh:
-    """The polygons of an OBJ file as triangles, its vertices in their order. Groups, materials, colours are ignored."""
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    text = _COMMENT_OR_JOINT.sub(b"", text)
-    vertices = _vertices(b"\n".join(_VERTEX.findall(text)))
-    points, placement = records.placed("vertices", vertices)
-    corners, counts = _corners(text, len(vertices))
-    faces, polygons = records.fan(corners, counts)
-    return Mesh(points, faces, placement=placement, polygons=polygons)
+def read(text: bytes) -> Shape:
+    """The polygons of an OBJ file as triangles, its vertices in their order. A file without faces is a cloud.
+
+    Vertices have the fields red, green, blue where each has a colour. Groups, materials and lines are ignored.
+    """
+    text = _COMMENT_OR_JOINT.sub(b"", characters.lines(text))
+    xyz, fields = _vertices(text)
+    lines = _FACE.findall(text)
+    if not lines:
+        return records.cloud(xyz, fields)
+    return polygons.mesh(xyz, *_corners(text, lines, len(xyz)), vertex_fields=fields)
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -44,29 +48,37 @@ def write(path: disk.Path, shape: Shape) -> None:
         file.write(records.text_rows(list(shape.faces.T.astype(np.int64) + 1), "f "))
 
 
-def _vertices(text: bytes) -> Array:
-    """The first three numbers of each line. A weight or a colour may follow them."""
-    values, counts = numbers.parse(text)
-    if len(counts) and counts.min() < 3:
+def _vertices(text: bytes) -> tuple[Float64, dict[str, Array]]:
+    """The coordinates (V, 3), and the fields of the vertices. A weight or a colour may follow a vertex's place."""
+    lines = _VERTEX.findall(text)
+    if not lines:
+        wide = "; its text holds zero bytes, save it as UTF-8" if b"\0" in text else ""
+        raise ValueError(f"no vertices: no line begins with v{wide}")
+    values, counts = numbers.parse(b"\n".join(lines))
+    if len(counts) != len(lines):
+        row = next(row for row, line in enumerate(lines) if not line.strip())
+        raise ValueError(f"vertices must have three or more numbers, got none in row {row}")
+    if counts.min() < 3:
         row = int(np.argmin(counts))
         raise ValueError(f"vertices must have three or more numbers, got {counts[row]} in row {row}")
     begin = np.cumsum(counts) - counts
-    return values.take(begin[:, None] + np.arange(3))
+    xyz = values.take(begin[:, None] + np.arange(3))
+    if counts[0] not in _COLORED or counts.min() != counts.max():
+        return xyz, {}
+    return xyz, records.channels(KINDS["color"], records.colors(values.reshape(len(counts), -1)[:, 3:6]))
 
 
-def _corners(text: bytes, num_vertices: int) -> tuple[Int64, Int64]:
+def _corners(text: bytes, lines: Sequence[bytes], num_vertices: int) -> tuple[Int64, Int64]:
     """The vertex indices of all faces one after another, from 0 on, and how many each has."""
-    lines = _FACE.findall(text)
     values, counts = numbers.parse(_TEXTURE_AND_NORMAL.sub(b"", b"\n".join(lines)))
-    if len(counts) != len(lines) or (counts < 3).any():
-        raise ValueError(
-            f"a face must be three or more indices, got {counts.min() if len(counts) == len(lines) else 0}"
-        )
+    if len(counts) != len(lines):
+        row = next(row for row, line in enumerate(lines) if not line.strip())
+        raise ValueError(f"a face must hold indices of vertices, got none in face {row}")
     corners = records.whole("indices of vertices", values)
     wrong = (corners == 0) | (np.abs(corners) > num_vertices)
     if (corners < 0).any():  # counted back from the vertices above the face
         order = np.frombuffer(b"".join(_EITHER.findall(text)), np.uint8)
-        above = np.repeat(np.cumsum(order == ord("v"))[order == ord("f")], counts)
+        above = np.repeat(np.cumsum(order | 32 == ord("v"))[order | 32 == ord("f")], counts)
         wrong |= -corners > above
         corners = np.where(corners < 0, corners + above, corners - 1)
     else:

@@ -2,7 +2,7 @@
 
 The reader is our own because others fail on common files: ModelNet writes its counts right behind the keyword (``OFF490
 518 0``), comments and blank lines stand inside the sections, and faces have zero to four colour numbers, which differs
-from line to line. Normals, colours and texture coordinates of vertices are ignored.
+from line to line. Faces may run over several lines. Texture coordinates of vertices are ignored.
 """
 
 from __future__ import annotations
@@ -13,28 +13,32 @@ import numpy as np
 
 from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import numbers, records
+from pointkit.features import KINDS
+from pointkit.formats import characters, numbers, polygons, records
 from pointkit.formats.records import Int64
 
-_HEADER = re.compile(rb"\s*(?:ST)?C?N?(?:OFF|off)(?![A-Za-z])[ \t]*(?P<rest>[^\n]*)\n?|\s*(?=\d+[ \t]+\d)")
+_WORD = rb"(?P<texture>ST)?(?P<color>C)?(?P<normal>N)?(?:OFF|off)(?![A-Za-z])"
+_HEADER = re.compile(rb"\s*" + _WORD + rb"[ \t]*(?P<rest>[^\n]*)\n?|\s*(?=\d+[ \t]+\d)")
 _COUNTS = re.compile(rb"\s*(\d{1,18})[ \t]+(\d{1,18})(?:[ \t]+\d+)?[ \t]*(?:\n|$)")
 _VERTEX_BYTES, _FACE_BYTES = len("0 0 0\n"), len("1 0\n")  # the shortest lines that can be
 
 
-def read(text: bytes) -> Mesh:
-    """The mesh of an OFF file: polygons as triangles, with the field ``color`` (RGB) where every face has a colour."""
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+def read(text: bytes) -> Shape:
+    """The mesh of an OFF file, polygons as triangles. A file without faces is a cloud.
+
+    Faces have the field ``color`` (RGB) where every face has a colour. Vertices have normals and colours (nx, ny, nz,
+    red, green, blue) where the header's word says so.
+    """
+    text = characters.lines(text)
     if b"#" in text:
         text = re.sub(rb"#[^\n]*", b"", text)
-    num_vertices, num_faces, start = _counts(text)
-    vertices, counts, rest = _vertices(text[start:], num_vertices)
-    face_values, face_counts = numbers.parse(rest)
-    if len(face_counts) != num_faces:
-        raise ValueError(f"the header promises {num_faces} faces, got {len(face_counts)} lines for them")
-    points, placement = records.placed("vertices", vertices.reshape(num_vertices, counts)[:, :3])
-    faces, polygons, face_fields = _faces(face_values, face_counts)
-    return Mesh(points, faces, face_fields, placement, polygons)
+    header, num_vertices, num_faces, start = _counts(text)
+    vertices, rest = _vertices(text[start:], num_vertices)
+    fields = _vertex_fields(header, vertices)
+    corners, counts, face_fields = _faces(*_face_lines(rest, num_faces))
+    if not num_faces:
+        return records.cloud(vertices[:, :3], fields)
+    return polygons.mesh(vertices[:, :3], corners, counts, face_fields, fields)
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -51,8 +55,8 @@ def write(path: disk.Path, shape: Shape) -> None:
         file.write(records.text_rows(faces))
 
 
-def _counts(text: bytes) -> tuple[int, int, int]:
-    """The numbers of vertices and faces, and the offset at which their lines begin."""
+def _counts(text: bytes) -> tuple[re.Match[bytes], int, int, int]:
+    """The header's word, the numbers of vertices and faces, and the offset at which their lines begin."""
     header = _HEADER.match(text)
     if not header:
         raise ValueError(f"an OFF file begins with OFF or its counts, got {text[:20].decode('ascii', 'replace')!r}")
@@ -69,11 +73,11 @@ def _counts(text: bytes) -> tuple[int, int, int]:
             f"the header promises {num_vertices} vertices and {num_faces} faces, which need {needed} bytes or more, "
             f"got {there}"
         )
-    return num_vertices, num_faces, found.end()
+    return header, num_vertices, num_faces, found.end()
 
 
-def _vertices(body: bytes, num_vertices: int) -> tuple[Array, int, bytes]:
-    """The numbers in the vertices' lines, how many each line has, and the text after these lines."""
+def _vertices(body: bytes, num_vertices: int) -> tuple[Array, bytes]:
+    """The numbers in the vertices' lines (V, 3 and more), and the text after these lines."""
     end = numbers.line_end(body, num_vertices)
     values, counts = numbers.parse(body[:end])
     if len(counts) < num_vertices and end < len(body):  # blank lines were counted
@@ -85,18 +89,57 @@ def _vertices(body: bytes, num_vertices: int) -> tuple[Array, int, bytes]:
     if counts.min() != counts.max() or counts[0] < 3:
         row = int(np.argmax((counts != counts[0]) | (counts < 3)))
         raise ValueError(f"vertices must have three or more numbers, all as many, got {counts[row]} in row {row}")
-    return values, int(counts[0]), body[end:]
+    return values.reshape(num_vertices, -1), body[end:]
 
 
-def _faces(values: Array, counts: Int64) -> tuple[Array, Int64 | None, dict[str, Array]]:
-    """Triangles (F, 3), the polygons that they came from (``records.fan``), and their fields.
+def _vertex_fields(header: re.Match[bytes], vertices: Array) -> dict[str, Array]:
+    """Normals and colours of vertices, which follow their places in this order."""
+    fields: dict[str, Array] = {}
+    width = vertices.shape[1] - 2 * bool(header["texture"])  # two numbers at the end are a place in a picture
+    at = 3
+    if header["normal"] and width >= 6:
+        fields |= records.channels(KINDS["normals"], vertices[:, 3:6].astype(np.float32))
+        at = 6
+    if header["color"] and width >= at + 3:
+        fields |= records.channels(KINDS["color"], records.colors(vertices[:, at : at + 3]))
+    return fields
 
-    A line has a count, so many indices, and colours.
+
+def _face_lines(text: bytes, num_faces: int) -> tuple[Array, Int64]:
+    """The numbers of the faces' lines, and how many each face has. A face may go on in the next line."""
+    values, counts = numbers.parse(text)
+    begin = np.cumsum(counts) - counts
+    if (values[begin] >= counts).any() or len(counts) != num_faces:
+        joined = _joined(values, counts)
+        counts = joined if len(joined) == num_faces else counts
+    if len(counts) != num_faces:
+        raise ValueError(f"the header promises {num_faces} faces, got {len(counts)} lines for them")
+    return values, counts
+
+
+def _joined(values: Array, counts: Int64) -> Int64:
+    """How many numbers each face has, in one line or several: lines are joined until all its indices are there."""
+    joined: list[int] = []
+    missing = 0.0
+    for count, needed in zip(counts.tolist(), values[np.cumsum(counts) - counts].tolist(), strict=True):
+        if missing > 0:
+            joined[-1] += count
+        else:
+            joined.append(count)
+            missing = needed + 1
+        missing -= count
+    return np.array(joined, np.int64)
+
+
+def _faces(values: Array, counts: Int64) -> tuple[Int64, Int64, dict[str, Array]]:
+    """The faces' indices one after another, how many each has, and their fields.
+
+    The numbers of a face are a count, so many indices, and a colour.
     """
     if len(counts) and counts.min() == counts.max() == 4:
         rows = values.reshape(-1, 4)
         if (rows[:, 0] == 3).all():
-            return records.whole("indices of vertices", rows[:, 1:]), None, {}
+            return records.whole("indices of vertices", rows[:, 1:].reshape(-1)), counts - 1, {}
     begin = np.cumsum(counts) - counts
     corners = records.whole("the first number of a face", values[begin])
     wrong = (corners < 1) | (corners >= counts)
@@ -106,12 +149,7 @@ def _faces(values: Array, counts: Int64) -> tuple[Array, Int64 | None, dict[str,
     column = np.arange(len(values)) - np.repeat(begin, counts)
     last = np.repeat(corners, counts)
     indices = records.whole("indices of vertices", values[(column > 0) & (column <= last)])
-    triangles, polygons = records.fan(indices, corners)
-    extra = counts - corners - 1
-    if not len(counts) or extra.min() < 3:
-        return triangles, polygons, {}
-    color = np.stack([values[begin + corners + channel] for channel in (1, 2, 3)], 1)
-    if color.min() < 0 or color.max() > 255:
-        return triangles, polygons, {}
-    color = color.astype(np.uint8) if (color == color.round()).all() and color.max() > 1 else color.astype(np.float32)
-    return triangles, polygons, {"color": color if polygons is None else color[polygons]}
+    if not len(counts) or (counts - corners - 1).min() < 3:
+        return indices, corners, {}
+    color = records.colors(np.stack([values[begin + corners + channel] for channel in (1, 2, 3)], 1))
+    return indices, corners, {} if color is None else {"color": color}

@@ -1,6 +1,6 @@
 """PCD, the point-cloud format of PCL: a text header, then rows as text, as bytes, or as compressed columns.
 
-The compression is LZF, decoded here in plain Python.
+The compression is LZF, which the library python-neo-lzf decodes.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> 
             lines[i] = line
         return [head, *lines]
     if header.storage == "binary":
-        theirs = np.frombuffer(data, np.uint8, offset=header.start)
+        theirs = np.frombuffer(data, np.uint8, header.num_points * header.row_bytes, header.start)
         return [head, records.beside(theirs, np.full(header.num_points, header.row_bytes), rows)]
     packed, size = (int(number) for number in np.frombuffer(data, "<u4", 2, header.start))
     more = b"".join(rows[name].tobytes() for name in entries["FIELDS"])
@@ -198,7 +198,9 @@ def _header(data: bytes) -> _Header:
         (name, np.dtype(f"<{kind.lower()}{size}") if name != "_" else np.dtype(f"V{size}"), count)
         for name, kind, size, count in zip(names, kinds, sizes, counts, strict=True)
     )
-    return _sized(_Header(columns, _num_points(entries), end[1].decode().lower(), end.end()), len(data) - end.end())
+    return _sized(
+        _Header(columns, _num_points(entries), end[1].decode().lower(), end.end()), memoryview(data)[end.end() :]
+    )
 
 
 def _whole(entries: dict[str, list[str]], key: str) -> list[int]:
@@ -219,14 +221,15 @@ def _num_points(entries: dict[str, list[str]]) -> int:
     return count
 
 
-def _sized(header: _Header, there: int) -> _Header:
+def _sized(header: _Header, body: memoryview) -> _Header:
     """The header, once its counts are checked against the bytes after it."""
+    there = len(body)
     rows = header.num_points * header.row_bytes
     if header.storage == "ascii":
         needed = header.num_points * 2 * sum(count for _, _, count in header.columns) - 1
         wrong = there < needed
     elif header.storage == "binary":
-        needed, wrong = rows, there != rows
+        needed, wrong = rows, there < rows or not _is_padding(body[rows:])
     elif header.storage == "binary_compressed":
         needed = int(rows / _LZF_GROWTH)
         wrong = there < needed + 8
@@ -254,16 +257,21 @@ def _text(header: _Header, body: memoryview) -> list[Array]:
     return arrays
 
 
+def _is_padding(rest: memoryview) -> bool:
+    """Whether the bytes behind the points are nothing: PCL fills its last page with zeros."""
+    return not np.frombuffer(rest, np.uint8).any()
+
+
 def _rows(header: _Header, body: memoryview) -> list[Array]:
-    rows = np.frombuffer(body, [(f"f{i}", kind, (count,)) for i, (_, kind, count) in enumerate(header.columns)])
+    kinds = [(f"f{i}", kind, (count,)) for i, (_, kind, count) in enumerate(header.columns)]
+    rows = np.frombuffer(body, kinds, header.num_points)
     return [np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()]
 
 
 def _compressed(header: _Header, body: memoryview) -> list[Array]:
     packed, size = (int(number) for number in np.frombuffer(body, "<u4", 2))
     expected = header.num_points * header.row_bytes
-    padding = body[8 + packed :]  # PCL fills its last page with zeros
-    if size != expected or packed > len(body) - 8 or any(padding):
+    if size != expected or packed > len(body) - 8 or not _is_padding(body[8 + packed :]):
         raise ValueError(
             f"the header promises {expected} bytes of points in {len(body) - 8} compressed, got {size} in {packed}"
         )
@@ -278,30 +286,14 @@ def _compressed(header: _Header, body: memoryview) -> list[Array]:
 
 
 def _lzf(data: bytes, size: int) -> bytes:
-    """``size`` bytes out of LZF: runs of literal bytes, and copies of earlier output that may overlap themselves."""
-    out = bytearray()
-    at, end = 0, len(data)
+    """``size`` bytes out of LZF."""
+    import lzf
+
     try:
-        while at < end and len(out) <= size:
-            control = data[at]
-            at += 1
-            if control < 32:
-                out += data[at : at + control + 1]
-                at += control + 1
-                continue
-            length = control >> 5
-            if length == 7:
-                length += data[at]
-                at += 1
-            length += 2
-            start = len(out) - ((control & 31) << 8 | data[at]) - 1
-            at += 1
-            if start < 0:
-                raise ValueError("compressed points are damaged: a copy from before their beginning")
-            piece = out[start : start + length]
-            out += piece if len(piece) == length else (piece * (length // len(piece) + 1))[:length]
-    except IndexError:
-        raise ValueError("compressed points end in the middle of a copy") from None
-    if len(out) != size or at != end:
-        raise ValueError(f"compressed points must give {size} bytes, got {'more' if len(out) > size else len(out)}")
-    return bytes(out)
+        result: bytes | None = lzf.decompress(data, size)
+    except ValueError:
+        raise ValueError("compressed points are damaged") from None
+    if result is None or len(result) != size:
+        found = "more" if result is None else len(result)
+        raise ValueError(f"compressed points must give {size} bytes, got {found}")
+    return result

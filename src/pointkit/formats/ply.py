@@ -6,55 +6,23 @@ The reader is our own. The library plyfile goes row by row through Python, and r
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import numbers, records
-from pointkit.formats.columns import coordinates
+from pointkit.formats import numbers, ply_header, polygons, records
+from pointkit.formats.ply_header import NAMES, Element
 from pointkit.formats.records import Int64
 
-_NAMES = {
-    "i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint", "f4": "float",
-    "f8": "double",
-}  # fmt: skip
-_SIZED_NAMES = {
-    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4",
-    "float64": "f8",
-}  # fmt: skip
-_TYPES = {name: kind for kind, name in _NAMES.items()} | _SIZED_NAMES
-_CODES = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
-_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_HEADER = re.compile(rb"\Aply[ \t]*\r?\n(.*?^[ \t]*end_header[ \t]*\r?(?:\n|\Z))", re.DOTALL | re.MULTILINE)
+_CODES = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I"}  # of the lengths of lists
 _CORNERS = ("vertex_indices", "vertex_index")
-
-
-@dataclass(frozen=True)
-class _Property:
-    """A number of the type ``kind``, or a list of such numbers after its length, which has the type ``length``."""
-
-    name: str
-    kind: str
-    length: str = ""
-
-
-@dataclass(frozen=True)
-class _Element:
-    name: str
-    count: int
-    properties: list[_Property]
-
-    @property
-    def axes(self) -> list[str]:
-        """The names of the properties that are x, y and z; empty for other elements than vertices."""
-        names = [each.name for each in self.properties if not each.length]
-        return [names[index] for index in coordinates(names)] if self.name == "vertex" else []
+_STRIPS = "tristrips"  # an element whose lists of vertices are strips of triangles, parted by -1
 
 
 class _Lists(NamedTuple):
@@ -70,25 +38,23 @@ Columns = dict[str, "Array | _Lists"]
 def read(data: bytes) -> Shape:
     """A mesh where the file has faces, with their other properties as face fields; else the cloud of its vertices.
 
-    A list property is kept where all lists are equally long, as (rows, length). Elements other than ``vertex`` and
-    ``face`` are checked and left out.
+    Without faces, strips of triangles are taken. A list property is kept where all lists are equally long, as (rows,
+    length). Other elements are checked and left out.
     """
-    elements, order, start = _header(data)
+    elements, order, start = ply_header.parsed(data)
     tables = _tables(data, elements, order, start)
-    face = tables.get("face", {})
     xyz, fields = _vertices(elements, tables)
     if any(element.name == "face" and element.count for element in elements):
-        corners = _corners(face)
-        triangles, polygons = records.fan(corners.values.astype(np.int64), corners.counts)
-        of_faces = {name: array for name, array in _fields(face).items() if name not in _CORNERS}
-        if polygons is not None:
-            of_faces = {name: array[polygons] for name, array in of_faces.items()}
-        points, placement = records.placed("vertices", xyz)
-        return Mesh(points, triangles, of_faces, placement, polygons, fields)
+        corners = _corners(tables["face"])
+        of_faces = {name: array for name, array in _fields(tables["face"]).items() if name not in _CORNERS}
+        return polygons.mesh(xyz, corners.values.astype(np.int64), corners.counts, of_faces, fields)
+    if _is_of_strips(elements):
+        triangles = _of_strips(_corners(tables[_STRIPS]))
+        return polygons.mesh(xyz, triangles.reshape(-1), np.full(len(triangles), 3), vertex_fields=fields)
     return records.cloud(xyz, fields)
 
 
-def _vertices(elements: list[_Element], tables: Mapping[str, Columns]) -> tuple[Array, dict[str, Array]]:
+def _vertices(elements: list[Element], tables: Mapping[str, Columns]) -> tuple[Array, dict[str, Array]]:
     """The coordinates (V, 3) of the vertices, and their other fields."""
     axes = next(element.axes for element in elements if element.name == "vertex")
     vertex = tables["vertex"]
@@ -127,8 +93,12 @@ def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> 
 
     ``fields``: name -> an array with a row for each triangle or point of the shape that ``read`` gives.
     """
-    elements, order, start = _header(data)
+    elements, order, start = ply_header.parsed(data)
     tables = _tables(data, elements, order, start)
+    if _is_of_strips(elements):
+        strips = read(data)
+        assert isinstance(strips, Mesh)
+        return encoded(dataclasses.replace(strips, face_fields=records.added(fields, len(strips.faces))), notes)
     place = next((i for i, each in enumerate(elements) if each.name == "face" and each.count), None)
     if place is None:
         place = [each.name for each in elements].index("vertex")
@@ -139,7 +109,7 @@ def annotate(data: bytes, fields: Mapping[str, Array], notes: Sequence[str]) -> 
     element = elements[place]
     rows, properties = _packed(dict(ours), element.count)
     names = records.renamed([each.name for each in element.properties], ours)
-    head = _longer_header(data[:start], element.name, names, properties, notes)
+    head = ply_header.longer(data[:start], element.name, names, properties, notes)
     if not order:
         before = sum(each.count for each in elements[:place])
         return [head, *_longer_rows(data[start:], before, rows)]
@@ -161,29 +131,6 @@ def _of_polygons(counts: Int64, fields: Mapping[str, Array]) -> dict[str, Array]
     return records.spread({name: array[first] for name, array in ours.items()}, polygons, len(counts))
 
 
-def _longer_header(
-    head: bytes, element: str, names: Mapping[str, str], properties: Sequence[str], notes: Sequence[str]
-) -> bytes:
-    """A header with further ``properties`` of an element, some of its own ``names`` changed, and ``notes``."""
-    lines: list[bytes] = []
-    ending = b"\r\n" if head.split(b"\n", 1)[0].endswith(b"\r") else b"\n"
-    within = ""
-    for line in head.splitlines(keepends=True):
-        words = line.decode("utf-8", "backslashreplace").split()
-        if words[:1] in (["element"], ["end_header"]):
-            if not within:
-                lines += [f"comment {note}".encode() + ending for note in notes]
-            if within == element:
-                lines += [each.encode() + ending for each in properties]
-            within = words[-1] if words[0] == "end_header" else words[1]
-        elif words[:1] == ["property"] and within == element and words[-1] in names:
-            end = len(line.rstrip())
-            begin = line.rfind(line.split()[-1], 0, end)
-            line = line[:begin] + names[words[-1]].encode() + line[end:]
-        lines.append(line)
-    return b"".join(lines)
-
-
 def _longer_rows(body: bytes, before: int, rows: Array) -> list[bytes]:
     """Lines of numbers, with ``rows`` added to those of one element, which begin after ``before`` others."""
     lines = body.splitlines(keepends=True)
@@ -195,7 +142,7 @@ def _longer_rows(body: bytes, before: int, rows: Array) -> list[bytes]:
     return lines
 
 
-def _row_sizes(element: _Element, columns: Columns) -> Int64:
+def _row_sizes(element: Element, columns: Columns) -> Int64:
     """The bytes of each row of an element."""
     sizes = np.zeros(element.count, np.int64)
     for each in element.properties:
@@ -214,11 +161,11 @@ def _packed(columns: Columns, count: int) -> tuple[Array, list[str]]:
         array = records.storable(name, array, 4)
         kind = array.dtype.str[1:]
         if array.ndim == 1:
-            lines.append(f"property {_NAMES[kind]} {name}")
+            lines.append(f"property {NAMES[kind]} {name}")
         else:
             array = array.reshape(count, -1) if count else array.reshape(0, int(np.prod(array.shape[1:])))
             length = "u1" if array.shape[1] < 256 else "i4"
-            lines.append(f"property list {_NAMES[length]} {_NAMES[kind]} {name}")
+            lines.append(f"property list {NAMES[length]} {NAMES[kind]} {name}")
             kinds.append((f"{name}\0length", f"<{length}", ()))
             values[f"{name}\0length"] = np.full(count, array.shape[1])
         kinds.append((name, array.dtype.str, array.shape[1:]))
@@ -229,57 +176,7 @@ def _packed(columns: Columns, count: int) -> tuple[Array, list[str]]:
     return rows, lines
 
 
-def _header(data: bytes) -> tuple[list[_Element], str, int]:
-    """The elements, the byte order (empty for text), and where the rows begin."""
-    match = _HEADER.match(data)
-    if not match:
-        raise ValueError("a PLY file has a header from ply to end_header, got none")
-    elements: list[_Element] = []
-    order = None
-    for line in (line.decode("utf-8", "backslashreplace") for line in match[1].splitlines()[:-1]):
-        match line.split():
-            case [] | ["comment" | "obj_info", *_]:
-                pass
-            case ["format", name, "1.0"] if name in _ORDERS:
-                order = _ORDERS[name]
-            case ["element", name, count] if count.isascii() and count.isdigit() and len(count) < 19:
-                elements.append(_Element(name, int(count), []))
-            case ["property", "list", length, kind, name] if elements and length in _TYPES and kind in _TYPES:
-                if _TYPES[length][0] == "f":
-                    raise ValueError(f"the length of a list must be a whole number, got {line.strip()[:80]!r}")
-                elements[-1].properties.append(_Property(name, _TYPES[kind], _TYPES[length]))
-            case ["property", kind, name] if elements and kind in _TYPES:
-                elements[-1].properties.append(_Property(name, _TYPES[kind]))
-            case _:
-                raise ValueError(f"a line of the header is not understood: {line.strip()[:80]!r}")
-    if order is None:
-        raise ValueError("the header must name the format ascii or binary_..._endian 1.0, got none")
-    _check(elements, order, len(data) - match.end())
-    return elements, order, match.end()
-
-
-def _check(elements: list[_Element], order: str, there: int) -> None:
-    """Check that names are unique, vertices are there, and the promised rows fit the bytes after the header."""
-    names = [element.name for element in elements]
-    if len(set(names)) != len(names) or "vertex" not in names:
-        raise ValueError(f"elements must be a vertex and others, none twice, got {' '.join(names) or 'none'}")
-    needed = 0
-    for element in elements:
-        properties = [each.name for each in element.properties]
-        if len(set(properties)) != len(properties) or not properties:
-            raise ValueError(f"properties of {element.name} must be there and none twice, got {' '.join(properties)!r}")
-        if element.name == "vertex":
-            coordinates([each.name for each in element.properties if not each.length])  # raises where they are missing
-        row = sum(np.dtype(each.length or each.kind).itemsize if order else 2 for each in element.properties)
-        needed += element.count * row
-    if not next(element.count for element in elements if element.name == "vertex"):
-        raise ValueError("no vertices")
-    if needed - (not order) > there:
-        promised = ", ".join(f"{element.count} {element.name}" for element in elements)
-        raise ValueError(f"the header promises {promised}, which need {needed} bytes or more, got {there}")
-
-
-def _tables(data: bytes, elements: list[_Element], order: str, start: int) -> dict[str, Columns]:
+def _tables(data: bytes, elements: list[Element], order: str, start: int) -> dict[str, Columns]:
     """The columns of each element, from the rows, which begin at ``start``."""
     return _binary(data, start, elements, order) if order else _text(data[start:], elements)
 
@@ -289,6 +186,30 @@ def _corners(face: Columns) -> _Lists:
     if not isinstance(corners, _Lists):
         raise ValueError(f"faces must have a list vertex_indices, got {' '.join(face)}")
     return corners
+
+
+def _is_of_strips(elements: list[Element]) -> bool:
+    """Whether a file's triangles are in strips, not in faces."""
+    counts = {element.name: element.count for element in elements}
+    return not counts.get("face") and bool(counts.get(_STRIPS))
+
+
+def _of_strips(strips: _Lists) -> Int64:
+    """The triangles (F, 3) of strips: three vertices in a row, every second time turned round."""
+    values = strips.values.astype(np.int64)
+    ends = values == -1
+    begins = ends.copy()
+    begins[(np.cumsum(strips.counts) - strips.counts)[strips.counts > 0]] = True
+    run = np.cumsum(begins) - 1
+    first = np.flatnonzero(begins)
+    first += ends[first]
+    at = np.arange(max(len(values) - 2, 0))
+    at = at[~ends[at] & (run[at] == run[at + 2])]
+    turned = (at - first[run[at]]) % 2
+    triangles = np.stack([values[at + turned], values[at + 1 - turned], values[at + 2]], 1)
+    one, two, three = triangles.T
+    proper: Int64 = triangles[(one != two) & (two != three) & (three != one)]  # the others only join strips
+    return proper
 
 
 def _numbers(columns: Columns, name: str) -> Array:
@@ -308,7 +229,7 @@ def _fields(columns: Columns) -> dict[str, Array]:
     return fields
 
 
-def _text(body: bytes, elements: list[_Element]) -> dict[str, Columns]:
+def _text(body: bytes, elements: list[Element]) -> dict[str, Columns]:
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     body = re.sub(rb"\n\s*\n", b"\n", body.lstrip())
@@ -325,7 +246,7 @@ def _text(body: bytes, elements: list[_Element]) -> dict[str, Columns]:
     return tables
 
 
-def _walk(element: _Element, values: Array, counts: Int64) -> Columns:
+def _walk(element: Element, values: Array, counts: Int64) -> Columns:
     """Columns from the numbers in each line; each step takes one property of all lines."""
     ends = np.cumsum(counts)
     cursor = ends - counts
@@ -348,12 +269,12 @@ def _walk(element: _Element, values: Array, counts: Int64) -> Columns:
     return columns
 
 
-def _all_rows(element: _Element, fine: Array, otherwise: str) -> None:
+def _all_rows(element: Element, fine: Array, otherwise: str) -> None:
     if not fine.all():
         raise ValueError(f"{element.name} {int(np.flatnonzero(~fine)[0])} {otherwise}")
 
 
-def _binary(data: bytes, start: int, elements: list[_Element], order: str) -> dict[str, Columns]:
+def _binary(data: bytes, start: int, elements: list[Element], order: str) -> dict[str, Columns]:
     tables: dict[str, Columns] = {}
     end = start
     for element in elements:
@@ -364,9 +285,9 @@ def _binary(data: bytes, start: int, elements: list[_Element], order: str) -> di
     return tables
 
 
-def _even(data: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int] | None:
+def _even(data: bytes, start: int, element: Element, order: str) -> tuple[Columns, int] | None:
     """Columns of rows, and where they end; None unless all lists are as long as the first row's."""
-    first = _uneven(data, start, _Element(element.name, min(element.count, 1), element.properties), order)[0]
+    first = _uneven(data, start, Element(element.name, min(element.count, 1), element.properties), order)[0]
     lengths = {each.name: len(column.values) for each in element.properties
                if isinstance(column := first[each.name], _Lists)}  # fmt: skip
     kinds: list[tuple[str, str, tuple[int, ...]]] = []
@@ -389,28 +310,58 @@ def _even(data: bytes, start: int, element: _Element, order: str) -> tuple[Colum
     return columns, end
 
 
-def _uneven(data: bytes, start: int, element: _Element, order: str) -> tuple[Columns, int]:
-    """Columns of any rows, read one after another in plain Python, and where they end."""
-    heads = [struct.Struct(order + _CODES[each.length or each.kind]) for each in element.properties]
-    values: list[list[float]] = [[] for _ in heads]
-    counts: list[list[int]] = [[] for _ in heads]
-    for row in range(element.count):
-        for each, head, value, count in zip(element.properties, heads, values, counts, strict=True):
-            if start + head.size > len(data):
-                raise ValueError(f"the file ends in {element.name} {row} of {element.count}")
-            (number,) = head.unpack_from(data, start)
-            start += head.size
-            if not each.length:
-                value.append(number)
-                continue
-            size = np.dtype(each.kind).itemsize * number
-            if number < 0 or start + size > len(data):
-                raise ValueError(f"a list of {element.name} {row} must fit the file, got {number} numbers")
-            value.extend(struct.unpack_from(f"{order}{number}{_CODES[each.kind]}", data, start))
-            count.append(number)
-            start += size
+def _uneven(data: bytes, start: int, element: Element, order: str) -> tuple[Columns, int]:
+    """Columns of any rows, and where they end. Each step takes one property of all rows."""
+    cursor, end = _row_starts(data, start, element, order)
     columns: Columns = {}
-    for each, value, count in zip(element.properties, values, counts, strict=True):
-        array = np.array(value, each.kind)
-        columns[each.name] = _Lists(array, np.array(count, np.int64)) if each.length else array
-    return columns, start
+    for each in element.properties:
+        size = np.dtype(each.kind).itemsize
+        if not each.length:
+            columns[each.name] = _gathered(data, cursor, order + each.kind)
+            cursor = cursor + size
+            continue
+        counts = _gathered(data, cursor, order + each.length).astype(np.int64)
+        cursor = cursor + np.dtype(each.length).itemsize
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        values = _gathered(data, np.repeat(cursor, counts) + size * within, order + each.kind)
+        columns[each.name] = _Lists(values, counts)
+        cursor = cursor + size * counts
+    return columns, end
+
+
+def _row_starts(data: bytes, start: int, element: Element, order: str) -> tuple[Int64, int]:
+    """Where each row begins, and where the last one ends. Rows follow one another, so plain Python walks over them."""
+    steps: list[tuple[int, Callable[[bytes, int], tuple[int]], int, int]] = []
+    plain = 0  # bytes since the last list
+    for each in element.properties:
+        size = np.dtype(each.kind).itemsize
+        if each.length:
+            length = struct.Struct(order + _CODES[each.length])
+            steps.append((plain, length.unpack_from, length.size, size))
+        plain = 0 if each.length else plain + size
+    starts, at, limit = [], start, len(data)
+    try:
+        for _ in range(element.count):
+            starts.append(at)
+            for before, unpack, width, size in steps:
+                at += before
+                (number,) = unpack(data, at)
+                at += width + size * number
+                if number < 0 or at > limit:
+                    found = f"of {element.name} {len(starts) - 1} must fit the file, got {number} numbers"
+                    raise ValueError(f"a list {found}")
+            at += plain
+    except struct.error:
+        at = limit + 1
+    if at > limit:
+        raise ValueError(f"the file ends in {element.name} {len(starts) - 1} of {element.count}")
+    return np.array(starts, np.int64), at
+
+
+def _gathered(data: bytes, places: Int64, kind: str) -> Array:
+    """The numbers of a type that begin at these bytes."""
+    size = np.dtype(kind).itemsize
+    if not len(places):
+        return np.empty(0, kind[1:])
+    every = np.ndarray(len(data) - size + 1, kind, data, strides=(1,))
+    return every[places].astype(kind[1:])

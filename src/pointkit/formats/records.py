@@ -1,4 +1,4 @@
-"""What the formats share about records: coordinates, polygons cut into triangles, columns to write or to add.
+"""What the formats share about records: coordinates, colours, columns to write or to add.
 
 Errors here are ValueErrors without a file's name; ``formats.read`` and ``formats.write`` put it in front.
 """
@@ -95,19 +95,20 @@ def storable(name: str, array: Array, widest: int) -> Array:
     raise ValueError(f"the field {name} of the type {array.dtype} has no type in this format that holds it")
 
 
-def fan(corners: Int64, counts: Int64) -> tuple[Array, Int64 | None]:
-    """Polygons as triangles (F, 3) that share the polygon's first corner, and the polygon (F,) that each came from.
+def colors(values: Float64) -> Array | None:
+    """Colours (N, 3) out of a text: 8 bits where they are whole numbers up to 255, float32 where they are 0 to 1.
 
-    ``corners``: the polygons' vertex indices one after another. ``counts``: how many each has; fewer than three give no
-    triangle. The second result is None where all polygons are triangles.
+    None for other numbers.
     """
-    if (counts == 3).all():
-        return corners.reshape(-1, 3), None
-    triangles = np.maximum(counts - 2, 0)
-    polygon = np.repeat(np.arange(len(counts)), triangles)
-    first = (np.cumsum(counts) - counts)[polygon]
-    step = np.arange(len(polygon)) - (np.cumsum(triangles) - triangles)[polygon]
-    return np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], 1), polygon
+    if not len(values) or not (values.min() >= 0 and values.max() <= 255):
+        return None
+    whole = values.max() > 1 and (values == values.round()).all()
+    return values.astype(np.uint8 if whole else np.float32)
+
+
+def channels(names: Sequence[str], values: Array | None) -> dict[str, Array]:
+    """The columns of an array (N, k) as fields of these names; none where there is no array."""
+    return {} if values is None else {name: np.ascontiguousarray(values[:, i]) for i, name in enumerate(names)}
 
 
 def coordinates(shape: Mesh | PointCloud) -> Array:

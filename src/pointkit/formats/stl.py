@@ -8,7 +8,7 @@ import numpy as np
 
 from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import numbers, records
+from pointkit.formats import characters, numbers, records
 
 _HEADER = 84  # 80 bytes of anything and the count
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -16,25 +16,44 @@ _FACET = re.compile(
     rb"\s*facet\s+normal(?:\s+\S+){3}\s+outer\s+loop((?:\s+vertex(?:\s+[^\s]+){3}){3})\s+endloop\s+endfacet\b",
     re.IGNORECASE,
 )
-_SOLID = re.compile(rb"\s*(?:end)?solid\b[^\n]*(?:\n|\Z)", re.IGNORECASE)
+_SOLID = re.compile(rb"\s*(?:end\s*)?solid\b[^\n]*?(?=\bfacet\s+normal\b|\bend\s*solid\b|\n|\Z)", re.IGNORECASE)
+_END = re.compile(rb"\bend\s*solid\b[^\n]*\s*\Z", re.IGNORECASE)
+_COMMENT = re.compile(rb"#[^\n]*")
 _VERTEX = re.compile(rb"\bvertex\b", re.IGNORECASE)
 
 
 def read(data: bytes) -> Mesh:
     """The triangles of an STL file in their order, unmerged: each has three vertices of its own, (3 F, 3)."""
-    count = int(np.frombuffer(data, "<u4", 1, _HEADER - 4)[0]) if len(data) >= _HEADER else None
-    if (
-        count is not None and len(data) == _HEADER + count * _TRIANGLE.itemsize
-    ):  # a binary file may begin with "solid", too
+    count = int(np.frombuffer(data, "<u4", 1, _HEADER - 4)[0]) if len(data) >= _HEADER else 0
+    if _size(count) == len(data):  # a binary file may begin with "solid", too
         vertices = np.frombuffer(data, _TRIANGLE, count, _HEADER)["corners"].reshape(-1, 3)
-    elif _SOLID.match(data) and b"\0" not in data:
-        vertices = _text(data)
+    elif _SOLID.match(text := characters.lines(data)) and b"\0" not in text:
+        vertices = _text(text)
     else:
-        raise ValueError(f"the count of a binary STL file must fit its {len(data)} bytes, got {count}")
+        raise ValueError(_misfit(data, count))
     if not len(vertices):
         raise ValueError("no triangles")
     points, placement = records.placed("vertices", np.ascontiguousarray(vertices))
     return Mesh(points, np.arange(len(points), dtype=np.int32).reshape(-1, 3), placement=placement)
+
+
+def _size(count: int) -> int:
+    """The bytes of a binary file of so many triangles."""
+    return _HEADER + count * _TRIANGLE.itemsize
+
+
+def _misfit(data: bytes, count: int) -> str:
+    """Why a file is neither text nor a binary file of ``count`` triangles."""
+    if len(data) < _HEADER:
+        return f"an STL file begins with solid, or with {_HEADER} bytes before its triangles, got {len(data)} bytes"
+    promised = f"the header promises {count:,} triangles in {_size(count):,} bytes"
+    if len(data) < _size(count):
+        there = (len(data) - _HEADER) // _TRIANGLE.itemsize
+        return f"{promised}, got {len(data):,} with {there:,} whole triangles: the file is cut, or no STL"
+    extra = len(data) - _size(count)
+    return (
+        f"{promised}, got {len(data):,}, {extra:,} too many: keep the first {_size(count):,} if no triangle is missing"
+    )
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -53,22 +72,19 @@ def write(path: disk.Path, shape: Shape) -> None:
         file.write(b"pointkit".ljust(_HEADER - 4) + np.array(len(rows), "<u4").tobytes() + rows.tobytes())
 
 
-def _text(data: bytes) -> Array:
-    """The corners (3 F, 3) of a text of facets in one or more solids. Nothing else may stand in it."""
+def _text(text: bytes) -> Array:
+    """The corners (3 F, 3) of a text of facets in one or more solids. Nothing else but comments may stand in it."""
+    text = _COMMENT.sub(b"", text)
     found: list[bytes] = []
-    at = _SOLID.match(data).end()  # type: ignore[union-attr] # the caller saw it
-    while True:
-        if facet := _FACET.match(data, at):
-            found.append(facet[1].strip())
-            at = facet.end()
-        elif solid := _SOLID.match(data, at):
-            at = solid.end()
-        else:
-            break
-    if data[at:].strip():
+    at = 0
+    while part := _FACET.match(text, at) or _SOLID.match(text, at):
+        if part.re is _FACET:
+            found.append(part[1].strip())
+        at = part.end()
+    if text[at:].strip():
         raise ValueError(
-            f"a facet of three vertices is expected, got {data[at : at + 40].decode('ascii', 'replace').strip()!r}"
+            f"a facet of three vertices is expected, got {text[at : at + 40].decode('ascii', 'replace').strip()!r}"
         )
-    if not re.search(rb"endsolid\b[^\n]*\s*\Z", data, re.IGNORECASE):
-        raise ValueError(f"a text must end with endsolid, got {len(found)} facets and then nothing")
+    if not _END.search(text):
+        raise ValueError(f"a text must end with endsolid, got {len(found)} facets and then nothing: the file is cut")
     return numbers.table(_VERTEX.sub(b"\n", b"\n".join(found)))
