@@ -76,6 +76,7 @@ def bar(*columns: str) -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,  # it would end with an empty line
     )
 
 

@@ -207,8 +207,7 @@ def _labels(shape: Shape, source: Source, rule: Rule) -> NDArray[np.int32]:
     meaning = dataclasses.replace(rule.meaning, label_field="") if elsewhere else rule.meaning
     labels = formats.columns.labels_of(shape, meaning)
     if labels is None:
-        stem = pathlib.PurePath(source.file).stem
-        beside = f"labels may also lie beside it, in {shown(stem)}.txt, .npy or .json"
+        beside = "labels may also lie beside it, in a file of the same name that ends in .txt, .npy or .json"
         raise ValueError(f"{formats.columns.missing(shape)}; {beside}")
     return labels
 
