@@ -17,7 +17,7 @@ from pointkit import __version__, mistakes
 from pointkit.config import BACKENDS
 from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
-from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, SettingFlags, Strict, Whole
+from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Whole
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
 
 DEMO = Path("demo")
@@ -105,14 +105,10 @@ def prepare(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     task: Literal["classification", "parts"] | None = None,
     classes: str | None = None,
-    num_points: Whole | None = None,
-    features: str | None = None,
     seed: Whole = 0,
-    workers: Whole | None = None,
     groups: Path | None = None,
-    strict: Strict = False,
-    force: Force = False,
     dry_run: Flag = False,
+    reading: Annotated[ReadFlags | None, Parameter(name="*")] = None,
     said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
 ) -> None:
     """Read a folder of shapes into a store that training can use. What the folder was taken for is printed first.
@@ -130,14 +126,8 @@ def prepare(
         The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
     classes
         Only these, like chair,lamp; by default all.
-    num_points
-        Points drawn of a mesh, and the most kept of a cloud. By default 2048, but for parts all points of a cloud.
-    features
-        Features to keep: normals, color, intensity, joined by commas, or none. By default all for parts, else none.
     seed
         Decides the split and the points drawn.
-    workers
-        Processes that read; by default one a core. The store is the same for any number.
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
     dry_run
@@ -145,36 +135,23 @@ def prepare(
     """
     from pointkit import console
 
-    some, flags = tuple(classes.split(",")) if classes is not None else (), said or {}
+    how: dict[str, Any] = {
+        "classes": tuple(classes.split(",")) if classes is not None else (),
+        "seed": seed,
+        "groups": groups,
+    }
     if dry_run:
         from pointkit.prepare.survey import look
 
-        console.surveyed(look(folder, task, classes=some, seed=seed, groups=groups, asked=Asked(**flags)), False)
+        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))), False)
         return
     from pointkit.prepare import prepare as run
 
     if output is None:
         raise PointkitError("prepare needs -o STORE, the store to write; --dry-run writes none")
-    how: dict[str, Any] = {
-        "task": task,
-        "classes": some,
-        "num_points": num_points,
-        "keep": features,
-        "seed": seed,
-        "groups": groups,
-    }
+    how |= {"task": task, **(reading or {}), **(said or {})}
     with console.preparing() as progress:
-        result = run(
-            folder,
-            output,
-            **how,
-            workers=workers,
-            strict=strict,
-            force=force,
-            tell=console.found,
-            progress=progress,
-            **flags,
-        )
+        result = run(folder, output, **how, tell=console.found, progress=progress)
     console.prepared(result)
 
 

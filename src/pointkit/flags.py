@@ -74,3 +74,27 @@ class FolderFlags(TypedDict, total=False):
     columns: Annotated[str, Parameter(help="Columns of texts and arrays, like x,y,z,-,label; - leaves one out.")]
     unlabelled: Annotated[str, Parameter(help="For parts: codes that mean no label, like 0,255.")]
     names: Annotated[str, Parameter(help="For parts: names of the codes, like 1=top,2=legs, or a file.")]
+
+
+class ReadFlags(TypedDict, total=False):
+    """How ``prepare`` reads the files that it found."""
+
+    num_points: Annotated[
+        Whole,
+        Parameter(
+            help="Points drawn of a mesh, and the most kept of a cloud. By default 2048, but for parts all of a cloud."
+        ),
+    ]
+    keep: Annotated[
+        str,
+        Parameter(
+            name="--features",
+            help="Features to keep: normals, color, intensity, joined by commas, or none. By default all for parts, "
+            "else none.",
+        ),
+    ]
+    workers: Annotated[
+        Whole, Parameter(help="Processes that read; by default one a core. The store is the same for any number.")
+    ]
+    strict: Strict
+    force: Force
