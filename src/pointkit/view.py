@@ -196,9 +196,7 @@ def _fill(server: Any, scene: Scene) -> None:
         step = directions[0] * (np.ptp(body @ directions[0]) + GAP) / 2
         body = np.concatenate([body - step, body + step])
         if scene.paint is not None:
-            server.scene.add_mesh_trimesh(
-                "/mesh/surface", _painted(mesh, scene.paint, (low + high) / 2, scale), position=-step
-            )
+            server.scene.add_glb("/mesh/surface", _painted(mesh, scene.paint, (low + high) / 2, scale), position=-step)
         for name, faces, color in _pieces(mesh, scene.labels) if scene.paint is None else ():
             used, index = np.unique(faces, return_inverse=True)
             vertices = (mesh.vertices[used] - (low + high) / 2) / scale
@@ -317,15 +315,21 @@ def _paint(mesh: Mesh) -> NDArray[np.uint8]:
     return _bytes(np.repeat(shares[:, None], 3, axis=1))
 
 
-def _painted(mesh: Mesh, paint: NDArray[np.uint8], middle: Float64, scale: float) -> Any:
-    """A mesh with colours of its own, around the middle and by the scale, for viser, which needs trimesh itself."""
+def _painted(mesh: Mesh, paint: NDArray[np.uint8], middle: Float64, scale: float) -> bytes:
+    """A mesh with colours of its own as GLB, around the middle and by the scale. viser brings the library trimesh."""
     import trimesh
 
+    def dull(tree: dict[str, Any]) -> None:  # without a material, surfaces are metal and have one side
+        tree["materials"] = [{"doubleSided": True, "pbrMetallicRoughness": {"metallicFactor": 0}}]
+        for each in tree["meshes"]:
+            each["primitives"][0]["material"] = 0
+
     corners = ((mesh.vertices - middle) / scale)[mesh.faces].reshape(-1, 3)
+    linear = _bytes((paint.reshape(-1, 3) / 255) ** 2.2)  # as light adds up, not as screens show it
     faces = np.arange(len(corners)).reshape(-1, 3)
-    both = np.concatenate([faces, faces[:, ::-1]])  # seen from either side
-    linear = np.append(_bytes((paint.reshape(-1, 3) / 255) ** 2.2), np.full((len(corners), 1), 255, np.uint8), 1)
-    return trimesh.Trimesh(corners, both, vertex_colors=linear, process=False)
+    shown = trimesh.Trimesh(corners, faces, vertex_colors=linear, process=False)
+    data: bytes = shown.export(file_type="glb", tree_postprocessor=dull)
+    return data
 
 
 def _bytes(shares: Float32 | Float64) -> NDArray[np.uint8]:
