@@ -67,7 +67,7 @@ def test_normals_that_are_not_known_are_none_in_any_direction():
 def test_a_cloud_without_them_has_none():
     cloud = PointCloud(np.zeros((3, 3)), {"nx": np.zeros(3), "ny": np.zeros(3), "red": np.zeros((3, 2))})
     assert [known(cloud, kind) for kind in features.KINDS] == [None] * 3
-    assert [preprocess.numbers(cloud, kind) for kind in features.KINDS] == [None] * 3
+    assert [preprocess.numbers(cloud.fields, kind) for kind in features.KINDS] == [None] * 3
 
 
 def painted(rng, color, count=80):

@@ -220,9 +220,48 @@ class TestScales:
         rgb = np.array([0x00FF8000, 0x000000FF], np.uint32)
         for packed in (rgb, rgb.view(np.float32), rgb.view(np.int32)):
             cloud = PointCloud(np.zeros((2, 3), np.float32), {"rgb": packed})
-            assert preprocess.numbers(cloud, "color").tolist() == [[255, 128, 0], [0, 0, 255]]
-            np.testing.assert_array_equal(preprocess.colors(cloud), np.float32([[1, 128 / 255, 0], [0, 0, 1]]))
-        assert preprocess.colors(scan(np.zeros(3))) is None
+            assert preprocess.numbers(cloud.fields, "color").tolist() == [[255, 128, 0], [0, 0, 255]]
+            np.testing.assert_array_equal(preprocess.colors(cloud.fields), np.float32([[1, 128 / 255, 0], [0, 0, 1]]))
+        assert preprocess.colors(scan(np.zeros(3)).fields) is None
+
+
+class TestColoursOfMeshes:
+    VERTICES = np.float32([[0, 0, 0], [2, 0, 0], [0, 2, 0], [2, 2, 0]])
+    FACES = np.int32([[0, 1, 2], [3, 2, 1]])
+
+    def test_a_point_has_its_corners_colours_as_far_as_each_is_near(self):
+        paint = {"red": np.uint8([0, 200, 0, 200]), "green": np.uint8([0, 0, 100, 100]), "blue": np.uint8([9] * 4)}
+        drawn = preprocess.draw(Mesh(self.VERTICES, self.FACES, vertex_fields=paint), 500, kinds=("color",))
+        x, y, _ = drawn.points.T
+        wanted = np.stack([100 * x, 50 * y, np.full(500, 9)], 1) / 255
+        np.testing.assert_allclose(drawn.features["color"], wanted, atol=1e-6)
+        assert drawn.features["color"].dtype == np.float32
+        assert drawn.scales == {"color": 255}
+        plain = preprocess.draw(Mesh(self.VERTICES, self.FACES), 500)
+        np.testing.assert_array_equal(drawn.points, plain.points)
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_or_its_faces_colour(self, packed):
+        paint = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
+        fields = {"rgb": np.uint32([0xFF0000, 0xFF])} if packed else {"color": paint}
+        drawn = preprocess.draw(Mesh(self.VERTICES, self.FACES, fields), 50, kinds=("normals", "color"))
+        np.testing.assert_array_equal(drawn.features["color"], (paint / 255).astype(np.float32)[drawn.index])
+        assert list(drawn.features) == ["normals", "color"]
+
+    def test_intensities_by_the_scale_that_is_given(self):
+        strength = np.array([0, 1000, np.nan, 1000], np.float32)
+        mesh = Mesh(self.VERTICES, self.FACES, vertex_fields={"scalar_Intensity": strength})
+        drawn = preprocess.draw(mesh, 300, kinds=("color", "intensity"), scales={"intensity": 2000.0})
+        assert list(drawn.features) == ["intensity"]
+        assert drawn.scales == {"intensity": 65535}
+        np.testing.assert_allclose(drawn.features["intensity"][:, 0], drawn.points[:, 0] / 4, atol=1e-6)
+        whole = preprocess.draw(mesh, 300, kinds=("intensity",), scales={"intensity": 1.0}).features["intensity"]
+        np.testing.assert_array_equal((whole / np.float64(2000)).astype(np.float32), drawn.features["intensity"])
+
+    def test_vertices_without_faces_have_their_own(self):
+        paint = dict.fromkeys(("red", "green", "blue"), np.uint8([0, 51, 102, 255]))
+        drawn = preprocess.draw(Mesh(self.VERTICES, np.zeros((0, 3)), vertex_fields=paint), 4, kinds=("color",))
+        np.testing.assert_array_equal(shares(drawn, "color")[:, 0], np.float32([0, 0.2, 0.4, 1]))
 
 
 class TestContract:

@@ -64,6 +64,15 @@ class TestSurface:
         seen, wanted = np.bincount(bins[sample.faces], minlength=50), np.bincount(bins, areas, minlength=50)
         assert stats.chisquare(seen, count * wanted / areas.sum()).pvalue > 0.01
 
+    def test_the_weights_of_the_corners(self):
+        rng = np.random.default_rng(12)
+        mesh = strips(rng.uniform(1, 2, 20), rng)
+        sample = sampling.surface(mesh, 500, rng)
+        wanted, _ = barycentric(mesh, sample)
+        np.testing.assert_allclose(sample.weights, wanted, atol=1e-5)
+        assert sample.weights.min() >= 0
+        np.testing.assert_allclose(sample.weights.sum(1), 1, rtol=1e-12)
+
     def test_points_are_uniform_within_a_face(self):
         mesh = strips([2.0], np.random.default_rng(5))
         count = 100_000
@@ -119,8 +128,8 @@ class TestSurface:
 
     def test_shapes_and_types(self):
         sample = sampling.surface(zoo.MESHES["nine digits"], 17, np.random.default_rng(0))
-        assert [array.shape for array in sample] == [(17, 3), (17, 3), (17,)]
-        assert [str(array.dtype) for array in sample] == ["float32", "float32", "int32"]
+        assert [array.shape for array in sample] == [(17, 3), (17, 3), (17,), (17, 3)]
+        assert [str(array.dtype) for array in sample] == ["float32", "float32", "int32", "float64"]
 
     def test_a_generator_decides_everything(self):
         mesh = zoo.MESHES["nine digits"]

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import matplotlib.image
 import numpy as np
 import pytest
+import trimesh
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -65,11 +66,16 @@ class Recorder:
     """Takes what is put into a viser server, to look at."""
 
     def __init__(self):
-        self.meshes, self.points, self.initial_camera = {}, {}, SimpleNamespace()
-        self.scene = SimpleNamespace(add_mesh_simple=self.add_mesh, add_point_cloud=self.add_points)
+        self.meshes, self.points, self.glb, self.initial_camera = {}, {}, {}, SimpleNamespace()
+        self.scene = SimpleNamespace(
+            add_mesh_simple=self.add_mesh, add_point_cloud=self.add_points, add_glb=self.add_glb
+        )
 
     def add_mesh(self, name, vertices, faces, *, color, position, **_):
         self.meshes[name] = SimpleNamespace(vertices=vertices, faces=faces, color=tuple(color), position=position)
+
+    def add_glb(self, name, data, *, position):
+        self.glb[name] = SimpleNamespace(data=data, position=position)
 
     def add_points(self, name, points, colors, *, position, point_size, **_):
         self.points[name] = SimpleNamespace(points=points, colors=colors, position=position, size=point_size)
@@ -303,13 +309,72 @@ def packed(red, green, blue):
         pytest.param({"intensity": np.float32([1, 2])}, None, id="none"),
     ],
 )
-def test_a_cloud_s_own_colours(fields, expected):
-    colors = view._stored_colors(PointCloud(np.zeros((2, 3)), fields))
+def test_a_cloud_s_own_colours(tmp_path, fields, expected):
+    path = tmp_path / "cloud.ply"
+    formats.write(path, PointCloud(np.float32([[0, 0, 0], [1, 0, 0]]), fields))
+    scene = view.load(path)
     if expected is None:
-        assert colors is None
+        assert scene.colors is None
     else:
-        np.testing.assert_array_equal(colors, [(9, 8, 7), (0, 1, 255)])
-        assert colors.dtype == np.uint8
+        np.testing.assert_array_equal(scene.colors[scene.points[:, 0].argsort()], [(9, 8, 7), (0, 1, 255)])
+        assert scene.colors.dtype == np.uint8
+
+
+def painted(where):
+    """The three boxes, red, green and blue by their vertices or their faces."""
+    mesh = three_boxes(field=None)
+    paint = np.repeat(np.eye(3) * 255, len(mesh.vertices if where == "vertices" else mesh.faces) // 3, 0).astype("u1")
+    if where == "faces":
+        return Mesh(mesh.vertices, mesh.faces, {"color": paint})
+    return Mesh(mesh.vertices, mesh.faces, vertex_fields=dict(zip(("r", "g", "b"), paint.T, strict=True)))
+
+
+@pytest.mark.parametrize("where", ["vertices", "faces"])
+def test_a_mesh_s_own_colours(tmp_path, where):
+    path = tmp_path / "boxes.ply"
+    formats.write(path, painted(where))
+    scene = view.load(path)
+    box_of = (scene.points[:, 1] // 100).astype(int)
+    np.testing.assert_array_equal(scene.colors, np.uint8(np.eye(3) * 255)[box_of])
+    np.testing.assert_array_equal(
+        scene.paint, np.uint8(np.eye(3) * 255)[np.repeat([0, 1, 2], 12)][:, None].repeat(3, 1)
+    )
+    output = view.view(path, tmp_path / "out.png")
+    pixels = image(output).reshape(-1, 3)
+    saturated = pixels[pixels.max(1) - pixels.min(1) > 0.3]
+    assert [(saturated.argmax(1) == channel).sum() > 5000 for channel in range(3)] == [True] * 3
+    recorder = filled(scene)
+    (shown,) = recorder.glb.values()
+    mesh = trimesh.load(io.BytesIO(shown.data), file_type="glb", process=False).to_mesh()
+    np.testing.assert_allclose(
+        mesh.triangles.mean(1), (scene.mesh.vertices[scene.mesh.faces].mean(1) - [1050, 145, 40]) / 290, atol=1e-6
+    )
+    corners = np.frombuffer(shown.data[-36 * 3 * 4 :], np.uint8).reshape(36, 3, 4)  # the last of the file
+    np.testing.assert_array_equal(corners[..., :3], scene.paint)
+    assert b'"doubleSided":true' in shown.data
+    np.testing.assert_array_equal(recorder.points["/points"].colors, scene.colors)
+    page = view.page(scene)
+    assert len(page) < 2_000_000
+
+
+def test_a_mesh_whose_colours_are_all_black_is_shown_plain(tmp_path):
+    mesh = three_boxes(field=None)
+    path = tmp_path / "boxes.ply"
+    formats.write(path, Mesh(mesh.vertices, mesh.faces, vertex_fields=dict.fromkeys("rgb", np.zeros(24, "u1"))))
+    scene = view.load(path)
+    assert (scene.colors, scene.paint) == (None, None)
+
+
+@pytest.mark.parametrize("field", ["label", "scalar_Label", "classification"])
+def test_labels_of_vertices_are_those_of_the_faces_whose_corners_they_are(tmp_path, field):
+    mesh = three_boxes(field=None)
+    codes = np.repeat([4, 7, 9], 8).astype(np.float32)
+    path = tmp_path / "boxes.ply"
+    formats.write(path, Mesh(mesh.vertices, mesh.faces, vertex_fields={field: codes}))
+    scene = view.load(path)
+    assert scene.labels.faces.tolist() == np.repeat([0, 1, 2], 12).tolist()
+    assert scene.labels.names == (f"{field} 4", f"{field} 7", f"{field} 9")
+    np.testing.assert_array_equal(scene.labels.points, scene.points[:, 1] // 100)
 
 
 COLORED = {"red": np.uint8([255] * 5), "green": np.uint8([0] * 5), "blue": np.uint8([0] * 5)}

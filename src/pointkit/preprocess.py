@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pointkit import features, sampling
-from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
+from pointkit.cloud import Array, Float32, Float64, Mesh, Shape
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 
@@ -37,8 +37,9 @@ class Drawn:
     ``points`` (T, 3) float32 are in random order. ``index`` (T,) has the point of a cloud, or the face of a mesh, that
     each came from. ``warnings`` are what the user should know about the shape. ``features``: kind -> (T, C) float32,
     for the kinds (``features.KINDS``) that were asked for and that the shape has: a cloud's fields, the normals of a
-    mesh's faces. ``scales``: kind -> the full scale that the shape's own numbers seem to have (``full_scale``).
-    ``left_out`` counts the file's rows without coordinates.
+    mesh's faces, and the colours and intensities of its vertices, or else of its faces. ``scales``: kind -> the full
+    scale that the shape's own numbers seem to have (``full_scale``). ``left_out`` counts the file's rows without
+    coordinates.
     """
 
     points: Float32
@@ -77,8 +78,8 @@ def draw(
     rng = np.random.default_rng([seed, sampling.content_seed(shape)])
     if isinstance(shape, Mesh) and len(shape.faces):
         sample = sampling.surface(shape, count, rng)
-        normals = {"normals": sample.normals} if "normals" in kinds else {}
-        return Drawn(sample.points, sample.faces.astype(np.int64), features=normals)
+        found, scaled = _on_surface(shape, sample, kinds, scales or {})
+        return Drawn(sample.points, sample.faces.astype(np.int64), features=found, scales=scaled)
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if not len(points):
         raise ValueError("a shape needs at least one point, got none")
@@ -86,28 +87,51 @@ def draw(
     warnings = ("mesh without faces: its vertices are taken as a cloud",) if isinstance(shape, Mesh) else ()
     taken: dict[str, Float32] = {}
     own: dict[str, float] = {}
+    fields = shape.vertex_fields if isinstance(shape, Mesh) else shape.fields
     for kind in kinds:
-        if isinstance(shape, PointCloud) and (values := numbers(shape, kind)) is not None:
+        if (values := numbers(fields, kind)) is not None:
             own |= {kind: full_scale(values)} if kind in SCALED else {}
             taken[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
     return Drawn(points[index], index, warnings, taken, own, 0 if isinstance(shape, Mesh) else shape.left_out)
 
 
-def numbers(cloud: PointCloud, kind: str) -> Array | None:
-    """The numbers (N, C) of a kind of features in the file's own type; None where the cloud does not hold it.
+def _on_surface(
+    mesh: Mesh, sample: sampling.SurfaceSample, kinds: Sequence[str], scales: Mapping[str, float]
+) -> tuple[dict[str, Float32], dict[str, float]]:
+    """The features of points on a mesh's surface, as far as it has them, and the full scales of its own numbers.
 
-    Their fields have one of the usual names (``formats.columns``). Colours may be packed into 32 bits, as PCD has them.
+    The numbers of the three corners count by the points' ``weights``. The normals are those of the faces.
     """
-    names = columns.feature(cloud.fields, kind)
+    found: dict[str, Float32] = {}
+    own: dict[str, float] = {}
+    for kind in kinds:
+        if kind == "normals":
+            found[kind] = sample.normals
+        elif (values := numbers(mesh.vertex_fields, kind)) is not None:
+            own[kind] = full_scale(values)
+            corners = _finite(values)[mesh.faces[sample.faces]]
+            found[kind] = _shares(np.einsum("nkc,nk->nc", corners, sample.weights), scales.get(kind, own[kind]))
+        elif (values := numbers(mesh.face_fields, kind)) is not None:
+            own[kind] = full_scale(values)
+            found[kind] = _shares(values[sample.faces], scales.get(kind, own[kind]))
+    return found, own
+
+
+def numbers(fields: Mapping[str, Array], kind: str) -> Array | None:
+    """The numbers (N, C) of a kind of features in the file's own type; None where no fields hold it.
+
+    These have one of the usual names (``formats.columns``). Colours may be packed into 32 bits, as PCD has them.
+    """
+    names = columns.feature(fields, kind)
     if names is None:
         return None
-    fields = [cloud.fields[name] for name in names]
+    chosen = [fields[name] for name in names]
     width = len(features.KINDS[kind])
-    if len(fields) == width:
-        return np.stack([field.reshape(len(cloud.points)) for field in fields], 1)
-    if fields[0].size > len(fields[0]):
-        return fields[0][:, :width]
-    bits = np.ascontiguousarray(fields[0]).reshape(-1).view(np.uint32)
+    if len(chosen) == width:
+        return np.stack([field.reshape(len(field)) for field in chosen], 1)
+    if chosen[0].size > len(chosen[0]):
+        return chosen[0][:, :width]
+    bits = np.ascontiguousarray(chosen[0]).reshape(-1).view(np.uint32)
     return np.stack([bits >> shift & 255 for shift in (16, 8, 0)], 1)
 
 
@@ -121,9 +145,9 @@ def full_scale(values: Array) -> float:
     return float(next((scale for scale in scales if largest <= scale), largest))
 
 
-def colors(cloud: PointCloud) -> Float32 | None:
-    """RGB (N, 3) float32 for a picture, 0 to 1 by the cloud's own full scale; None where it has no colours."""
-    values = numbers(cloud, "color")
+def colors(fields: Mapping[str, Array]) -> Float32 | None:
+    """RGB (N, 3) float32 for a picture, 0 to 1 by the numbers' own full scale; None where no fields hold colours."""
+    values = numbers(fields, "color")
     return None if values is None else _shares(values, full_scale(values)).clip(0, 1)
 
 

@@ -18,11 +18,15 @@ _PIECE = 1 << 13  # faces at once
 
 
 class SurfaceSample(NamedTuple):
-    """Points (n, 3) float32, unit normals (n, 3) float32, and the face (n,) int32 that each came from."""
+    """Points (n, 3) float32, unit normals (n, 3) float32, and the face (n,) int32 that each came from.
+
+    ``weights`` (n, 3) say where in its face a point lies: it is the sum of the face's corners by these shares.
+    """
 
     points: Float32
     normals: Float32
     faces: NDArray[np.int32]
+    weights: Float64
 
 
 def content_seed(shape: Shape) -> int:
@@ -57,7 +61,7 @@ def surface(mesh: Mesh, count: int, rng: np.random.Generator) -> SurfaceSample:
     u, v = np.where(outside, 1 - u, u), np.where(outside, 1 - v, v)
     points = first + u * edge1 + v * edge2
     normals = cross / double_area[face]
-    return SurfaceSample(_rows(points), _rows(normals), face)
+    return SurfaceSample(_rows(points), _rows(normals), face, np.stack([1 - u - v, u, v], 1))
 
 
 def _double_areas(coordinates: Float64, faces: NDArray[np.int32]) -> Float64:

@@ -49,7 +49,8 @@ class Scene:
     """What is shown of a file.
 
     ``title`` has the file's name and sizes. ``points`` (N, 3) float32 are the cloud's, or drawn from ``mesh``.
-    ``colors`` (N, 3) uint8 are the cloud's own. ``labels`` are those of the cloud or mesh. What the file lacks is None.
+    ``colors`` (N, 3) uint8 are the shape's own, ``paint`` (F, 3, 3) uint8 those of each corner of the mesh's faces.
+    ``labels`` are those of the cloud or mesh. What the file lacks is None.
     """
 
     title: str
@@ -57,15 +58,16 @@ class Scene:
     colors: NDArray[np.uint8] | None = None
     mesh: Mesh | None = None
     labels: Labels | None = None
+    paint: NDArray[np.uint8] | None = None
 
 
 def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pathlib.Path:
     """Draw the mesh or cloud in a file into ``output``, a .png or .html, and return that path.
 
-    A mesh is shown beside points drawn from its surface; both are coloured by the field ``label`` or ``part`` of its
-    faces. A cloud is coloured by its labels, else its own colours, else its classification, else its height. Of more
-    than ``MOST`` points only so many, chosen at random, are shown, and the title says so. Labels have a legend, with
-    the names in the file's comments. Nothing is printed.
+    A mesh is shown beside points drawn from its surface. Both are coloured by the labels of its faces or vertices, else
+    by its own colours. A cloud is coloured likewise, else by its classification, else by its height. Of more than
+    ``MOST`` points only so many, chosen at random, are shown, and the title says so. Labels have a legend, with the
+    names in the file's comments. Nothing is printed.
 
     Raises PointkitError where ``output`` has another suffix, is the file itself, or exists and ``force`` is not given.
     Raises MissingExtraError where a page needs viser and it is missing, FormatError or OSError from reading the file.
@@ -96,21 +98,23 @@ def load(path: pathlib.Path) -> Scene:
     shape = formats.read(path)
     surface = shape if isinstance(shape, Mesh) and len(shape.faces) else None
     try:
-        drawn = preprocess.draw(shape, MOST if surface is None else SAMPLED)
+        drawn = preprocess.draw(shape, MOST if surface is None else SAMPLED, kinds=("color",))
     except ValueError as error:
         raise PointkitError(f"{disk.shown(path)}: {error}") from None
-    name = disk.shown(path.name)
     labels = _labels(path, shape, drawn.index)
+    shares = drawn.features.get("color")
+    if labels is not None or shares is None or not shares.any():  # only black is no colour
+        colors = None
+        labels = labels or _labels(path, shape, drawn.index, formats.columns.LABELS)
+    else:
+        colors = _bytes(shares)
+    name = disk.shown(path.name)
     if surface is not None:
         size = f"{len(surface.vertices):,} vertices, {len(surface.faces):,} faces"
-        return Scene(f"{name}: {size}, {SAMPLED:,} points drawn", drawn.points, None, surface, labels)
+        title = f"{name}: {size}, {SAMPLED:,} points drawn"
+        return Scene(title, drawn.points, colors, surface, labels, None if colors is None else _paint(surface))
     total = len(shape.vertices if isinstance(shape, Mesh) else shape.points)
     fraction = f"{len(drawn.points):,} of " if len(drawn.points) < total else ""
-    colors = _stored_colors(shape) if isinstance(shape, PointCloud) and labels is None else None
-    if colors is not None:
-        colors = colors[drawn.index]
-    elif labels is None:
-        labels = _labels(path, shape, drawn.index, formats.columns.LABELS)
     return Scene(f"{name}: {fraction}{total:,} points", drawn.points, colors, None, labels)
 
 
@@ -121,7 +125,10 @@ def picture(scene: Scene) -> bytes:
     labels = scene.labels
     if scene.mesh is not None:
         parts = None if labels is None or labels.faces is None else (labels.faces, labels.points, labels.names)
-        return plots.png(plots.mesh_and_points(scene.mesh, scene.points, scene.title, parts), dpi=160)
+        own = None
+        if scene.paint is not None and scene.colors is not None:
+            own = scene.paint.mean(1) / 255, scene.colors / 255
+        return plots.png(plots.mesh_and_points(scene.mesh, scene.points, scene.title, parts, own), dpi=160)
     kept = _without_strays(scene.points)
     if labels is not None:
         title = [scene.title[:90]]
@@ -188,7 +195,9 @@ def _fill(server: Any, scene: Scene) -> None:
     if mesh is not None:
         step = directions[0] * (np.ptp(body @ directions[0]) + GAP) / 2
         body = np.concatenate([body - step, body + step])
-        for name, faces, color in _pieces(mesh, scene.labels):
+        if scene.paint is not None:
+            server.scene.add_glb("/mesh/surface", _painted(mesh, scene.paint, (low + high) / 2, scale), position=-step)
+        for name, faces, color in _pieces(mesh, scene.labels) if scene.paint is None else ():
             used, index = np.unique(faces, return_inverse=True)
             vertices = (mesh.vertices[used] - (low + high) / 2) / scale
             look = {"color": color, "flat_shading": True, "side": "double", "position": -step}
@@ -196,7 +205,7 @@ def _fill(server: Any, scene: Scene) -> None:
     colors: Any = scene.colors
     if scene.labels is not None:
         colors = _colors(scene.labels.points)
-    elif mesh is not None:
+    elif mesh is not None and colors is None:
         colors = _rgb(DRAWN)
     server.scene.add_point_cloud(
         "/points",
@@ -265,6 +274,11 @@ def _labels(
     if isinstance(shape, PointCloud) and shape.labels is not None:
         own["label"] = shape.labels
     field = formats.columns.name_in(own, fields)
+    if field is None and isinstance(shape, Mesh):
+        field = formats.columns.name_in(shape.vertex_fields, fields)
+        if field is not None:
+            present, owner = np.unique(shape.vertex_fields[field], return_inverse=True)
+            own[field] = present[formats.columns.of_corners(shape.faces, owner.astype(np.int32))]
     if field is None:
         return None
     present, owner = np.unique(own[field], return_inverse=True)
@@ -291,10 +305,36 @@ def _colors(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
     return (plots.part_colors(numbers) * 255).round().astype(np.uint8)
 
 
-def _stored_colors(cloud: PointCloud) -> NDArray[np.uint8] | None:
-    """Colours (N, 3) that a cloud has of its own; None where there are none, or only black."""
-    shares = preprocess.colors(cloud)
-    return None if shares is None or not shares.any() else (shares * 255).round().astype(np.uint8)
+def _paint(mesh: Mesh) -> NDArray[np.uint8]:
+    """The own colours of each corner of a mesh's faces, (F, 3, 3)."""
+    shares = preprocess.colors(mesh.vertex_fields)
+    if shares is not None:
+        return _bytes(shares[mesh.faces])
+    shares = preprocess.colors(mesh.face_fields)
+    assert shares is not None  # the points that were drawn have colours
+    return _bytes(np.repeat(shares[:, None], 3, axis=1))
+
+
+def _painted(mesh: Mesh, paint: NDArray[np.uint8], middle: Float64, scale: float) -> bytes:
+    """A mesh with colours of its own as GLB, around the middle and by the scale. viser brings the library trimesh."""
+    import trimesh
+
+    def dull(tree: dict[str, Any]) -> None:  # without a material, surfaces are metal and have one side
+        tree["materials"] = [{"doubleSided": True, "pbrMetallicRoughness": {"metallicFactor": 0}}]
+        for each in tree["meshes"]:
+            each["primitives"][0]["material"] = 0
+
+    corners = ((mesh.vertices - middle) / scale)[mesh.faces].reshape(-1, 3)
+    linear = _bytes((paint.reshape(-1, 3) / 255) ** 2.2)  # as light adds up, not as screens show it
+    faces = np.arange(len(corners)).reshape(-1, 3)
+    shown = trimesh.Trimesh(corners, faces, vertex_colors=linear, process=False)
+    data: bytes = shown.export(file_type="glb", tree_postprocessor=dull)
+    return data
+
+
+def _bytes(shares: Float32 | Float64) -> NDArray[np.uint8]:
+    """Shares of 0 to 1 as whole numbers to 255."""
+    return (shares.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _height_colors(points: Float32 | Float64) -> NDArray[np.uint8]:

@@ -62,11 +62,15 @@ def mesh_and_points(
     points: ArrayLike,
     title: str = "",
     parts: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None,
+    colors: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Figure:
     """A shaded mesh, and beside it the points (N, 3) drawn from its surface, seen from the same place.
 
     ``parts``: the part of each face (F,) and of each point (N,), counted from 0, and the parts' names for the legend.
+    ``colors`` are RGB, 0 to 1, of each face (F, 3) and of each point (N, 3), where there are no parts.
     """
+    if parts is not None:
+        colors = part_colors(parts[0]), part_colors(parts[1])
     count = len(np.asarray(points))
     entries = [] if parts is None else legend(parts[:1], parts[2])
     lines = _lines(entries, 8)
@@ -78,10 +82,13 @@ def mesh_and_points(
         axes = _bare_axes(figure.add_axes((0.5 * i, (foot + 0.34) / height, 0.5, 3.66 / height)))
         figure.text(0.25 + 0.5 * i, (foot + 0.11) / height, name, ha="center", color=GREY, fontsize=10)
         if i:
-            draw_cloud(axes, points, None if parts is None else part_colors(parts[1]), inches=4)
+            draw_cloud(axes, points, None if colors is None else colors[1], inches=4)
         else:
-            color = _SURFACE if parts is None else part_colors(parts[0])
-            axes.imshow(raster.shade(mesh, 640, color), extent=(-1, 1, -1, 1), interpolation="lanczos")
+            axes.imshow(
+                raster.shade(mesh, 640, _SURFACE if colors is None else colors[0]),
+                extent=(-1, 1, -1, 1),
+                interpolation="lanczos",
+            )
     _draw_legend(figure, entries, lines, foot)
     _title(figure, title)
     return figure
