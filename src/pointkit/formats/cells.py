@@ -58,7 +58,7 @@ def check_shape(count: int, width: int, named: bool) -> None:
     if width < 3:
         raise ValueError(f"a row must hold x, y and z, got {width} numbers")
     if count < width and width > _FEW and not named:
-        raise ValueError(f"{count:,} rows of {width:,} numbers: is it transposed? a row must hold x, y and z of a point")
+        raise ValueError(f"{count:,} rows of {width:,} numbers: is it transposed? a row is a point")
     if width > MOST_COLUMNS:
         raise ValueError(f"a row must hold {MOST_COLUMNS:,} numbers at most, got {width:,}")
 
@@ -82,9 +82,8 @@ def _table(rows: Rows, head: Head, named: bool) -> Float64:
             if not named:
                 raise ValueError("columns must not be empty, got two separators with nothing between")
             body = _filled(body, rows.separator)
+    if rows.decimals or b"," in body or b";" in body:
         body = body.translate(_POINTS if rows.decimals else _BLANKS)
-    elif rows.decimals:
-        body = body.translate(_POINTS)
     _refuse_cut(body)
     return _of_equal_length(*_one_scan(*_parsed(body, head.line), head.promised))
 
@@ -158,15 +157,13 @@ def _of_equal_length(values: Float64, counts: Int64) -> Float64:
 
 def _refuse_cut(body: bytes) -> None:
     """Refuse a last row without a line's end and with fewer decimals, where its fellows all have as many."""
-    if body.endswith(b"\n"):
+    *fellows, last = [(line.split() or [b""])[-1] for line in body[-100_000:].rsplit(b"\n", _FELLOWS + 1)[1:]] or [b""]
+    decimals = {len(word.partition(b".")[2]) for word in fellows}
+    if len(fellows) < _FELLOWS or len(decimals) > 1 or not last:
         return
-    *fellows, last = [line.split()[-1:] for line in body[-100_000:].rsplit(b"\n", _FELLOWS + 1)[1:]]
-    decimals = {len(word[0].partition(b".")[2]) if word else -1 for word in fellows}
-    if len(fellows) < _FELLOWS or len(decimals) > 1 or min(decimals) < 1 or not last:
-        return
-    if re.fullmatch(rb"[+-]?\d*\.?\d*", last[0]) and len(last[0].partition(b".")[2]) < min(decimals):
+    if re.fullmatch(rb"[+-]?\d*\.?\d*", last) and len(last.partition(b".")[2]) < min(decimals):
         raise ValueError(
-            f"the last line ends in {last[0].decode()!r} and without a line's end, the lines before it in "
+            f"the last line ends in {last.decode()!r} and without a line's end, the lines before it in "
             f"{min(decimals)} decimals: is the file cut?"
         )
 
@@ -193,7 +190,7 @@ def _cells(rows: Rows, head: Head, names: Sequence[str]) -> list[Array]:
 def _split(lines: list[str], by: bytes) -> list[list[str]]:
     """Rows as cells. A quoted cell may hold the separator."""
     if by == BLANK:
-        by, lines = b" ", [" ".join(line.split()) for line in lines]
+        by, lines = b" ", [" ".join(line.rstrip(",; \t").split()) for line in lines]
     reader = csv.reader(lines, delimiter=by.decode(), skipinitialspace=True)
     try:
         found = list(reader)

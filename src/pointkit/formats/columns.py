@@ -63,10 +63,10 @@ _TOGETHER: Mapping[str, tuple[str, ...]] = {  # fields of several numbers, or co
     "color": ("rgb", "rgba", "color", "colors", "colour", "col"),
     "normals": ("normal", "normals"),
 }
-_COMMON = frozenset(
-    "a an and as at by columns created data exported fields file for format from generated header in is made of on "
-    "order points rows saved scan scanned the this to version with written".split()
-)  # words of prose, which name no column
+_PROSE = re.compile(  # words that name no column
+    "a|an|and|as|at|by|columns|created|data|exported|fields|file|for|format|from|generated|header|in|is|made|of|on|"
+    "order|points|rows|saved|scan|scanned|the|this|to|version|with|written"
+)
 _LIKE_A_NAME = re.compile(r"[^\W\d]\w*(?:[.:-]\w+)*(?:[\[(][^\])]*[\])])?")
 _UNITS = re.compile(r"[\[(][^\])]*[\])]")
 _NEXT = ("column3", "column4", "column5")  # behind x, y and z, where no names are
@@ -153,7 +153,7 @@ def is_title(words: Sequence[str], unknown: bool = False) -> bool:
 
 def is_prose(words: Sequence[str]) -> bool:
     """Whether some of the words name no column: words like "by", dates, words with a colon behind."""
-    return any(plain(word) in _COMMON or not _LIKE_A_NAME.fullmatch(word) for word in words)
+    return any(_PROSE.fullmatch(plain(word)) or not _LIKE_A_NAME.fullmatch(word) for word in words)
 
 
 def plain(name: str) -> str:
@@ -223,9 +223,7 @@ def feature(fields: Mapping[str, Array], kind: str) -> list[str] | None:
     These are fields of one number a row for each column, or one field of several numbers, or of packed colours.
     """
     singles = {
-        plain(name): name
-        for name, array in fields.items()
-        if array.size == len(array) and array.dtype.kind in "biuf"
+        plain(name): name for name, array in fields.items() if array.size == len(array) and array.dtype.kind in "biuf"
     }
     for names in _SINGLE[kind]:
         if all(name in singles for name in names):
@@ -274,7 +272,7 @@ def own_labels(fields: Mapping[str, Array]) -> NDArray[np.int32] | None:
 
 def in_text(name: str, column: Array) -> Array:
     """A column of a text, whose numbers are floats: as whole numbers if its name is a label's and all are whole."""
-    whole = plain(name) in LABELS and not _wrong(column).any()
+    whole = plain(name) in LABELS and column.dtype.kind == "f" and not _wrong(column).any()
     return column.astype(np.int32) if whole else np.ascontiguousarray(column)
 
 
@@ -330,7 +328,7 @@ def whole_labels(name: str, field: Array) -> NDArray[np.int32]:
     """A field as labels (N,) int32; nan becomes -1. Raises ValueError where others are no whole numbers of 32 bits."""
     if field.dtype.kind == "U":
         some = ", ".join(np.unique(field)[:3].tolist())
-        raise ValueError(f"labels must be whole numbers, the field {name} holds words ({some}): write a number for each")
+        raise ValueError(f"labels must be whole numbers, the field {name} has words ({some}): write a number for each")
     if field.dtype.kind == "f":
         field = np.where(np.isnan(field), -1, field)
     wrong = _wrong(field)

@@ -17,6 +17,7 @@ from pointkit.formats import columns
 BLANK = b" "  # stands for any white space between columns
 COMMENT = re.compile(rb"(?:#|//)[^\n]*")
 NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE)
+_QUOTED = re.compile(r'"[+-]?\d+[.,]\d+"')
 _COMMENT_LINE = re.compile(rb"^[ \t]*(?:#|//)[^\n]*", re.MULTILINE)
 _MARKER = re.compile(rb"\s*(?:#|//)[#/]*")
 _COUNT = re.compile(rb"[ \t]*\d{1,18}[ \t]*")
@@ -25,9 +26,7 @@ _ENDS = re.compile(rb"[ \t,;]+$", re.MULTILINE)
 _BLANKS_APART = re.compile(rb"[0-9.][ \t]+[0-9.+-]")  # two numbers with only blanks between
 _NO_DECIMALS = re.compile(rb"\.|,[^\s,;]*,|(?<![0-9]),|,(?![0-9])")  # what a text with decimal commas does not hold
 _WORD = re.compile(rb'"[^"\n]*"|[^\s,;"]+(?:[ \t]*[\[(][^\])\n]*[\])])?')  # a unit belongs to its name
-_CELLS = {
-    by: re.compile(rb'[ ]*("[^"\n]*"|[^%s\n]*?)[ ]*(?:(%s)|\Z)' % (by, by)) for by in (b",", b";", b"\t")
-}
+_CELLS = {by: re.compile(rb'[ ]*("[^"\n]*"|[^%s\n]*?)[ ]*(?:(%s)|\Z)' % (by, by)) for by in (b",", b";", b"\t")}
 _MARKS = ((codecs.BOM_UTF8, ""), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _BEGINNING = 4096  # bytes in which a binary file shows itself
 
@@ -60,7 +59,9 @@ def decoded(data: bytes) -> tuple[bytes, Coding]:
     wrong = CONTROL.search(data, 0, _BEGINNING)
     if wrong:
         line = data.count(b"\n", 0, wrong.start()) + 1
-        raise ValueError(f"text must not hold control bytes, got 0x{wrong[0].hex()} in line {line}; is the file binary?")
+        raise ValueError(
+            f"text must not hold control bytes, got 0x{wrong[0].hex()} in line {line}; is the file binary?"
+        )
     return data, coding
 
 
@@ -122,8 +123,8 @@ def all_numbers(content: bytes) -> bool:
 
 def _is_row(content: bytes) -> bool:
     """Whether a line is a row, and not the names of columns: it holds a number."""
-    cells = [content[start:end] for start, end in spans(content, separator(content))]
-    return all_numbers(content) or any(NUMBER.fullmatch(characters(cell)) for cell in cells)
+    cells = [characters(content[start:end]) for start, end in spans(content, separator(content))]
+    return all_numbers(content) or any(NUMBER.fullmatch(cell) or _QUOTED.fullmatch(cell) for cell in cells)
 
 
 def _numbers_columns(content: bytes, following: bytes) -> bool:
@@ -243,6 +244,10 @@ def title(head: Head, rows: Rows) -> Title | None:
         line, raw = head.title
         content = raw[: len(COMMENT.sub(b"", raw))]
         tries = [Title(line, raw, spans(each, by)) for each in (content, raw) for by in (rows.separator, BLANK)]
+        if rows.body.startswith(b'"'):  # R leaves the names of rows without a title
+            tries += [
+                Title(line, raw, [(first := each.cells[0][0], first), *each.cells]) for each in tries if each.cells
+            ]
         return next((each for each in tries if len(each.cells) == rows.width), tries[0])
     for line, raw in head.comments:
         if found := _comment(line, raw, rows, last=line == head.comments[-1][0]):

@@ -36,7 +36,9 @@ def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
     cells.check_shape(count, width, names is not None)
     names = names or _plain_names(width)
     xyz = coordinates(names, values=found)
-    kept = [i for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT]
+    kept = [
+        i for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT and not _is_nothing(i, name, found[i])
+    ]
     fields = {names[i]: in_text(names[i], found[i]) for i in kept}
     if len(fields) != len(kept):
         raise ValueError(f"columns must have different names, got {' '.join(names)}")
@@ -51,6 +53,11 @@ def _parts(text: bytes) -> tuple[bytes, Head, Rows]:
     if head.start == len(text):
         raise ValueError("no points" if not head.promised else f"the first line promises {head.promised} points, got 0")
     return text, head, layout.rows(text, head)
+
+
+def _is_nothing(index: int, name: str, column: Array) -> bool:
+    """Whether a column has neither a name nor numbers, as behind a separator at the end of each line."""
+    return name == f"column{index}" and column.dtype.kind == "f" and bool(np.isnan(column).all())
 
 
 def _named(title: Title | None, width: int) -> list[str] | None:
@@ -181,7 +188,9 @@ def _longer_title(line: bytes, title: Title, ours: Sequence[str]) -> bytes:
     gap = _gap(content, by)
     for (start, stop), name in reversed(list(zip(title.cells, title.names, strict=True))):
         if name in names:
-            content = content[:start] + content[start:stop].replace(name.encode(), names[name].encode()) + content[stop:]
+            content = (
+                content[:start] + content[start:stop].replace(name.encode(), names[name].encode()) + content[stop:]
+            )
     return gap.join([content, *(quote + name.encode() + quote for name in ours)]) + line[end:]
 
 
