@@ -237,17 +237,15 @@ class Title:
 def title(head: Head, rows: Rows) -> Title | None:
     """What names the columns: the first line, or a comment before the rows. None where nothing does.
 
-    The number of names of a first line may be wrong. Raises ValueError for a comment that names the coordinates, and not
-    as many columns as there are.
+    The number of names of a first line may be wrong. Raises ValueError for a comment that names the coordinates, but
+    not as many columns as there are.
     """
     if head.title:
         line, raw = head.title
         content = raw[: len(COMMENT.sub(b"", raw))]
         tries = [Title(line, raw, spans(each, by)) for each in (content, raw) for by in (rows.separator, BLANK)]
         if rows.body.startswith(b'"'):  # R leaves the names of rows without a title
-            tries += [
-                Title(line, raw, [(first := each.cells[0][0], first), *each.cells]) for each in tries if each.cells
-            ]
+            tries += [Title(line, raw, [(0, 0), *each.cells]) for each in tries]
         return next((each for each in tries if len(each.cells) == rows.width), tries[0])
     for line, raw in head.comments:
         if found := _comment(line, raw, rows, last=line == head.comments[-1][0]):
