@@ -29,35 +29,34 @@ def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
 
     ``meaning`` names the columns, before a title does.
     """
-    text, head, rows = _parts(layout.decoded(data)[0])
-    names = meaning.names(rows.width) or _named(layout.title(head, rows), rows.width)
+    head, rows = _parts(layout.decoded(data)[0])
+    title = None if meaning.columns else layout.title(head, rows)
+    names = meaning.names(rows.width) or _named(title, rows.width)
     found = cells.read(rows, head, names)
     count, width = len(found[0]) if found else 0, len(found)
     cells.check_shape(count, width, names is not None)
     names = names or _plain_names(width)
     xyz = coordinates(names, values=found)
-    kept = [
-        i for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT and not _is_nothing(i, name, found[i])
-    ]
+    empty = [i for i, (start, end) in enumerate(title.cells) if start == end and _is_nan(found[i])] if title else []
+    kept = [i for i, name in enumerate(names) if i not in [*xyz, *empty] and name != LEFT_OUT]
     fields = {names[i]: in_text(names[i], found[i]) for i in kept}
     if len(fields) != len(kept):
         raise ValueError(f"columns must have different names, got {' '.join(names)}")
     return records.cloud(np.stack([cells.numeric(names[i], found[i]) for i in xyz], 1), fields)
 
 
-def _parts(text: bytes) -> tuple[bytes, Head, Rows]:
-    """A text with "\\n" at its lines' ends, its head, and how its rows are parted."""
+def _parts(text: bytes) -> tuple[Head, Rows]:
+    """The head of a text, and how its rows are parted."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     head = layout.head(text)
     if head.start == len(text):
         raise ValueError("no points" if not head.promised else f"the first line promises {head.promised} points, got 0")
-    return text, head, layout.rows(text, head)
+    return head, layout.rows(text, head)
 
 
-def _is_nothing(index: int, name: str, column: Array) -> bool:
-    """Whether a column has neither a name nor numbers, as behind a separator at the end of each line."""
-    return name == f"column{index}" and column.dtype.kind == "f" and bool(np.isnan(column).all())
+def _is_nan(column: Array) -> bool:
+    return column.dtype.kind == "f" and bool(np.isnan(column).all())
 
 
 def _named(title: Title | None, width: int) -> list[str] | None:
@@ -117,7 +116,7 @@ def annotate(
     """
     points, count = records.rows_of(read(data, meaning))
     decoded, coding = layout.decoded(data)
-    text, head, rows = _parts(decoded)
+    head, rows = _parts(decoded)
     lines = decoded.splitlines(keepends=True)
     ours = _writable(records.flat(records.spread(records.added(fields, len(points)), points, count)))
     at = next(i for i, line in enumerate(lines) if line.strip())
@@ -188,9 +187,8 @@ def _longer_title(line: bytes, title: Title, ours: Sequence[str]) -> bytes:
     gap = _gap(content, by)
     for (start, stop), name in reversed(list(zip(title.cells, title.names, strict=True))):
         if name in names:
-            content = (
-                content[:start] + content[start:stop].replace(name.encode(), names[name].encode()) + content[stop:]
-            )
+            new = content[start:stop].replace(name.encode(), names[name].encode())
+            content = content[:start] + new + content[stop:]
     return gap.join([content, *(quote + name.encode() + quote for name in ours)]) + line[end:]
 
 
