@@ -30,6 +30,7 @@ Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
 READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
+    ".csv": text.read,
     ".npy": npy.read,
     ".obj": obj.read,
     ".off": off.read,
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[..., Shape]] = {
 
 WRITERS: dict[str, Callable[..., None]] = {
     ".asc": text.write,
+    ".csv": text.write,
     ".npy": npy.write,
     ".obj": obj.write,
     ".off": off.write,
@@ -56,6 +58,7 @@ WRITERS: dict[str, Callable[..., None]] = {
 
 ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".asc": text.annotate,
+    ".csv": text.annotate_csv,
     ".npy": npy.annotate,
     ".pcd": pcd.annotate,
     ".ply": ply.annotate,
