@@ -271,7 +271,6 @@ def test_what_the_user_should_know_of_the_shapes(source, tmp_path):
         )
     (source / "bed/notes.md").write_text("hello")
     done = quick(source, tmp_path / "out", num_points=16)
-    first = ", ".join(f"bed/train/bed_00{i}.off" for i in range(5))
     assert done.warnings == (
         "files left out because nothing here reads their suffix: 1 .md",
         "7 shapes hold fewer than 16 points (the fewest 2); each keeps all it has, shapes.csv counts them",
