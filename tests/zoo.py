@@ -7,10 +7,10 @@ import numpy as np
 from pointkit import formats
 from pointkit.cloud import Mesh, Placement, PointCloud
 
-MESH_SUFFIXES = (".off", ".ply", ".obj", ".stl")
-CLOUD_SUFFIXES = (".ply", ".pcd", ".npy", ".xyz", ".txt", ".pts", ".asc", ".csv")
-KEEPS_TYPES = (".ply", ".pcd")  # the others have one type for all numbers
-KEEPS_FACE_FIELDS = (".ply",)
+MESH_SUFFIXES = (".off", ".ply", ".obj", ".stl", ".npz")
+CLOUD_SUFFIXES = (".ply", ".pcd", ".npy", ".npz", ".xyz", ".txt", ".pts", ".asc", ".csv")
+KEEPS_TYPES = (".ply", ".pcd", ".npz")  # the others have one type for all numbers
+KEEPS_FACE_FIELDS = (".ply", ".npz")
 
 RNG = np.random.default_rng(20)
 UTM = Placement(origin=[665187.0, 5648349.0, 241.0])

@@ -19,7 +19,7 @@ from tests import zoo
 
 CLOUD = zoo.CLOUDS["nine digits"]
 MESH = zoo.MESHES["one triangle"]
-ONE_A_READER = (".npy", ".obj", ".off", ".pcd", ".ply", ".pts", ".stl", ".xyz")
+ONE_A_READER = (".npy", ".npz", ".obj", ".off", ".pcd", ".ply", ".pts", ".stl", ".xyz")
 
 
 def shape_for(suffix):
@@ -71,7 +71,7 @@ def test_mesh_comes_back(tmp_path, suffix, name):
 def test_the_shape_that_a_format_has_no_room_for(tmp_path, suffix):
     other = CLOUD if isinstance(shape_for(suffix), Mesh) else MESH
     path = tmp_path / f"file{suffix}"
-    if suffix == ".ply":
+    if suffix in (".ply", ".npz"):
         zoo.assert_same(zoo.round_trip(path, other), other, suffix)
         return
     with pytest.raises(FormatError) as caught:
@@ -201,7 +201,9 @@ class TestBytes:
 
 
 def test_bytes_of_no_known_format():
-    with pytest.raises(FormatError, match=r"^the given bytes: of which format\? give the suffix of one, \.asc \.csv \.npy"):
+    with pytest.raises(
+        FormatError, match=r"^the given bytes: of which format\? give the suffix of one, \.asc \.csv \.npy"
+    ):
         formats.read(b"1 2 3\n")
     with pytest.raises(FormatError, match=r"^the given file: of which format\?"):
         formats.read(io.BytesIO(b"1 2 3\n"))

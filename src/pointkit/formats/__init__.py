@@ -22,7 +22,7 @@ from typing import BinaryIO
 from pointkit.cloud import Array, Mesh, Shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, npy, obj, off, pcd, ply, records, stl, text
+from pointkit.formats import columns, npy, npz, obj, off, pcd, ply, records, stl, text
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import load
 
@@ -32,6 +32,7 @@ READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
     ".csv": text.read,
     ".npy": npy.read,
+    ".npz": npz.read,
     ".obj": obj.read,
     ".off": off.read,
     ".pcd": pcd.read,
@@ -46,6 +47,7 @@ WRITERS: dict[str, Callable[..., None]] = {
     ".asc": text.write,
     ".csv": text.write,
     ".npy": npy.write,
+    ".npz": npz.write,
     ".obj": obj.write,
     ".off": off.write,
     ".pcd": pcd.write,
@@ -60,6 +62,7 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".asc": text.annotate,
     ".csv": text.annotate_csv,
     ".npy": npy.annotate,
+    ".npz": npz.annotate,
     ".pcd": pcd.annotate,
     ".ply": ply.annotate,
     ".pts": functools.partial(text.annotate, numbers_alone=True),
@@ -69,7 +72,7 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
 
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
-NAMED = (text.read, npy.read)  # readers to which the user may name the columns
+NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name the columns
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.

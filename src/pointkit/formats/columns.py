@@ -68,6 +68,10 @@ _PROSE = re.compile(  # words that name no column
     "order|points|rows|saved|scan|scanned|the|this|to|version|with|written"
 )
 _LIKE_A_NAME = re.compile(r"[^\W\d]\w*(?:[.:-]\w+)*(?:[\[(][^\])]*[\])])?")
+PLACES = (  # arrays and fields of several numbers that are the coordinates
+    "points", "xyz", "pos", "position", "positions", "coord", "coords", "coordinates", "vertices", "verts", "pc", "pcd",
+    "point_cloud", "pointcloud", "cloud", "data", "arr_0",
+)  # fmt: skip
 _UNITS = re.compile(r"[\[(][^\])]*[\])]")
 _NEXT = ("column3", "column4", "column5")  # behind x, y and z, where no names are
 _FEW = 64  # different labels, of a field that looks like them though its name does not say so
@@ -148,7 +152,7 @@ def is_title(words: Sequence[str], unknown: bool = False) -> bool:
         return True
     if is_prose(words) or len(set(words)) < len(words):
         return False
-    return unknown or any(plain(word) in _USUAL for word in words)
+    return unknown or any(map(is_usual, words))
 
 
 def is_prose(words: Sequence[str]) -> bool:
@@ -196,7 +200,7 @@ def _proposal(names: Sequence[str], values: Sequence[Array]) -> str:
     Coordinates are mostly three columns side by side that hold more than whole numbers, and have no name that says
     otherwise.
     """
-    free = [index for index, name in enumerate(names) if plain(name) not in _USUAL and values[index].dtype.kind != "U"]
+    free = [index for index, name in enumerate(names) if not is_usual(name) and values[index].dtype.kind != "U"]
     broken = [index for index in free if values[index].dtype.kind == "f" and not _whole(values[index])]
     side_by_side = [three for three in zip(broken, broken[1:], broken[2:], strict=False) if three[2] - three[0] == 2]
     for three in (*side_by_side[:1], tuple(broken[:3]), tuple(free[:3]), (0, 1, 2)):
@@ -210,6 +214,17 @@ def _proposal(names: Sequence[str], values: Sequence[Array]) -> str:
 
 def _whole(array: Array) -> bool:
     return bool((np.isnan(array) | (array == np.round(array))).all())
+
+
+def place_in(fields: Mapping[str, Array]) -> str | None:
+    """The field of three numbers each that holds the coordinates; None where there is none."""
+    found = {plain(name): name for name, array in fields.items() if array.ndim == 2 and array.shape[1] == 3}
+    return next((found[name] for name in PLACES if name in found), None)
+
+
+def is_usual(name: str) -> bool:
+    """Whether a column or array of that name holds coordinates, labels or features."""
+    return plain(name) in _USUAL
 
 
 def asked_for(width: int) -> str:

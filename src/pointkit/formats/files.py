@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 
@@ -37,7 +38,8 @@ def foreign(library: str) -> Iterator[None]:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # parsers raise IndexError, KeyError, SyntaxError ...
-        raise ValueError(f"{library} cannot read it: {' '.join(str(error).split())[:200]}") from error
+        reason = re.sub(r" at 0x[0-9a-fA-F]+", "", str(error))  # an object's address differs from run to run
+        raise ValueError(f"{library} cannot read it: {' '.join(reason.split())[:200]}") from error
 
 
 def _kind(mode: int) -> str:

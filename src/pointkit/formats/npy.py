@@ -1,35 +1,71 @@
-"""NPY: NumPy's own file of one array, here (N, 3 or more); a column beyond the third becomes a field."""
+"""NPY: NumPy's own file of one array, here (N, 3 or more) of numbers, or (N,) of records with the fields x, y and z.
+
+A column beyond the third, or another field of the records, becomes a field of the cloud.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import files, records
-from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, asked_for, coordinates
+from pointkit.formats import cells, files, records
+from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, coordinates, place_in
 
 _TYPES = ("u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8")  # by their size
+LONGEST_HEADER = 1 << 16
+
+Fields = dict[str, Array]
 
 
 def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
-    """The cloud in an array of numbers; columns from the fourth on are the fields ``column3``, ``column4`` ...
+    """The cloud in an array; columns from the fourth on are the fields ``column3``, ``column4`` ...
 
-    ``meaning`` may name the columns.
+    ``meaning`` may name the columns. The fields of records have their own names and types.
     """
     array = _checked(data)
+    return records.cloud(*(of_records(array, meaning) if array.dtype.names else of_table(array, meaning)))
+
+
+def of_table(array: Array, meaning: Meaning) -> tuple[Array, Fields]:
+    """The coordinates (N, 3) in an array (N, 3 or more), and its other columns as fields."""
+    said = meaning.names(array.shape[1])
+    cells.check_shape(*array.shape, named=said is not None)
+    array, width = native(array), array.shape[1]
+    names = said or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
+    xyz = coordinates(names)
+    return array[:, xyz], {name: array[:, i] for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT}
+
+
+def of_records(array: Array, meaning: Meaning) -> tuple[Array, Fields]:
+    """The coordinates (N, 3) in records (N,) with the fields x, y and z, or with one field for all three."""
+    theirs = [name for name in array.dtype.names or () if array.dtype[name].base.kind in "biufU"]
+    names = meaning.names(len(theirs)) or theirs
+    fields = {name: one_each(native(array[own])) for name, own in zip(names, theirs, strict=True) if name != LEFT_OUT}
+    if not len(array):
+        raise ValueError("no points")
+    place = place_in(fields)
+    if place:
+        return fields.pop(place)[:, :3], fields
+    single = [name for name, field in fields.items() if field.ndim == 1]
+    axes = [single[index] for index in coordinates(single, values=[fields[name] for name in single])]
+    return np.stack([fields.pop(axis) for axis in axes], 1), fields
+
+
+def native(array: Array) -> Array:
+    """An array in the machine's byte order, and in 64 bits where its floats have more."""
     long = array.dtype.kind == "f" and array.dtype.itemsize > 8
-    array = array.astype(np.float64 if long else array.dtype.newbyteorder("="), copy=False)
-    width = array.shape[1]
-    names = meaning.names(width) or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
-    xyz = coordinates(names, asked_for(width))
-    fields = {name: array[:, i] for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT}
-    return records.cloud(array[:, xyz], fields)
+    return array.astype(np.float64 if long else array.dtype.newbyteorder("="), copy=False)
+
+
+def one_each(array: Array) -> Array:
+    """An array (N, 1) as (N,)."""
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -50,29 +86,57 @@ def write(path: disk.Path, shape: Shape) -> None:
 def annotate(
     data: bytes, fields: Mapping[str, Array], notes: Sequence[str], meaning: Meaning = NOTHING_SAID
 ) -> list[bytes]:
-    """An array with further columns, in its own type and order. It has no room for names and ``notes``.
+    """An array with further columns, in its own type and order. It has no room for ``notes``.
 
-    ``fields``: name -> an array with a row for each point. Where the array's type does not hold their numbers, the new
-    type is the smallest of NumPy that holds all numbers, in the same byte order. Floats stay floats.
+    ``fields``: name -> an array with a row for each point. Records get further fields. Columns have no names. Where
+    the array's type does not hold our numbers, the new type is the smallest of NumPy that holds all, in the same byte
+    order. Floats stay floats.
     """
     theirs = _checked(data)
     points, count = records.rows_of(read(data, meaning))
-    columns = list(records.flat(records.spread(records.added(fields, len(points)), points, count)).values())
+    ours = records.spread(records.added(fields, len(points)), points, count)
+    return [encoded(_longer_records(theirs, ours) if theirs.dtype.names else _wider(theirs, ours))]
+
+
+def encoded(array: Array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _wider(theirs: Array, ours: Mapping[str, Array]) -> Array:
+    columns = list(records.flat(dict(ours)).values())
     others = [np.dtype(code).newbyteorder(theirs.dtype.byteorder) for code in _TYPES]
     for kind in (theirs.dtype, *(other for other in others if other.kind == "f" or theirs.dtype.kind != "f")):
         if all(_holds(kind, column) for column in (theirs, *columns)):
             break
     else:
         raise ValueError("no type of number holds both the array and the fields")
-    whole = np.empty(
-        (len(theirs), theirs.shape[1] + len(columns)), kind, order="C" if theirs.flags.c_contiguous else "F"
-    )
+    order = "C" if theirs.flags.c_contiguous else "F"
+    whole = np.empty((len(theirs), theirs.shape[1] + len(columns)), kind, order=order)  # type: ignore[call-overload]
     whole[:, : theirs.shape[1]] = theirs
     for index, column in enumerate(columns, theirs.shape[1]):
         whole[:, index] = column
-    stream = io.BytesIO()
-    np.save(stream, whole, allow_pickle=False)
-    return [stream.getvalue()]
+    return whole
+
+
+def _longer_records(theirs: Array, ours: Mapping[str, Array]) -> Array:
+    """Records with further fields behind their own bytes."""
+    old, names = theirs.dtype, list(theirs.dtype.names or ())
+    new = np.dtype([(name, array.dtype, array.shape[1:]) for name, array in ours.items()])
+    changed = records.renamed(names, ours)
+    layout: Any = {
+        "names": [changed.get(name, name) for name in names] + list(ours),
+        "formats": [old[name] for name in names] + [new[name] for name in ours],
+        "offsets": [old.fields[name][1] for name in names] + [old.itemsize + new.fields[name][1] for name in ours],  # type: ignore[index]
+        "itemsize": old.itemsize + new.itemsize,
+    }
+    whole = np.zeros(len(theirs), np.dtype(layout))
+    for name, array in ours.items():
+        whole[name] = array
+    rows = whole.view(np.uint8).reshape(len(theirs), -1)
+    rows[:, : old.itemsize] = np.ascontiguousarray(theirs).view(np.uint8).reshape(len(theirs), -1)
+    return whole
 
 
 def _holds(kind: np.dtype[Any], array: Array) -> bool:
@@ -85,23 +149,67 @@ def _holds(kind: np.dtype[Any], array: Array) -> bool:
     return same and np.array_equal(other.astype(array.dtype), array, equal_nan=array.dtype.kind == "f")
 
 
-def _checked(data: bytes) -> Array:
-    """The array (N, 3 or more) of an NPY file. Its shape is compared with the bytes before memory is taken."""
-    stream = io.BytesIO(data)
+class Header(NamedTuple):
+    """An array's shape, order and type, and where its numbers begin."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    kind: np.dtype[Any]
+    start: int
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file that the header promises."""
+        return self.start + math.prod(self.shape) * self.kind.itemsize
+
+    def __str__(self) -> str:
+        return f"{'records' if self.kind.names else self.kind} {self.shape}"
+
+
+def header(stream: IO[bytes], size: int) -> Header:
+    """The header of an NPY file of ``size`` bytes; ValueError where it promises others, or Python's own objects."""
+    stream = io.BytesIO(stream.read(LONGEST_HEADER))
     with files.foreign("NumPy"):
         version = np.lib.format.read_magic(stream)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"the version of an NPY file must be 1.0 or 2.0, got {version}")
     with files.foreign("NumPy"):
-        shape, _, kind = readers[version](stream)
-    if len(shape) != 2 or shape[1] < 3 or kind.kind not in "fiu":
-        raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {kind} {shape}")
+        shape, fortran, kind = readers[version](stream)
+    found = Header(shape, fortran, kind, stream.tell())
+    if kind.hasobject:
+        raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {found} of Python's own objects")
+    if min(shape, default=0) < 0 or found.size != size:
+        raise ValueError(
+            f"the header promises {shape}, which is {found.size - found.start} bytes, got {size - found.start}"
+        )
+    return found
+
+
+def array_in(data: bytes, found: Header) -> Array:
+    """The array of a file, whose header is checked."""
+    array = np.frombuffer(data, found.kind, offset=found.start)
+    return array.reshape(found.shape[::-1]).T if found.fortran else array.reshape(found.shape)
+
+
+def several(found: Header) -> str:
+    """What to say of an array (S, N, 3 or more), which holds several shapes; "" for others."""
+    if len(found.shape) != 3 or found.shape[2] < 3 or found.kind.kind not in "fiu":
+        return ""
+    count, points, _ = found.shape
+    return (
+        f"{count} shapes of {points} points in one file: write each as a file of its own, numpy.save(path, array[i]), "
+        "in a folder named after its class"
+    )
+
+
+def _checked(data: bytes) -> Array:
+    """The array (N, 3 or more) of an NPY file, or its records (N,). Nothing is read before its header is checked."""
+    found = header(io.BytesIO(data), len(data))
+    shape, kind = found.shape, found.kind
+    if not (kind.names and len(shape) == 1) and (len(shape) != 2 or shape[1] < 3 or kind.kind not in "fiu"):
+        how = several(found)
+        raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {found}{how and ': '}{how}")
     if not shape[0]:
         raise ValueError("no points")
-    promised, there = math.prod(shape) * kind.itemsize, len(data) - stream.tell()
-    if min(shape) < 0 or promised != there:
-        raise ValueError(f"the header promises {shape}, which is {promised} bytes, got {there}")
-    stream.seek(0)
-    array: Array = np.load(stream, allow_pickle=False)
-    return array
+    return array_in(data, found)
