@@ -1,8 +1,13 @@
-"""A full disk, as far as a test can have one."""
+"""A full disk, and readers that hang or die, as far as a test can have them."""
 
 import contextlib
+import os
+import signal
+import time
 
 import pytest
+
+from pointkit import formats
 
 
 @contextlib.contextmanager
@@ -15,3 +20,13 @@ def files_of_at_most(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def reading(path, meaning):
+    """A reader for ``Reader``'s process: files that hold "hang" and "die" have it do so."""
+    data = path.read_bytes()
+    if data == b"hang":
+        time.sleep(60)
+    if data == b"die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return formats.read(path, meaning=meaning)

@@ -1,19 +1,22 @@
 """Files in, answers out: which files, what is written where, what is said, and what a bad one among good ones does."""
 
 import json
+import os
+import pathlib
 import re
+import sys
 
 import numpy as np
 import pytest
 
-from pointkit import formats, label
+from pointkit import disk, formats, label, outputs, reader
 from pointkit.answers import Result, answer_all, find_files, results
 from pointkit.asking import PartsPrediction
 from pointkit.cli import run
 from pointkit.cloud import PointCloud
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.predict import Predictor
-from tests import shapes, towers
+from tests import limits, shapes, towers
 from tests.annotated import stripped
 from tests.runs import changed
 from tests.test_label import stick
@@ -52,25 +55,40 @@ class TestFindFiles:
             (tmp_path / name).touch()
         (tmp_path / "empty").mkdir()
         (tmp_path / "b" / "folder.ply").mkdir()
-        found, problems = find_files([tmp_path, tmp_path / "empty", tmp_path / "x.off"])
-        assert found == [tmp_path / "a/1.PLY", tmp_path / "b/2.off", tmp_path / "x.off"]
-        assert [str(problem).split(": ")[0] for problem in problems] == [str(tmp_path / "empty")]
-        assert isinstance(problems[0], FormatError)
+        (tmp_path / "b" / "3.off").symlink_to(tmp_path / "nothing.off")
+        (tmp_path / "b" / "loop.off").symlink_to(tmp_path / "b" / "loop.off")
+        found = find_files([tmp_path, tmp_path / "empty", tmp_path / "x.off"])
+        names = ["a/1.PLY", "b/2.off", "b/3.off", "b/loop.off", "x.off"]  # a reader says what is wrong with links
+        assert found.files == [tmp_path / name for name in names]
+        assert [str(problem).split(": ")[0] for problem in found.problems] == [str(tmp_path / "empty")]
+        assert isinstance(found.problems[0], FormatError)
+        assert found.notes == ["left out files whose suffix is not read: 1 .pdf"]
+        assert found.below[tmp_path / "a/1.PLY"] == pathlib.PurePath(tmp_path.name, "a/1.PLY")
+        assert find_files([tmp_path]).below[tmp_path / "a/1.PLY"] == pathlib.PurePath("a/1.PLY")
 
     def test_what_a_folder_says_of_itself_is_not_asked_about(self, tmp_path):
         for name in ("README.txt", "a/readme.TXT", "LICENSE.txt", "a/1.off"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text("about")
-        assert find_files([tmp_path]) == ([tmp_path / "a/1.off"], [])
+        assert find_files([tmp_path]).files == [tmp_path / "a/1.off"]
         readme = tmp_path / "README.txt"
-        assert find_files([readme]) == ([readme], []), "what the user names is asked about"
+        assert find_files([readme]).files == [readme], "what the user names is asked about"
 
     def test_what_we_have_written_is_not_asked_about_again(self, of_parts, of_classes, files):
         for predictor, how in ((of_parts, {}), (of_classes, {"explained": True})):
             written = [result.written for _, result in results(predictor, files, **how)]
             assert all(path.is_file() for path in written)
-            assert find_files([files[0].parent])[0] == files
-            assert find_files(written)[0] == written, "what the user names is asked about"
+            found = find_files([files[0].parent])
+            assert found.files == files
+            assert found.notes[0].startswith("passed over ")
+            assert found.notes[0].endswith(" files that hold pointkit's own answers")
+            renamed = written[0].with_name("renamed.xyz")
+            renamed.write_bytes(written[0].read_bytes())
+            assert find_files([files[0].parent]).files == files
+            for name in (written[0], renamed):  # by its name, and by the mark in it
+                [(_, error)] = results(predictor, [name], **how)
+                assert str(error) == f"{name}: holds pointkit's own answers; --force answers it all the same"
+            renamed.unlink()
 
 
 class TestResults:
@@ -80,9 +98,6 @@ class TestResults:
             assert (result.written, result.explanation) == (None, None)
             assert result.answer.class_name == of_classes.file(path).class_name
         assert sorted(files[0].parent.iterdir()) == before
-        with pytest.raises(PointkitError, match=r"--output is for parts and --explain, .*run tells classes apart"):
-            results(of_classes, files, output=files[0].parent / "out")
-        assert not (files[0].parent / "out").exists()
 
     def test_files_of_one_name_do_not_overwrite_each_other(self, of_parts, tmp_path):
         paths = [tmp_path / name / "one.xyz" for name in ("a", "b")]
@@ -128,7 +143,7 @@ class TestResults:
             "1.xyz": FormatError,
             "bare.off": PointkitError,
             "none.xyz": FileNotFoundError,
-            "blocked.xyz": IsADirectoryError,
+            "blocked.xyz": PointkitError,
         }
         for path in (files[0], files[2]):
             assert len(formats.read(answers[path].written).points) == len(formats.read(path).points)
@@ -137,10 +152,10 @@ class TestResults:
     def test_memory_that_runs_out_while_a_file_is_written_is_that_files_alone(self, of_parts, files, monkeypatch):
         annotate = formats.annotate
 
-        def huge(source, *how):
+        def huge(source, *how, **more):
             if source == files[1]:
                 raise MemoryError("Unable to allocate 9.00 GiB for an array with shape (3, 402653184)")
-            annotate(source, *how)
+            annotate(source, *how, **more)
 
         monkeypatch.setattr(formats, "annotate", huge)
         answers = dict(results(of_parts, files))
@@ -164,8 +179,8 @@ class Told:
     def result(self, file, result):
         self.heard.append(("result", file, result))
 
-    def end(self, failed, total):
-        self.heard.append(("end", failed, total))
+    def end(self, problems, skipped, total):
+        self.heard.append(("end", len(problems), skipped, total))
 
 
 class TestAnswerAll:
@@ -182,19 +197,19 @@ class TestAnswerAll:
         for (_, path, result), wanted in zip(told.heard[3:6], files, strict=True):
             assert path == wanted
             np.testing.assert_array_equal(result.answer.probabilities, of_classes.file(path).probabilities)
-        assert told.heard[-1] == ("end", 2, 5)
+        assert told.heard[-1] == ("end", 2, 0, 5)
 
     def test_all_answered_is_said(self, tiny_run, files):
         told = Told()
         assert answer_all(tiny_run, files, told)
-        assert told.heard[-1] == ("end", 0, 3)
+        assert told.heard[-1] == ("end", 0, 0, 3)
 
     def test_without_a_file_no_run_is_opened(self, tmp_path):
         (tmp_path / "empty").mkdir()
         told = Told()
         assert not answer_all(tmp_path / "no run", [tmp_path / "empty"], told)
         assert [what for what, *_ in told.heard] == ["begin", "problem", "end"]
-        assert told.heard[-1] == ("end", 1, 1)
+        assert told.heard[-1] == ("end", 1, 0, 1)
         with pytest.raises(PointkitError, match="predict needs a file or folder, got none"):
             answer_all(tmp_path / "no run", [], told)
 
@@ -275,10 +290,113 @@ class TestCommand:
         assert f"{elsewhere}: of which category? give --category, one of box, stick" in captured.err
         assert captured.out.count("\n") == 1
 
-    def test_output_of_classes(self, tiny_run, files, tmp_path, capsys):
+    def test_output_of_classes_is_the_table(self, tiny_run, of_classes, files, tmp_path, capsys):
+        out = tmp_path / "out"
+        assert run(["predict", str(tiny_run), str(files[0]), str(tmp_path / "none.ply"), "-o", str(out)]) == 2
+        assert [path.name for path in out.iterdir()] == ["predictions.csv"]
+        good, bad = disk.csv_rows(out / "predictions.csv")
+        answer = of_classes.file(files[0])
+        assert good == {
+            "file": str(files[0]),
+            "answer": answer.class_name,
+            "probability": f"{answer.probability:.6f}",
+            "more": answer.runner_up,
+            "written": "",
+            "error": "",
+        }
+        assert bad["file"] == str(tmp_path / "none.ply")
+        assert "No such file" in bad["error"]
+
+
+class TestBatches:
+    def test_folders_are_kept_and_a_table_is_written(self, tiny_parts_run, files, tmp_path, capsys):
+        out = tmp_path / "out"
+        deep = files[0].parent / "deep" / "er" / "0.xyz"
+        deep.parent.mkdir(parents=True)
+        deep.write_bytes(files[0].read_bytes())
+        assert run(["predict", str(tiny_parts_run), str(tmp_path / "stick"), "-o", str(out)]) == 0
+        written = sorted(str(path.relative_to(out)) for path in out.rglob("*.xyz"))
+        assert written == ["0.labelled.xyz", "1.labelled.xyz", "2.labelled.xyz", "deep/er/0.labelled.xyz"]
+        rows = {row["file"]: row for row in disk.csv_rows(out / "predictions.csv")}
+        assert rows.keys() == {*map(str, files), str(deep)}
+        assert rows[str(deep)]["written"] == str(out / "deep/er/0.labelled.xyz")
+        assert (out / "0.labelled.xyz").read_bytes() == (out / "deep/er/0.labelled.xyz").read_bytes()
+
+    def test_answered_before_and_unchanged_is_skipped(self, tiny_parts_run, files, tmp_path, capsys):
+        out = tmp_path / "out"
+        command = ["predict", str(tiny_parts_run), str(tmp_path / "stick"), "-o", str(out)]
+        assert run([*command[:2], *map(str, files[:2]), "-o", str(out)]) == 0
+        before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.glob("*.xyz")}
+        rows = disk.csv_rows(out / "predictions.csv")
+        capsys.readouterr()
+        assert run(command) == 0
+        captured = capsys.readouterr()
+        assert captured.err == "2 of 3 were answered before, and are unchanged; --force answers them again\n"
+        assert f"{out}/0.labelled.xyz: answered before, and unchanged since\n" in captured.out
+        assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+        assert disk.csv_rows(out / "predictions.csv")[:2] == rows
+        assert run([*command, "--json", "--force"]) == 0
+        lines, err = said(capsys)
+        assert (len(lines), err) == (3, "")
+        assert {path: path.read_bytes() for path in before} == {path: data for path, (data, _) in before.items()}
+
+    @pytest.mark.parametrize("suffix", [".xyz", ".npy"])
+    def test_nothing_that_stands_is_replaced(self, tiny_parts_run, files, tmp_path, capsys, suffix):
+        source = files[0].with_suffix(suffix)
+        if suffix != ".xyz":
+            formats.write(source, PointCloud(stick(100)))
+        target = source.with_name(f"0.labelled{suffix}")
+        command = ["predict", str(tiny_parts_run), str(source), str(files[1])]
+        target.write_bytes(b"1 2 3 by hand\n")
+        assert run(command) == 2
+        captured = capsys.readouterr()
+        assert f"pointkit: {target}: exists already, and is not this answer; --force replaces it\n" in captured.err
+        assert target.read_bytes() == b"1 2 3 by hand\n"
+        assert files[1].with_name("1.labelled.xyz").exists(), "the other file is answered"
+        assert run([*command, "--force"]) == 0
+        assert b"by hand" not in target.read_bytes()
+        assert run(command) == 0, "the same answer again"
+        formats.write(source, PointCloud(stick(100, seed=8)))
+        assert run(command) == 2, "the source has changed"
+        assert sorted(path.name for path in source.parent.glob(".*")) == []
+
+    def test_another_category_is_another_answer(self, tiny_parts_run, files, capsys):
+        command = ["predict", str(tiny_parts_run), str(files[0])]
+        assert run(command) == 0
+        assert run([*command, "--category", "stick"]) == 0
+        assert run([*command, "--category", "box"]) == 2
+        assert "exists already" in capsys.readouterr().err
+
+    def test_a_reader_that_hangs_or_dies_costs_that_file_alone(self, tiny_parts_run, files, monkeypatch):
+        path, told = os.pathsep.join([str(pathlib.Path(__file__).parents[1]), *sys.path]), Told()
+        monkeypatch.setattr(sys, "path", path.split(os.pathsep))
+        monkeypatch.setattr(reader, "read", limits.reading)
+        files[0].write_bytes(b"hang")
+        files[1].write_bytes(b"die")
+        assert not answer_all(tiny_parts_run, files, told, deadline=3)
+        words = [what[1] for what in told.heard if what[0] == "problem"]
+        assert words == [
+            f"{files[0]}: no answer within 3 seconds",
+            f"{files[1]}: the process that read it died (signal SIGKILL)",
+        ]
+        assert [what[1] for what in told.heard if what[0] == "result"] == [files[2]]
+
+    def test_a_folder_with_another_table_is_not_written_into(self, tiny_run, files, tmp_path, capsys):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "predictions.csv").write_text("mine\n1\n")
         assert run(["predict", str(tiny_run), str(files[0]), "-o", str(tmp_path / "out")]) == 2
-        assert "--output is for parts and --explain" in capsys.readouterr().err
-        assert not (tmp_path / "out").exists()
+        assert "predictions.csv: is not a table of answers; move it away" in capsys.readouterr().err
+        assert (tmp_path / "out" / "predictions.csv").read_text() == "mine\n1\n"
+
+    def test_what_was_finished_stays_finished(self, tiny_run, files, tmp_path):
+        class Stops(Told):
+            def result(self, file, result):
+                if file == files[1]:
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            answer_all(tiny_run, files, Stops(), output=tmp_path / "out")
+        assert [row["file"] for row in disk.csv_rows(tmp_path / "out" / "predictions.csv")] == list(map(str, files[:2]))
 
 
 class TestMemory:
@@ -322,11 +440,11 @@ class TestMemory:
         big = files[0].with_name("big.stl")
         big.write_bytes(b"solid")
         monkeypatch.setitem(formats.READERS, ".stl", huge)
-        assert run(["predict", str(tiny_run), str(files[0]), str(big), str(files[1]), "--json"]) == 2
+        assert run(["predict", str(tiny_run), str(big), "--json"]) == 2
         lines, err = said(capsys)
-        assert [line["file"] for line in lines] == [str(path) for path in files[:2]]
+        assert lines == []
         words = "out of memory while it is read; use a machine with more, or a smaller file"
-        assert err == f"pointkit: {big}: {words}\n1 of 3 could not be answered\n"
+        assert err == f"pointkit: {big}: {words}\n1 of 1 could not be answered\n"
 
 
 def organised_pcd():
@@ -368,7 +486,10 @@ def test_a_labelled_file_is_the_source_and_ours(tiny_parts_run, of_parts, tmp_pa
     assert run(["predict", str(tiny_parts_run), str(path), "--category", "stick"]) == 0
     written = tmp_path / f"{path.stem}.labelled{path.suffix}"
     answer = of_parts.file(path, "stick")
-    assert stripped(written.read_bytes(), path.suffix, label.fields(answer), label.notes(answer)) == path.read_bytes()
+    mark = outputs.mark(path, of_parts.weights, "labels of stick")
+    notes = [*label.notes(answer), mark]
+    assert stripped(written.read_bytes(), path.suffix, label.fields(answer), notes) == path.read_bytes()
+    assert outputs.marked(written) == mark
     assert written.read_bytes() != path.read_bytes()
     after = formats.read(written)
     fields = after.fields if isinstance(after, PointCloud) else after.face_fields

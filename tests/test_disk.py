@@ -409,7 +409,7 @@ SOME = (
     "tests/formats/test_formats.py::test_a_failed_write_leaves_the_older_file",
     "tests/datasets/test_modelnet.py::test_the_whole_way",
     "tests/datasets/test_unpack.py::test_a_good_zip",
-    "tests/prepare/test_pool.py::test_jobs_and_order",
+    "tests/test_pool.py::test_jobs_and_order",
     "tests/prepare/test_prepare.py::test_what_was_read_is_not_read_again",
     "tests/prepare/test_prepare.py::test_two_at_once",
 )

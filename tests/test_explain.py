@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pointkit import explain, formats, models, preprocess
+from pointkit import explain, formats, models, outputs, preprocess
 from pointkit.answers import find_files, results
 from pointkit.asking import Query, Seen
 from pointkit.cli import run
@@ -69,7 +69,7 @@ def test_the_marked_points_alone_give_the_same_answer(predictor, tmp_path):
     assert result.explanation.picture == tmp_path / "one.explained.png"
     assert result.explanation.picture.read_bytes()[:4] == b"\x89PNG"
     assert result.answer.class_name == predictor.file(path).class_name
-    assert find_files([tmp_path])[0] == [path]
+    assert find_files([tmp_path]).files == [path]
 
 
 def test_an_explained_cloud_is_the_source_and_one_field(predictor, tmp_path):
@@ -79,7 +79,10 @@ def test_an_explained_cloud_is_the_source_and_one_field(predictor, tmp_path):
     result = explained(predictor, path)
     marks = formats.read(result.written).fields["critical"]
     data = result.written.read_bytes()
-    assert stripped(data, ".xyz", {"critical": marks}, explain.NOTES) == path.read_bytes()
+    assert (
+        stripped(data, ".xyz", {"critical": marks}, [*explain.NOTES, outputs.marked(result.written)])
+        == path.read_bytes()
+    )
     for note in explain.NOTES:
         assert note.encode() in data
 

@@ -8,7 +8,7 @@ from pointkit import formats
 from pointkit.cloud import Mesh, Placement, PointCloud
 
 MESH_SUFFIXES = (".off", ".ply", ".obj", ".stl")
-CLOUD_SUFFIXES = (".ply", ".pcd", ".npy", ".xyz", ".txt", ".pts", ".asc")
+CLOUD_SUFFIXES = (".ply", ".pcd", ".npy", ".xyz", ".txt", ".pts", ".asc", ".csv")
 KEEPS_TYPES = (".ply", ".pcd")  # the others have one type for all numbers
 KEEPS_FACE_FIELDS = (".ply",)
 

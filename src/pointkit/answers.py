@@ -3,40 +3,76 @@
 A run of classes gives a class. A run of parts writes a labelled file: the source's own records, with the part of every
 point or face added. An explained file has the field ``critical``, and a picture beside it. For a mesh whose class is
 explained, the file holds the points that were drawn from it, as PLY.
+
+Nothing that stands is replaced, unless the user says so. An answer of the same run to the same bytes is left as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pointkit import disk, explain, formats, label, outputs
+from pointkit import disk, explain, formats, label, outputs, predictions
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
-from pointkit.datasets.folder import is_about
+from pointkit.datasets import tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
 from pointkit.predict import Answered, Predictor
+from pointkit.reader import Reader
 
 MORE = "; close other programs, or use a machine with more"
+REPLACES = "--force replaces it"
 
 
 @dataclass(frozen=True)
 class Result:
-    """A file's answer. ``written`` is the file that holds it. ``explanation``, if asked for, says what decided."""
+    """A file's answer. ``written`` is the file that holds it. ``explanation``, if asked for, says what decided.
 
-    answer: Answer
+    The answer is None for a file that was answered before and has not changed since.
+    """
+
+    answer: Answer | None
     written: pathlib.Path | None = None
     explanation: Explanation | None = None
+
+
+@dataclass
+class Found:
+    """The files to answer, and what else lay in the folders.
+
+    ``below``: file -> its place below the folder to write into. ``problems`` are folders without a file to read.
+    ``ours`` counts answers of ours that are passed over, ``ignored`` the suffixes that nothing here reads.
+    """
+
+    files: list[pathlib.Path] = field(default_factory=list)
+    below: dict[pathlib.Path, pathlib.PurePath] = field(default_factory=dict)
+    problems: list[Exception] = field(default_factory=list)
+    ours: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the folders."""
+        notes = []
+        if self.ours:
+            notes.append(f"passed over {self.ours:,} files that hold pointkit's own answers")
+        if self.ignored:
+            counts = (f"{count:,} {disk.shown(suffix) or 'without suffix'}" for suffix, count in self.ignored.items())
+            notes.append(f"left out files whose suffix is not read: {', '.join(sorted(counts))}")
+        return notes
 
 
 class Listener(Protocol):
     """An object that is told what happens. The command line's prints it."""
 
     def begin(self, files: Sequence[pathlib.Path], notes: Sequence[str]) -> None:
-        """Called before the first answer, with all files and notes about the run."""
+        """Called before the first answer, with all files and notes about the run and the folders."""
 
     def problem(self, error: Exception) -> None:
         """Called where a file or folder cannot be answered."""
@@ -44,8 +80,8 @@ class Listener(Protocol):
     def result(self, file: pathlib.Path, result: Result) -> None:
         """Called with a file's answer."""
 
-    def end(self, failed: int, total: int) -> None:
-        """Called after the last answer: ``failed`` of ``total`` files could not be answered."""
+    def end(self, problems: Sequence[Exception], skipped: int, total: int) -> None:
+        """Called after the last answer: ``problems`` and ``skipped`` of ``total`` files were not answered."""
 
 
 def answer_all(
@@ -56,30 +92,47 @@ def answer_all(
     category: str | None = None,
     output: pathlib.Path | None = None,
     explained: bool = False,
+    force: bool = False,
+    meaning: formats.columns.Meaning | None = None,
+    deadline: float | None = None,
 ) -> bool:
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
+
+    ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
+    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's. Several files are
+    read in another process (``Reader``), within ``deadline`` seconds each.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
     if not paths:
         raise PointkitError("predict needs a file or folder, got none")
-    files, problems = find_files(paths)
-    predictor = Predictor(run) if files else None
-    how: dict[str, Any] = {"category": category, "output": output, "explained": explained}
-    answers = results(predictor, files, **how) if predictor else iter(())
-    listener.begin(files, predictor.notes if predictor else ())
+    found = find_files(paths)
+    predictor = Predictor(run) if found.files else None
+    listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
+    problems = list(found.problems)
     for problem in problems:
         listener.problem(problem)
-    failed = total = len(problems)
-    for file, result in answers:
-        total += 1
-        if isinstance(result, Exception):
-            failed += 1
-            listener.problem(result)
-        else:
-            listener.result(file, result)
-    listener.end(failed, total)
-    return not failed
+    skipped, total = 0, len(problems)
+    rows = predictions.Rows()
+    with contextlib.ExitStack() as stack:
+        how: dict[str, Any] = {"category": category, "output": output, "explained": explained, "force": force}
+        if predictor is not None:
+            if len(found.files) > 1:
+                how["reader"] = stack.enter_context(Reader(deadline))
+            answers = results(predictor, found.files, below=found.below, meaning=meaning, **how)
+            if output is not None:
+                stack.enter_context(predictions.kept(output, rows))
+            for file, result in answers:
+                total += 1
+                rows.add(file, result)
+                if isinstance(result, Exception):
+                    problems.append(result)
+                    listener.problem(result)
+                    continue
+                skipped += result.answer is None
+                listener.result(file, result)
+    listener.end(problems, skipped, total)
+    return not problems
 
 
 def results(
@@ -89,84 +142,146 @@ def results(
     category: str | None = None,
     output: pathlib.Path | None = None,
     explained: bool = False,
+    force: bool = False,
+    below: Mapping[pathlib.Path, pathlib.PurePath] | None = None,
+    meaning: formats.columns.Meaning | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[tuple[pathlib.Path, Result | Exception]]:
     """Each file with its answer, or with why there is none, in order. Files are written beside it, or into ``output``.
 
-    Raises PointkitError for what the run cannot be asked (``Predictor.check``), where nothing is written into
-    ``output``, and where two files would be written to one place.
+    Raises PointkitError for what the run cannot be asked (``Predictor.check``), and where two files would be written to
+    one place.
     """
-    mark = outputs.LABELLED if predictor.task.labels_points else outputs.EXPLAINED
+    ending = outputs.LABELLED if predictor.task.labels_points else outputs.EXPLAINED
     writes = predictor.task.labels_points or explained
-    if output is not None and not writes:
-        raise PointkitError(f"--output is for parts and --explain, {predictor.path} tells classes apart")
     predictor.check(category, mark=explained)
-    targets = outputs.places(files, output, mark) if writes else {}
+    targets = outputs.places(files, output, ending, below) if writes else {}
     if output is not None:
         disk.make(output, RunError)
-    return _results(predictor, files, category, targets, explained)
+    said = predictor.contract.meaning if meaning is None else meaning
+    job = _Job(predictor, targets, category, explained, force, said, reader or Reader.here())
+    return job.results(files)
 
 
-def _results(
-    predictor: Predictor,
-    files: Iterable[pathlib.Path],
-    category: str | None,
-    targets: dict[pathlib.Path, pathlib.Path],
-    explained: bool,
-) -> Iterator[tuple[pathlib.Path, Result | Exception]]:
-    for path, answered in predictor.answered(files, category, mark=explained):
+@dataclass
+class _Job:
+    """How files are answered: ``targets`` has the file to write for each."""
+
+    predictor: Predictor
+    targets: Mapping[pathlib.Path, pathlib.Path]
+    category: str | None
+    explained: bool
+    force: bool
+    meaning: formats.columns.Meaning
+    reader: Reader
+
+    def results(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[pathlib.Path, Result | Exception]]:
+        """The results of files in their order; those that need no answer wait for those that do."""
+        before = {file: self._before(file) for file in dict.fromkeys(files)}
+        asked = [file for file in files if before[file] is None]
+        read = self.reader.reading(self.meaning)
+        answered = self.predictor.answered(asked, self.category, mark=self.explained, read=read)
+        for file in files:
+            known = before[file]
+            yield (file, known) if known is not None else (file, self._result(*next(answered)))
+
+    def _before(self, file: pathlib.Path) -> Result | Exception | None:
+        """What is known of a file without the network: answered before, or not to be answered; else None."""
+        if self.force:
+            return None
+        if outputs.is_ours(file.name) or outputs.marked(file):
+            return PointkitError(f"{file}: holds pointkit's own answers; --force answers it all the same")
+        target = self.targets.get(file)
+        if target is None or not target.exists():
+            return None
+        try:
+            if target.is_file() and outputs.marked(target) == self._mark(file):
+                return Result(None, target)
+        except (OSError, PointkitError) as error:
+            return error
+        return None if target.is_file() and not formats.takes_notes(target) else _stands(target)
+
+    def _mark(self, file: pathlib.Path) -> str:
+        what = "labels" if self.predictor.task.labels_points else "points"
+        category = self.predictor.asker.category(self.category, file)
+        words = f"{what}{f' of {category}' if category else ''}{' and what decided' if self.explained else ''}"
+        return outputs.mark(file, self.predictor.weights, words)
+
+    def _result(self, path: pathlib.Path, answered: Answered | Exception) -> Result | Exception:
         if isinstance(answered, Exception):
-            yield path, answered
-        elif path not in targets:
-            yield path, Result(answered.answer)
-        else:
-            try:
-                yield path, _written(path, targets[path], answered)
-            except MemoryError:
-                yield path, MachineError(f"{path}: out of memory while its answer is written{MORE}")
-            except (OSError, PointkitError) as error:
-                yield path, error
+            return answered
+        if path not in self.targets:
+            return Result(answered.answer)
+        try:
+            return self._written(path, self.targets[path], answered)
+        except MemoryError:
+            return MachineError(f"{path}: out of memory while its answer is written{MORE}")
+        except (OSError, PointkitError) as error:
+            return error
+
+    def _written(self, path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Result:
+        seen, answer = answered.seen, answered.answer
+        if disk.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
+            raise PointkitError(f"{path}: changed while it was answered; give the same command again")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        ours: dict[str, Array] = {}
+        notes: list[str] = []
+        if isinstance(answer, PartsPrediction):
+            ours |= label.fields(answer)
+            notes += label.notes(answer)
+        explanation = None
+        if answered.marks is not None:
+            notes += explain.NOTES
+            picture = target.with_name(f"{path.stem}{outputs.EXPLAINED}.png")
+            if picture.exists() and not (self.force or target.exists()):
+                raise _stands(picture)
+            explanation = explain.draw(picture, seen.query.points, answered.marks)
+            ours |= explain.fields(seen, answered.marks)
+        notes.append(self._mark(path))
+        stands = target.exists() and not self.force
+        place = disk.beside(target, "again").with_suffix(target.suffix) if stands else target
+        try:
+            if isinstance(seen.shape, Mesh) and not isinstance(answer, PartsPrediction):
+                assert answered.marks is not None
+                cloud = PointCloud(seen.drawn.points, {explain.FIELD: answered.marks}, placement=seen.shape.placement)
+                formats.write(place, cloud, notes=notes)
+            else:
+                formats.annotate(path, place, ours, notes, meaning=self.meaning)
+            if stands and not filecmp.cmp(place, target, shallow=False):  # a format without room for the mark
+                raise _stands(target)
+        finally:
+            if stands:
+                place.unlink(missing_ok=True)
+        return Result(answer, target, explanation)
 
 
-def _written(path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Result:
-    seen, answer = answered.seen, answered.answer
-    if disk.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
-        raise PointkitError(f"{path}: changed while it was answered; give the same command again")
-    ours: dict[str, Array] = {}
-    notes: list[str] = []
-    if isinstance(answer, PartsPrediction):
-        ours |= label.fields(answer)
-        notes += label.notes(answer)
-    explanation = None
-    if answered.marks is not None:
-        notes += explain.NOTES
-        picture = target.with_name(f"{path.stem}{outputs.EXPLAINED}.png")
-        explanation = explain.draw(picture, seen.query.points, answered.marks)
-        ours |= explain.fields(seen, answered.marks)
-    if isinstance(seen.shape, Mesh) and not isinstance(answer, PartsPrediction):
-        assert answered.marks is not None
-        cloud = PointCloud(seen.drawn.points, {explain.FIELD: answered.marks}, placement=seen.shape.placement)
-        formats.write(target, cloud, notes=notes)
-    else:
-        formats.annotate(path, target, ours, notes)
-    return Result(answer, target, explanation)
+def _stands(target: pathlib.Path) -> PointkitError:
+    return PointkitError(f"{target}: exists already, and is not this answer; {REPLACES}")
 
 
-def find_files(paths: Iterable[pathlib.Path]) -> tuple[list[pathlib.Path], list[Exception]]:
-    """The files in ``paths``, and what is wrong with others. Folders are searched for suffixes that can be read."""
-    found: list[pathlib.Path] = []
-    problems: list[Exception] = []
+def find_files(paths: Iterable[pathlib.Path]) -> Found:
+    """The files in ``paths``. Folders are searched for suffixes that can be read; answers of ours are passed over."""
+    paths = list(paths)
+    folders = [path for path in paths if path.is_dir()]
+    found = Found()
     for path in paths:
-        if not path.is_dir():
-            found.append(path)
+        if path not in folders:
+            found.files.append(path)
             continue
-        readable = (p for p in path.rglob("*") if p.suffix.lower() in formats.SUFFIXES and not is_about(p.name))
-        readable = (p for p in readable if not p.stem.endswith((outputs.LABELLED, outputs.EXPLAINED)))
-        inside = sorted(p for p in readable if p.is_file())
-        if not inside:
-            problems.append(
-                FormatError(
-                    f"{path}: no file that can be read in this folder; suffixes are {', '.join(formats.SUFFIXES)}"
-                )
-            )
-        found += inside
-    return found, problems
+        seen = tree.walk(path, formats.SUFFIXES)
+        marked = [parts for parts in seen.files if outputs.marked(path.joinpath(*parts))]
+        ours = len(seen.answers) + len(marked)
+        found.ours += ours
+        found.ignored += seen.ignored
+        files = sorted(seen.files.keys() - {*marked})
+        if not files:
+            notes = Found(ours=ours, ignored=seen.ignored).notes
+            others = f"; {'; '.join(notes)}" if notes else ""
+            suffixes = ", ".join(formats.SUFFIXES)
+            error = FormatError(f"{path}: no file that can be read in this folder; suffixes are {suffixes}{others}")
+            found.problems.append(error)
+        for parts in files:
+            file = path.joinpath(*parts)
+            found.files.append(file)
+            found.below[file] = pathlib.PurePath(*((path.resolve().name,) if len(folders) > 1 else ()), *parts)
+    return found

@@ -163,6 +163,9 @@ class Asker(Protocol):
     def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
         """What the network sees of a shape. Raises PointkitError, which names ``path``, where it cannot."""
 
+    def category(self, category: str | None, path: pathlib.Path | None = None) -> str:
+        """A shape's category: the one that is given, or that of a folder above ``path``; "" where none is asked."""
+
     def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
         """For each query the probabilities, (classes,) or (T, parts of its category)."""
 
@@ -188,6 +191,9 @@ class OfClasses:
     def see(self, shape: Shape, category: str | None, path: pathlib.Path | None = None) -> Seen:
         drawn = self.network.draw(shape, path).first(self.network.num_points)
         return Seen(drawn, self.network.query(drawn), _size(shape), shape if isinstance(shape, Mesh) else None)
+
+    def category(self, category: str | None, path: pathlib.Path | None = None) -> str:
+        return ""
 
     def windows(self, queries: Iterable[Query]) -> Iterator[Window]:
         """One window of each query."""
@@ -244,14 +250,13 @@ class OfParts:
             count = max(count, min(4 * len(shape.faces), MOST_SAMPLES))
         named = _with_normals(shape) if self.facts.get("layout") == "normal" else shape
         drawn = self.network.draw(named, path, count=count, whole=True)
-        name = category or self._category(path)
-        query = self.network.query(drawn, self.network.classes.index(name))
+        query = self.network.query(drawn, self.network.classes.index(self.category(category, path)))
         return Seen(drawn, query, _size(shape), shape)
 
-    def _category(self, path: pathlib.Path | None) -> str:
+    def category(self, category: str | None, path: pathlib.Path | None = None) -> str:
         classes = self.network.classes
-        if len(classes) == 1:
-            return classes[0]
+        if category or len(classes) == 1:
+            return category or classes[0]
         known = {place: name for name, place in self.facts.get("directories", {}).items()}
         known |= {name: name for name in classes}
         for folder in pathlib.Path(os.path.abspath(path)).parents if path else ():

@@ -6,65 +6,20 @@ Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import os
-import pathlib
 import sys
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from pointkit import __version__, mistakes
-from pointkit.config import BACKENDS, MEANT_FOR, RULES
+from pointkit.config import BACKENDS
+from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
+from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Whole
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
-from pointkit.models.families import FAMILIES
 
-Path = pathlib.Path
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
-Flag = Annotated[bool, Parameter(negative="")]
-Strict = Annotated[
-    bool, Parameter(negative="", help="Fail when a file cannot be read, instead of listing it in unread.csv.")
-]
-Force = Annotated[bool, Parameter(negative="", help="Replace what stands there.")]
-Backend = Annotated[
-    Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend", help="What Keras runs on.")
-]
-
-
-def _whole(kind: Any, tokens: Any) -> int:
-    """A whole number. Anything else is refused; the parser by itself would round 2.5."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"must be a whole number, got {tokens[0].value!r}") from None
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
-
-
-def _flags() -> Any:
-    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping.
-
-    The help of a network's own setting begins with the network's name.
-    """
-    own = [
-        (name, dataclasses.replace(rule, help=f"{family}: {rule.help}"))
-        for family, about in FAMILIES.items()
-        for name, rule in about.settings.items()
-    ]
-    hints: dict[str, Any] = {}
-    for name, rule in [*RULES.items(), *own]:
-        if name not in (*MEANT_FOR, "seed"):
-            choices = tuple(FAMILIES) if name == "model" else rule.choices
-            kind: Any = Literal[choices] if choices else Whole if rule.kind is int else rule.kind
-            hints[name] = Annotated[kind, Parameter(help=f"{rule.help} [{rule.default}]")]
-    return TypedDict("SettingFlags", hints, total=False)  # type: ignore[operator]
-
-
-SettingFlags = _flags()
 DEMO = Path("demo")
 
 app = App(
@@ -147,60 +102,56 @@ def prepare(
     folder: Path,
     /,
     *,
-    output: Output,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     task: Literal["classification", "parts"] | None = None,
     classes: str | None = None,
-    num_points: Whole | None = None,
-    features: str | None = None,
     seed: Whole = 0,
-    workers: Whole | None = None,
     groups: Path | None = None,
-    strict: Strict = False,
-    force: Force = False,
+    dry_run: Flag = False,
+    reading: Annotated[ReadFlags | None, Parameter(name="*")] = None,
+    said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
 ) -> None:
-    """Read a folder of shapes, one folder a class, into a store that training can use.
+    """Read a folder of shapes into a store that training can use. What the folder was taken for is printed first.
 
-    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, CLASS/FILE (split 70/10/20 here), ShapeNet's three of part labels.
+    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, CLASS/FILE (split 70/10/20 here, or by lists), ShapeNet's three of part
+    labels; for labelled points also SPLIT/FILE and FILE.
 
     Parameters
     ----------
     folder
-        The folder of class folders.
+        The folder of shapes.
     output
         The store to write.
     task
         The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
     classes
         Only these, like chair,lamp; by default all.
-    num_points
-        Points drawn of a mesh, and the most kept of a cloud. By default 2048, but for parts all points of a cloud.
-    features
-        Features to keep: normals, color, intensity, joined by commas, or none. By default all for parts, else none.
     seed
         Decides the split and the points drawn.
-    workers
-        Processes that read; by default one a core. The store is the same for any number.
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
+    dry_run
+        Print what the folder is taken for, and write nothing.
     """
     from pointkit import console
+
+    how: dict[str, Any] = {
+        "classes": tuple(classes.split(",")) if classes is not None else (),
+        "seed": seed,
+        "groups": groups,
+    }
+    if dry_run:
+        from pointkit.prepare.survey import look
+
+        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))), False)
+        return
     from pointkit.prepare import prepare as run
 
+    if output is None:
+        raise PointkitError("prepare needs -o STORE, the store to write; --dry-run writes none")
+    how |= {"task": task, **(reading or {}), **(said or {})}
     with console.preparing() as progress:
-        result = run(
-            folder,
-            output,
-            task=task,
-            classes=classes.split(",") if classes is not None else (),
-            num_points=num_points,
-            keep=features,
-            seed=seed,
-            workers=workers,
-            strict=strict,
-            force=force,
-            groups=groups,
-            progress=progress,
-        )
+        result = run(folder, output, **how, tell=console.found, progress=progress)
     console.prepared(result)
 
 
@@ -214,7 +165,7 @@ def train(
     seed: Whole | None = None,
     seeds: str | None = None,
     backend: Backend = None,
-    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,
 ) -> None:
     """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
 
@@ -302,13 +253,16 @@ def predict(
     category: str | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     explain: Flag = False,
+    columns: str | None = None,
+    force: Force = False,
     backend: Backend = None,
     as_json: Json = False,
 ) -> int:
     """Answer files the run has never seen. Folders are searched.
 
     A run of classes gives class, probability and runner-up. A run of parts writes a labelled file beside each: all its
-    points, in their order, with the fields label and probability.
+    points, in their order, with the fields label and probability. A file that was answered before and is unchanged is
+    skipped.
 
     Parameters
     ----------
@@ -319,9 +273,11 @@ def predict(
     category
         For parts: what the files show. By default a folder of a category's name says it, or the run has only one.
     output
-        The folder to write labelled and explained files into.
+        The folder to write labelled and explained files into, in the folders of the input, with predictions.csv.
     explain
         Mark the points that decided, in a field of a new file and in a picture.
+    columns
+        The names of the columns of texts and arrays, like x,y,z,-,intensity; by default those that the run was told.
     as_json
         Print one JSON object a line and nothing else.
     """
@@ -329,9 +285,21 @@ def predict(
     lean_keras()
     from pointkit.answers import answer_all
     from pointkit.console.answers import Answers
+    from pointkit.formats.columns import Meaning
 
-    listener = Answers(as_json)
-    return 0 if answer_all(run, files, listener, category=category, output=output, explained=explain) else 2
+    meaning = Meaning.said(columns=columns) if columns is not None else None
+    with Answers(as_json) as listener:
+        good = answer_all(
+            run,
+            files,
+            listener,
+            category=category,
+            output=output,
+            explained=explain,
+            force=force,
+            meaning=meaning,
+        )
+    return 0 if good else 2
 
 
 @app.command
@@ -363,12 +331,12 @@ def info(
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
-    """Describe a store, a run, a file, or a recipe's network; without an argument, this machine.
+    """Describe a store, a run, a folder of shapes, a file, or a recipe's network; without an argument, this machine.
 
     Parameters
     ----------
     path
-        A store, a run or a file.
+        A store, a run, a folder of shapes or a file.
     recipe
         Print the layer table of this recipe's network.
     show

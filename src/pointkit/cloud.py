@@ -6,6 +6,7 @@ Coordinates are float32 about a float64 ``origin``. A survey in UTM metres has e
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -104,8 +105,16 @@ def _fields(name: str, values: Mapping[str, ArrayLike], count: int) -> Mapping[s
     return MappingProxyType(arrays)
 
 
+class _Shipped:
+    """What lets a shape go to another process: its fields are read-only mappings, which ``pickle`` does not take."""
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        values = (getattr(self, each.name) for each in dataclasses.fields(self))  # type: ignore[arg-type]
+        return type(self), tuple(dict(one) if isinstance(one, MappingProxyType) else one for one in values)
+
+
 @dataclass(frozen=True, eq=False)
-class Mesh:
+class Mesh(_Shipped):
     """Triangles.
 
     ``vertices`` (V, 3) float32; ``faces`` (F, 3) int32, indices of vertices; ``face_fields``: name -> (F, ...) array in
@@ -139,7 +148,7 @@ class Mesh:
 
 
 @dataclass(frozen=True, eq=False)
-class PointCloud:
+class PointCloud(_Shipped):
     """Points.
 
     ``points`` (N, 3) float32; ``fields``: name -> (N, ...) array in the file's own type (colour, intensity, normals

@@ -1,4 +1,4 @@
-"""Facts about a store, a run, a file, a recipe's network, or this machine."""
+"""Facts about a store, a run, a folder of shapes, a file, a recipe's network, or this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pointkit.cloud import Array, Mesh, PointCloud, Shape
 from pointkit.config import BACKENDS, combine, read_recipe
 from pointkit.errors import PointkitError
 from pointkit.formats import columns
-from pointkit.task import TASKS, Classification
+from pointkit.task import TASKS, Classification, Parts
 
 EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
 PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
@@ -28,16 +28,28 @@ SHOWN_LABELS = 64  # the number of points of each label is told up to so many
 
 
 def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
-    """Facts about a store, a run, a folder of seeds, or a file. Raises PointkitError or OSError for anything else."""
+    """Facts about a store, a run, a folder of seeds or of shapes, or a file. Raises PointkitError or OSError else."""
     if (path / "manifest.json").is_file():
         return _store(store.open(path), show)
     if (path / "run.json").is_file():
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
-    if path.is_dir():
-        raise PointkitError(f"{path}: neither a store (no manifest.json) nor a run (no run.json)")
-    return _file(path)
+    return _folder(path) if path.is_dir() else _file(path)
+
+
+def _folder(path: pathlib.Path) -> dict[str, Any]:
+    """A folder of shapes as ``prepare`` would take it; as one of labelled points where it names no classes."""
+    from pointkit.prepare import survey
+
+    try:
+        return survey.look(path).facts()
+    except PointkitError as error:
+        try:
+            facts = survey.look(path, Parts.name).facts()
+        except PointkitError:
+            raise error from None
+        return {"kind": facts["kind"], "as_classes": str(error), "with": f"--task {Parts.name}", **facts}
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:

@@ -1,28 +1,65 @@
-"""The files that are written for a user's file: their names, and our fields beside the file's own."""
+"""The files that are written for a user's file: their names, the mark in them, and our fields beside the file's own.
+
+The mark is a comment that says which run answered which bytes. An answer that stands already is so known to be up to
+date, and is never taken for the user's own labels.
+"""
 
 from __future__ import annotations
 
+import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping
 
-from pointkit import formats
+from pointkit import disk, formats
 from pointkit.cloud import Array
 from pointkit.errors import PointkitError
 
 LABELLED, EXPLAINED = ".labelled", ".explained"  # before the suffix; folders are not searched for such files
+HEAD = 1 << 16  # bytes at a file's beginning in which the mark is looked for
+_MARK = re.compile(rb"pointkit: [^\r\n]{1,400} of the source with the SHA-256 [0-9a-f]{16}")
 
 
-def places(paths: Iterable[pathlib.Path], output: pathlib.Path | None, mark: str) -> dict[pathlib.Path, pathlib.Path]:
-    """File -> the path of the file to write for it: beside it or in ``output``, with ``mark`` before the suffix.
+def is_ours(name: str) -> bool:
+    """Whether a file's name is that of an answer: ``scan.labelled.ply``."""
+    return os.path.splitext(name)[0].endswith((LABELLED, EXPLAINED))
 
-    Raises PointkitError where two files would have one path.
+
+def mark(source: pathlib.Path, run: str, what: str) -> str:
+    """The comment for a file that holds a run's answers (such as the labels of a category) about ``source``."""
+    return f"pointkit: {what} by the run {run} of the source with the SHA-256 {disk.file_digest(source)[:16]}"
+
+
+def marked(path: pathlib.Path) -> str:
+    """The mark in a file; "" where it has none or cannot be read."""
+    try:
+        if not path.is_file():  # reading a pipe might never end
+            return ""
+        with path.open("rb") as file:
+            found = _MARK.search(file.read(HEAD))
+    except OSError:
+        return ""
+    return found[0].decode("utf-8", "replace") if found else ""
+
+
+def places(
+    paths: Iterable[pathlib.Path],
+    output: pathlib.Path | None,
+    ending: str,
+    below: Mapping[pathlib.Path, pathlib.PurePath] | None = None,
+) -> dict[pathlib.Path, pathlib.Path]:
+    """File -> the path of the file to write for it: beside it or in ``output``, with ``ending`` before the suffix.
+
+    ``below`` has the places of files in ``output``; others lie in it directly. Raises PointkitError where two files
+    would have one path.
     """
     targets: dict[pathlib.Path, pathlib.Path] = {}
     taken: dict[pathlib.Path, pathlib.Path] = {}
     for path in dict.fromkeys(paths):
         kept = formats.ANNOTATED.get(path.suffix.lower()) in (path.suffix.lower(), None)
         suffix = path.suffix if kept else ".ply"  # a format without room for fields
-        target = (path if output is None else output / path.name).with_name(f"{path.stem}{mark}{suffix}")
+        place = path if output is None else output / (below or {}).get(path, path.name)
+        target = place.with_name(f"{path.stem}{ending}{suffix}")
         if target in taken:
             raise PointkitError(f"{target}: both {taken[target]} and {path} would be written here; do them in turn")
         targets[path], taken[target] = target, path

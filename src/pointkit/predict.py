@@ -77,6 +77,11 @@ class Predictor:
         return self.contract.num_points
 
     @property
+    def weights(self) -> str:
+        """The name of the weights: the run's id, and the epoch that they are of."""
+        return f"{self.facts['id']} epoch {self.progress.best_epoch}"
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of features that the network sees."""
         return features.held(self.task.features)
@@ -118,9 +123,16 @@ class Predictor:
             )
 
     def answered(
-        self, paths: Iterable[str | os.PathLike[str]], category: str | None = None, *, mark: bool = False
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        category: str | None = None,
+        *,
+        mark: bool = False,
+        read: Callable[[pathlib.Path], Shape] | None = None,
     ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
         """Like ``files``, with what was seen of each file; with ``mark`` also what each drawn point did.
+
+        ``read`` gives the shape in a file; by default it is ``formats.read`` with the run's word about columns.
 
         For parts the category is ``category``. Else it is that of the nearest folder above a file with a category's
         name, or with the name of its directory in the set (such as 02691156). A run with one category needs neither.
@@ -130,7 +142,7 @@ class Predictor:
         waiting: list[tuple[pathlib.Path, Seen | Exception]] = []
         points = 0
         for path in map(pathlib.Path, paths):
-            seen = self._see(path, category)
+            seen = self._see(path, category, read or functools.partial(formats.read, meaning=self.contract.meaning))
             waiting.append((path, seen))
             points += 0 if isinstance(seen, Exception) else len(seen.query.points)
             if len(waiting) >= self.asker.group or points >= GROUP_POINTS:
@@ -138,11 +150,10 @@ class Predictor:
                 waiting, points = [], 0
         yield from self._flush(waiting, mark)
 
-    def _see(self, path: pathlib.Path, category: str | None) -> Seen | Exception:
+    def _see(self, path: pathlib.Path, category: str | None, read: Callable[[pathlib.Path], Shape]) -> Seen | Exception:
         try:
             stamp = disk.stamp(path) if path.exists() else None  # what is not there, the reader says
-            shape = formats.read(path, meaning=self.contract.meaning)
-            return dataclasses.replace(self.asker.see(shape, category, path), stamp=stamp)
+            return dataclasses.replace(self.asker.see(read(path), category, path), stamp=stamp)
         except MemoryError:
             return MachineError(f"{path}: out of memory while it is read; use a machine with more, or a smaller file")
         except (OSError, PointkitError) as error:
@@ -179,6 +190,8 @@ class Predictor:
         few = f"only {len(drawn.points)} points, the network was trained on {self.num_points}"
         if 2 * len(drawn.points) < self.num_points:
             drawn = drawn.warned(few)
+        if drawn.left_out:
+            drawn = drawn.warned(f"{drawn.left_out:,} rows have no coordinates (nan), and so no answer")
         return drawn
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:

@@ -6,6 +6,7 @@ import pathlib
 
 import pytest
 
+from pointkit import outputs
 from pointkit.datasets import folder
 from pointkit.errors import PointkitError
 
@@ -186,3 +187,44 @@ def test_a_folder_that_may_not_be_listed(tmp_path):
     touch(tmp_path, "a/1.off", "b/2.off")
     (tmp_path / "b").chmod(0)
     assert "/b: cannot be listed" in refusal(tmp_path)
+
+
+def test_links_to_themselves_and_to_nothing_are_files_that_cannot_be_read(tmp_path):
+    touch(tmp_path, "a/1.off", "b/2.off")
+    (tmp_path / "a/loop.off").symlink_to("loop.off")
+    (tmp_path / "b/nothing.off").symlink_to("nowhere.off")
+    (tmp_path / "b/loop").symlink_to("loop")
+    found = folder.find(tmp_path, SUFFIXES)
+    assert [(file.file, file.size) for file in found.files if not file.size] == [
+        ("a/loop.off", 0),
+        ("b/nothing.off", 0),
+    ]
+    assert found.ignored == {"": 1}
+
+
+def test_what_pointkit_wrote_is_passed_over_by_name_and_by_mark(tmp_path):
+    touch(tmp_path, "table/1.ply", "table/2.ply", "table/1.labelled.ply", "table/2.explained.txt")
+    mark = outputs.mark(tmp_path / "table/1.ply", "0123", "labels")
+    (tmp_path / "table/renamed.ply").write_text(f"ply\ncomment {mark}\n")
+    found = folder.find(tmp_path, SUFFIXES, parts=True)
+    assert [file.file for file in found.files] == ["table/1.ply", "table/2.ply"]
+    assert found.warnings == ("files that pointkit wrote are passed over: 3, such as table/1.labelled.ply",)
+    assert "3 that pointkit wrote, passed over" in found.words.found
+
+
+def test_texts_about_the_set():
+    for name in ("README.md", "licence.txt", "my_shape_names.txt", "filelist.txt", "file_list.lst", "classes.txt"):
+        assert folder.is_about(name)
+    for name in ("names.ply", "train_file_list.txt", "chair.txt", "list.txt", "notes.md"):
+        assert not folder.is_about(name)
+
+
+def test_suffixes_that_are_not_read_say_what_they_need(tmp_path):
+    found = folder.find(touch(tmp_path / "set", "a/1.off", "b/2.off", "a/3.LAS", "b/4.laz", "b/5.glb"), SUFFIXES)
+    assert found.warnings == (
+        "files left out because nothing here reads their suffix: 1 .glb, 1 .las, 1 .laz",
+        ".glb: not read; Blender or MeshLab saves it as PLY, OBJ or STL",
+        ".las .laz: not read yet; CloudCompare, or `pdal translate FILE FILE.ply`, makes PLY of it",
+    )
+    message = refusal(touch(tmp_path / "scans", "a/1.las"))
+    assert message.endswith("it has 1 .las; .las: " + found.warnings[2].partition(": ")[2])

@@ -270,7 +270,8 @@ def test_labelled_clouds_and_meshes_of_ones_own(tmp_path):
     assert opened.parts == {"lamp": ("part 2", "part 6", "part 9"), "plant": ("part 2", "part 40")}
     assert [name for name, _ in done.unread] == ["lamp/bare.ply"]
     assert (
-        "has no label for each point; found no fields; labels may also lie beside it, in bare.txt" in done.unread[0][1]
+        "has no label for each point; found no fields; labels may also lie beside it, in a file of the same name"
+        in done.unread[0][1]
     )
     counts = {row.ident: row.count for row in opened.rows}
     assert (counts["lamp/0"], counts["lamp/mesh"]) == (20, 2048)

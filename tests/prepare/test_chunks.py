@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointkit import disk
-from pointkit.cloud import Sample
+from pointkit import disk, formats, outputs
+from pointkit.cloud import PointCloud, Sample
+from pointkit.formats.columns import Meaning
 from pointkit.prepare import chunks
 from pointkit.prepare.chunks import ReadResult, Rule, Source
 
@@ -43,7 +44,7 @@ def test_reading_keeps_results_and_points(tmp_path):
     results = chunks.read(str(tmp_path), sources, Rule(50, 0), str(target))
     assert [result.size for result in results] == [50, 0, 2, 0, 0, 0]
     assert results[1].reason.startswith("a surface needs a face of positive area")
-    assert results[2].warnings == ("mesh without faces: its vertices are taken as a cloud",)
+    assert results[2].warnings == ()  # a file without faces is a cloud
     assert "the header promises 3 vertices" in results[3].reason
     assert results[4].reason == "No such file or directory"
     assert results[5].reason == "changed while the set was prepared"
@@ -76,6 +77,20 @@ def test_labels_and_features_come_with_their_points(tmp_path):
     for sample in (samples[0], samples[2]):
         rows = np.column_stack([sample.points, sample.features, sample.labels])
         np.testing.assert_allclose(rows[np.lexsort(rows.T)], table[np.lexsort(table.T)], atol=1e-6)
+
+
+def test_answers_of_ours_are_no_shapes(tmp_path):
+    """Whatever they are called: a comment in them says it. The user may say that a field is the truth."""
+    cloud = PointCloud(np.eye(3), {"label": np.arange(3)})
+    (tmp_path / "scan.ply").write_bytes(b"")
+    mark = outputs.mark(tmp_path / "scan.ply", "0123 epoch 4", "labels of stick")
+    formats.write(tmp_path / "renamed.ply", cloud, notes=[mark])
+    sources = [stamp(tmp_path, "renamed.ply")]
+    for meaning, size in ((Meaning(), 0), (Meaning("label"), 3)):
+        rule = Rule(5, 0, layout="fields", meaning=meaning)
+        [result] = chunks.read(str(tmp_path), sources, rule, str(tmp_path / "chunk"))
+        assert result.size == size
+        assert result.reason.startswith("holds pointkit's own answers") == (not size)
 
 
 def test_a_reader_that_fails_in_its_own_way_is_listed(tmp_path, monkeypatch):

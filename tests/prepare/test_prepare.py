@@ -274,7 +274,6 @@ def test_what_the_user_should_know_of_the_shapes(source, tmp_path):
     first = ", ".join(f"bed/train/bed_00{i}.off" for i in range(5))
     assert done.warnings == (
         "files left out because nothing here reads their suffix: 1 .md",
-        f"mesh without faces: its vertices are taken as a cloud: {first} and 2 more",
         "7 shapes hold fewer than 16 points (the fewest 2); each keeps all it has, shapes.csv counts them",
     )
     assert done.store.counts[3] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +17,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pointkit.disk import printable, shown
 from pointkit.signals import Stopped
-from pointkit.task import Task
+from pointkit.task import TASKS, Task
 
 if TYPE_CHECKING:
     from pointkit.datasets import FetchResult
+    from pointkit.datasets.folder import Found
     from pointkit.prepare import Prepared
+    from pointkit.prepare.survey import Survey
     from pointkit.train import Outcome
 
 
@@ -62,7 +66,8 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "n/a" if value is None else f"{100 * value:.{digits}f}"
 
 
-def _bar(*columns: str) -> Progress:
+def bar(*columns: str) -> Progress:
+    """A bar on standard error, with further columns."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -71,6 +76,7 @@ def _bar(*columns: str) -> Progress:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,  # it would end with an empty line
     )
 
 
@@ -97,7 +103,7 @@ def fetched(result: FetchResult) -> None:
     for line in result.notes:
         note(line)
     say(f"{result.folder}: " + ", ".join(f"{count} {split}" for split, count in result.counts.items()))
-    next_step(f"pointkit prepare {result.folder} -o STORE")
+    next_step(f"pointkit prepare {shlex.quote(str(result.folder))} -o STORE")
 
 
 # --- prepare -------------------------------------------------------------------------------------------------------
@@ -106,35 +112,70 @@ def fetched(result: FetchResult) -> None:
 @contextmanager
 def preparing() -> Iterator[Callable[[int, int, Mapping[str, tuple[int, int]]], None]]:
     """Bars by class; yields the callback (files done, files in all, class -> (done, in all))."""
-    with _bar() as bar:
+    with bar() as bars:
         tasks: dict[str, TaskID] = {}
 
         def progress(done: int, total: int, classes: Mapping[str, tuple[int, int]]) -> None:
             for name, (read, there) in {**classes, "all": (done, total)}.items():
                 if name not in tasks:
-                    tasks[name] = bar.add_task(escape(name), total=there)
-                bar.update(tasks[name], completed=read, total=there)
+                    tasks[name] = bars.add_task(escape(shown(name)), total=there)
+                bars.update(tasks[name], completed=read, total=there)
 
         yield progress
 
 
+def found(what: Found) -> None:
+    """What was found in a folder, what it was taken for, and how to say otherwise."""
+    say(f"found: {what.words.found}")
+    say(f"taken as: {what.words.taken}")
+    if what.words.otherwise:
+        say(f"otherwise: {', '.join(what.words.otherwise)}")
+
+
+def surveyed(survey: Survey, as_json: bool) -> None:
+    """A folder as ``prepare`` would take it."""
+    if as_json:
+        print_json(survey.facts())
+        return
+    found(survey.found)
+    _counts(TASKS[survey.found.task].group[0], survey.found.classes, survey.counts, {})
+    for line in survey.found.warnings:
+        note(f"warning: {line}")
+
+
+def _counts(
+    what: str,
+    classes: Sequence[str],
+    counts: Mapping[str, Mapping[str, int]],
+    more: Mapping[str, Mapping[str, str]],
+) -> None:
+    """A table of the shapes by class and split. ``more``: class -> further columns, title -> text."""
+    table = Table(what, *counts, *next(iter(more.values()), ()))
+    for name in classes:
+        cells = [str(some[name]) for some in counts.values()]
+        table.add_row(escape(shown(name)), *cells, *(escape(shown(text)) for text in more.get(name, {}).values()))
+    table.add_row("all", *(str(sum(some.values())) for some in counts.values()), style="bold")
+    out.print(table)
+
+
 def prepared(result: Prepared) -> None:
     """Counts by class and split, what could not be read, and what to do next."""
+    from pointkit.prepare import ready
     from pointkit.store import SPLITS
 
     store = result.store
     colors = store.manifest.get("colors", {})
     more = {name: store.task.columns(name, colors) for name in store.classes}
-    table = Table(store.task.group[0], *SPLITS, *next(iter(more.values()), ()))
-    for name in store.classes:
-        row = [sum(r.class_name == name and r.split == split for r in store.rows) for split in SPLITS]
-        table.add_row(escape(name), *map(str, row), *map(escape, more[name].values()))
-    table.add_row("all", *(str(len(store.select(split))) for split in SPLITS), style="bold")
-    out.print(table)
+    counts = {split: dict.fromkeys(store.classes, 0) for split in SPLITS}
+    for row in store.rows:
+        counts[row.split][row.class_name] += 1
+    _counts(store.task.group[0], store.classes, counts, more)
     for line in result.warnings:
         note(f"warning: {line}")
+    if few := ready.too_few(store):
+        note(f"warning: {few}")
     for file, reason in result.unread[:20]:
-        note(f"not read: {file}: {reason}")
+        note(f"not read: {shown(file)}: {printable(reason)}")
     if len(result.unread) > 20:
         note(f"... and {len(result.unread) - 20} more")
     if result.unread:
@@ -142,8 +183,10 @@ def prepared(result: Prepared) -> None:
     if result.resumed:
         note(f"{result.resumed} files had been read by an earlier, interrupted call")
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
-    if len(store.select("train")):
-        next_step(f"pointkit train {store.path} -o RUN")
+    if lack := ready.lacks(store):
+        note(f"not to be trained on as it is: {lack}")
+    else:
+        next_step(f"pointkit train {shlex.quote(str(store.path))} -o RUN")
 
 
 # --- train ---------------------------------------------------------------------------------------------------------
@@ -154,7 +197,7 @@ class TrainingBar:
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason
-        self.bar = _bar("loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}", "rate {task.fields[rate]}")
+        self.bar = bar("loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}", "rate {task.fields[rate]}")
         self.task: TaskID | None = None
         self.steps = 0
         self.mentioned = 0.0
@@ -242,7 +285,7 @@ def trained(outcome: Outcome) -> None:
     )
     state = "was finished before; nothing to do (larger --epochs goes on)" if outcome.already else "finished"
     say(f"{outcome.path}: {state}; {len(outcome.history)} epochs, {kept}")
-    next_step(f"pointkit evaluate {outcome.path}")
+    next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")
 
 
 # --- view and info -------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def find(paths: Collection[Parts]) -> Pieces:
         folders[path[:-1]].append((path, part_of(path[-1])))
     inner = {folder for folder in folders if len(folder) > 1 and folder[-1].lower() in INNER}
     if inner:
-        folders = {folder: folders[folder] for folder in inner}
+        folders = {folder: folders[folder] for folder in sorted(inner)}
     shared = Counter(part for files in folders.values() for part in {part for _, part in files})
     found = {
         folder: files

@@ -30,6 +30,7 @@ Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
 READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
+    ".csv": text.read,
     ".npy": npy.read,
     ".obj": obj.read,
     ".off": off.read,
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[..., Shape]] = {
 
 WRITERS: dict[str, Callable[..., None]] = {
     ".asc": text.write,
+    ".csv": text.write,
     ".npy": npy.write,
     ".obj": obj.write,
     ".off": off.write,
@@ -56,6 +58,7 @@ WRITERS: dict[str, Callable[..., None]] = {
 
 ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".asc": text.annotate,
+    ".csv": text.annotate_csv,
     ".npy": npy.annotate,
     ".pcd": pcd.annotate,
     ".ply": ply.annotate,
@@ -65,13 +68,25 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
 }
 
 NOTING = (pcd.write, ply.write, text.write)
+NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 NAMED = (text.read, npy.read)  # readers to which the user may name the columns
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.
 ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}
 
-__all__ = ["ANNOTATED", "ANNOTATORS", "READERS", "SUFFIXES", "WRITERS", "annotate", "columns", "read", "write"]
+__all__ = [
+    "ANNOTATED",
+    "ANNOTATORS",
+    "READERS",
+    "SUFFIXES",
+    "WRITERS",
+    "annotate",
+    "columns",
+    "read",
+    "takes_notes",
+    "write",
+]
 
 
 def read(source: Source, suffix: str | None = None, *, meaning: Meaning = NOTHING_SAID) -> Shape:
@@ -149,6 +164,11 @@ def _with(mesh: Shape, ours: Mapping[str, Array]) -> Mesh:
     names = records.renamed(mesh.face_fields, ours)
     theirs = {names.get(name, name): array for name, array in mesh.face_fields.items()}
     return dataclasses.replace(mesh, face_fields=theirs | records.added(ours, len(mesh.faces)))
+
+
+def takes_notes(path: Path) -> bool:
+    """Whether a file of that suffix can hold notes. A .pts file can, but has none where its source has none."""
+    return _suffix(path).lower() in NOTED
 
 
 @contextlib.contextmanager

@@ -63,7 +63,13 @@ _TOGETHER: Mapping[str, tuple[str, ...]] = {  # fields of several numbers, or co
     "color": ("rgb", "rgba", "color", "colors", "colour", "col"),
     "normals": ("normal", "normals"),
 }
+_PROSE = re.compile(  # words that name no column
+    "a|an|and|as|at|by|columns|created|data|exported|fields|file|for|format|from|generated|header|in|is|made|of|on|"
+    "order|points|rows|saved|scan|scanned|the|this|to|version|with|written"
+)
+_LIKE_A_NAME = re.compile(r"[^\W\d]\w*(?:[.:-]\w+)*(?:[\[(][^\])]*[\])])?")
 _UNITS = re.compile(r"[\[(][^\])]*[\])]")
+_NEXT = ("column3", "column4", "column5")  # behind x, y and z, where no names are
 _FEW = 64  # different labels, of a field that looks like them though its name does not say so
 _SAYS = "--label-field NAME says which"
 
@@ -132,9 +138,22 @@ _USUAL = {
 }
 
 
-def is_title(words: Sequence[str]) -> bool:
-    """Whether the words of a comment, one for each column, name the columns: one of them is a usual name."""
-    return any(plain(word) in _USUAL for word in words)
+def is_title(words: Sequence[str], unknown: bool = False) -> bool:
+    """Whether the words of a comment, as many as there are columns, name the columns.
+
+    They do where x, y and z are among them, or a usual name and no prose. With ``unknown`` names, other words than
+    prose do too: it is better to ask which column is what than to take the first three for coordinates.
+    """
+    if axes(words) is not None:
+        return True
+    if is_prose(words) or len(set(words)) < len(words):
+        return False
+    return unknown or any(plain(word) in _USUAL for word in words)
+
+
+def is_prose(words: Sequence[str]) -> bool:
+    """Whether some of the words name no column: words like "by", dates, words with a colon behind."""
+    return any(_PROSE.fullmatch(plain(word)) or not _LIKE_A_NAME.fullmatch(word) for word in words)
 
 
 def plain(name: str) -> str:
@@ -150,12 +169,47 @@ def axes(names: Sequence[str]) -> list[int] | None:
     return [known.index(axis) for axis in three] if three else None
 
 
-def coordinates(names: Sequence[str], advice: str = "name them x, y and z") -> list[int]:
-    """The indices of x, y and z among the names of columns. Raises ValueError where no usual names are all there."""
+def coordinates(
+    names: Sequence[str], advice: str = "name them x, y and z", values: Sequence[Array] | None = None
+) -> list[int]:
+    """The indices of x, y and z among the names of columns. Raises ValueError where no usual names are all there.
+
+    Where the columns' ``values`` are given the error shows a few, and which columns the coordinates may be.
+    """
     found = axes(names)
+    if found is None and values is not None:
+        there = ", ".join(f"{name} ({_first(array)} ...)" for name, array in list(zip(names, values, strict=True))[:16])
+        more = f" and {len(names) - 16} more" if len(names) > 16 else ""
+        raise ValueError(f"which columns are x, y and z? found {there}{more}; {_proposal(names, values)}")
     if found is None:
         raise ValueError(f"which columns are x, y and z? found {' '.join(names)[:400]}; {advice}")
     return found
+
+
+def _first(array: Array) -> str:
+    return " ".join(f"{value:.8g}" if array.dtype.kind == "f" else str(value) for value in array[:3].tolist())
+
+
+def _proposal(names: Sequence[str], values: Sequence[Array]) -> str:
+    """What to say of columns without x, y and z: a line for ``--columns`` that may be right.
+
+    Coordinates are mostly three columns side by side that hold more than whole numbers, and have no name that says
+    otherwise.
+    """
+    free = [index for index, name in enumerate(names) if plain(name) not in _USUAL and values[index].dtype.kind != "U"]
+    broken = [index for index in free if values[index].dtype.kind == "f" and not _whole(values[index])]
+    side_by_side = [three for three in zip(broken, broken[1:], broken[2:], strict=False) if three[2] - three[0] == 2]
+    for three in (*side_by_side[:1], tuple(broken[:3]), tuple(free[:3]), (0, 1, 2)):
+        if len(three) == 3:
+            break
+    words = [name if re.fullmatch(r"\w+", name) and name not in ("x", "y", "z") else LEFT_OUT for name in names]
+    for index, axis in zip(three, "xyz", strict=True):
+        words[index] = axis
+    return f"--columns names all {len(names)} in their order, such as {','.join(words)}"
+
+
+def _whole(array: Array) -> bool:
+    return bool((np.isnan(array) | (array == np.round(array))).all())
 
 
 def asked_for(width: int) -> str:
@@ -168,14 +222,30 @@ def feature(fields: Mapping[str, Array], kind: str) -> list[str] | None:
 
     These are fields of one number a row for each column, or one field of several numbers, or of packed colours.
     """
-    singles = {plain(name): name for name, array in fields.items() if array.size == len(array)}
+    singles = {
+        plain(name): name for name, array in fields.items() if array.size == len(array) and array.dtype.kind in "biuf"
+    }
     for names in _SINGLE[kind]:
         if all(name in singles for name in names):
             return [singles[name] for name in names]
+    if kind == "normals" and _unit_vectors(fields):
+        return list(_NEXT)
     for name, array in fields.items():
         if plain(name) in _TOGETHER.get(kind, ()) and (_packed(array) or (array.ndim == 2 and array.shape[1] >= 3)):
             return [name]
     return None
+
+
+def _unit_vectors(fields: Mapping[str, Array]) -> bool:
+    """Whether the three columns behind the coordinates of a table without names can only be normals.
+
+    The table has six or seven columns. All three together have the length 1, and some are negative, which colours are
+    not.
+    """
+    if not set(_NEXT) <= fields.keys() or len(fields) > 4 or any(name[:6] != "column" for name in fields):
+        return False
+    vectors = np.stack([np.asarray(fields[name], np.float64) for name in _NEXT])
+    return bool((np.abs(np.sqrt((vectors**2).sum(0)) - 1) <= 0.01).all() and vectors.min() < 0)
 
 
 def _packed(array: Array) -> bool:
@@ -202,7 +272,7 @@ def own_labels(fields: Mapping[str, Array]) -> NDArray[np.int32] | None:
 
 def in_text(name: str, column: Array) -> Array:
     """A column of a text, whose numbers are floats: as whole numbers if its name is a label's and all are whole."""
-    whole = plain(name) in LABELS and not _wrong(column).any()
+    whole = plain(name) in LABELS and column.dtype.kind == "f" and not _wrong(column).any()
     return column.astype(np.int32) if whole else np.ascontiguousarray(column)
 
 
@@ -225,7 +295,9 @@ def _found(shape: Shape, meaning: Meaning) -> NDArray[np.int32] | None:
     if isinstance(shape, PointCloud) and shape.labels is not None and LABEL not in shape.fields:
         return shape.labels
     found: dict[str, NDArray[np.int32]] = {}
-    for name, field, corners in _candidates(shape, meaning):
+    candidates = list(_candidates(shape, meaning))
+    numbers = [candidate for candidate in candidates if candidate[1].dtype.kind != "U"]
+    for name, field, corners in numbers or candidates:
         labels = whole_labels(name, field)
         found.setdefault(name, labels if corners is None else of_corners(corners, labels))
     if meaning.label_field and not found:
@@ -248,12 +320,15 @@ def _candidates(shape: Shape, meaning: Meaning) -> Iterator[tuple[str, Array, ND
         exact = meaning.label_field in fields  # else a name that differs by case or "scalar_"
         for name, array in fields.items():
             meant = name == meaning.label_field if exact else meaning.is_label(name)
-            if meant and array.ndim == 1 and array.dtype.kind in "biuf":
+            if meant and array.ndim == 1 and array.dtype.kind in "biufU":
                 yield name, array, corners
 
 
 def whole_labels(name: str, field: Array) -> NDArray[np.int32]:
     """A field as labels (N,) int32; nan becomes -1. Raises ValueError where others are no whole numbers of 32 bits."""
+    if field.dtype.kind == "U":
+        some = ", ".join(np.unique(field)[:3].tolist())
+        raise ValueError(f"labels must be whole numbers, the field {name} has words ({some}): write a number for each")
     if field.dtype.kind == "f":
         field = np.where(np.isnan(field), -1, field)
     wrong = _wrong(field)
@@ -318,6 +393,8 @@ def described(fields: Mapping[str, Array]) -> str:
 
 
 def _range(array: Array) -> str:
+    if array.dtype.kind == "U":
+        return f"words, such as {array[0]!s}"
     kind = f"{array.dtype.name}" + (f" x {array.shape[1]}" if array.ndim == 2 else "")
     numbers = array[np.isfinite(array)] if array.dtype.kind == "f" else array
     if array.dtype.kind not in "biuf" or not numbers.size:

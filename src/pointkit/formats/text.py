@@ -1,7 +1,8 @@
-"""Points as lines of text (.xyz .txt .pts .asc): x, y, z and more columns, separated by blanks, commas or semicolons.
+"""Points as lines of text (.xyz .txt .pts .asc .csv): x, y, z and more columns, parted by blanks, commas or semicolons.
 
-A comment begins with # or //. The first line or the first comment may name the columns. The first line may be the
-number of points, as in .pts files.
+A comment begins with # or //. The first line, or a comment before the rows, may name the columns. The first line may be
+the number of points, as in .pts files. All suffixes are read by the same rules. A .csv file is written with commas, and
+with names in its first line.
 """
 
 from __future__ import annotations
@@ -10,76 +11,98 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from pointkit import disk
 from pointkit.cloud import Array, PointCloud, Shape
-from pointkit.formats import numbers, records
-from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, asked_for, coordinates, in_text, is_title
+from pointkit.formats import cells, layout, records
+from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, coordinates, in_text
+from pointkit.formats.layout import BLANK, COMMENT, Head, Rows, Title
 
-_TITLE = re.compile(rb"\A\s*(?:\d+[ \t]*\n)?[ \t]*(?:#|//)([^\n]*)")
-_FIRST_LINE = re.compile(rb"\A\s*([^\n]*)(?:\n|\Z)")
-_EMPTY_COLUMN = re.compile(rb"[,;][ \t]*[,;]|^[ \t]*[,;]", re.MULTILINE)
-_SEPARATORS = bytes.maketrans(b",;", b"  ")
-_MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put first
-_COMMENT = re.compile(rb"(?:#|//)[^\n]*")
 _COUNT = re.compile(rb"\s*\d+[ \t]*[\r\n]*")
-_WORD = re.compile(rb"[^\s,;]+")
-_MARKER = re.compile(rb"\s*(?:#|//)?\s*")
 _LAST_GAP = re.compile(rb"[\s,;]+(?=[^\s,;]+\Z)")
+_ENDS = b" \t\r\n\v\f,;"
 
 
-def read(text: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
+def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
     """The cloud in a text. Columns beyond the coordinates are fields, under their names or as ``column3`` ...
 
     ``meaning`` names the columns, before a title does.
     """
-    text = text.removeprefix(_MARK)
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    title = _TITLE.match(text)
-    if b"#" in text or b"//" in text:
-        text = _COMMENT.sub(b"", text)
-    text, names = _names(_split(text))
-    text, promised = _promised(text)
-    table = numbers.table(text)
-    count, width = table.shape
-    if promised is not None and promised != count:
-        raise ValueError(f"the first line promises {promised} points, got {count}")
-    if not count:
-        raise ValueError("no points")
-    if names is not None and len(names) != width:
-        raise ValueError(f"the first line names {len(names)} columns, got {width} numbers in a row")
-    if width < 3:
-        raise ValueError(f"a row must hold x, y and z, got {width} numbers")
-    if names is None and title:
-        names = _names_in(title, width)
-    names = meaning.names(width) or names or _plain_names(width)
-    xyz = coordinates(names, asked_for(width))
-    kept = [i for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT]
-    fields = {names[i]: in_text(names[i], table[:, i]) for i in kept}
+    head, rows = _parts(layout.decoded(data)[0])
+    title = None if meaning.columns else layout.title(head, rows)
+    names = meaning.names(rows.width) or _named(title, rows.width)
+    found = cells.read(rows, head, names)
+    count, width = len(found[0]) if found else 0, len(found)
+    cells.check_shape(count, width, names is not None)
+    names = names or _plain_names(width)
+    xyz = coordinates(names, values=found)
+    empty = [i for i, (start, end) in enumerate(title.cells) if start == end and _is_nan(found[i])] if title else []
+    kept = [i for i, name in enumerate(names) if i not in [*xyz, *empty] and name != LEFT_OUT]
+    fields = {names[i]: in_text(names[i], found[i]) for i in kept}
     if len(fields) != len(kept):
         raise ValueError(f"columns must have different names, got {' '.join(names)}")
-    return records.cloud(table[:, xyz], fields)
+    return records.cloud(np.stack([cells.numeric(names[i], found[i]) for i in xyz], 1), fields)
+
+
+def _parts(text: bytes) -> tuple[Head, Rows]:
+    """The head of a text, and how its rows are parted."""
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    head = layout.head(text)
+    if head.start == len(text):
+        raise ValueError("no points" if not head.promised else f"the first line promises {head.promised} points, got 0")
+    return head, layout.rows(text, head)
+
+
+def _is_nan(column: Array) -> bool:
+    return column.dtype.kind == "f" and bool(np.isnan(column).all())
+
+
+def _named(title: Title | None, width: int) -> list[str] | None:
+    """The names of all columns; None where nothing names them."""
+    if title is None:
+        return None
+    if len(title.names) != width:
+        raise ValueError(f"the first line names {len(title.names)} columns, got {width} numbers in a row")
+    return title.names
 
 
 def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
-    """Write a cloud. A comment names the columns where there are fields. A .pts file begins with the count.
+    """Write a cloud. A comment names the columns where there are fields, and further comments hold the ``notes``.
 
-    Further comments hold the ``notes``.
+    A .pts file begins with the count. A .csv file begins with the names, and has no comments.
     """
     if not isinstance(shape, PointCloud):
         raise ValueError("a text of points holds a cloud, got a mesh")
-    fields = _writable(records.flat(records.columns(shape)))
+    fields = {name: _whole(column) for name, column in _writable(records.flat(records.columns(shape))).items()}
+    names = ["x", "y", "z", *fields]
+    rows = records.text_rows([*records.text_coordinates(shape).T, *fields.values()])
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
     with disk.replacing(path) as file:
-        if os.fsdecode(path).lower().endswith(".pts"):
+        if suffix == ".csv":
+            file.writelines([f"{','.join(names)}\n".encode("ascii"), rows.replace(b" ", b",")])
+            return
+        if suffix == ".pts":
             file.write(f"{len(shape.points)}\n".encode())
         if fields:
-            file.write(f"# {' '.join(['x', 'y', 'z', *fields])}\n".encode("ascii"))
+            file.write(f"# {' '.join(names)}\n".encode("ascii"))
         file.write("".join(f"# {note}\n" for note in notes).encode())
-        file.write(records.text_rows([*records.text_coordinates(shape).T, *fields.values()]))
+        file.write(rows)
+
+
+def _whole(column: Array) -> Array:
+    """A column of floats that all are whole numbers as such, so that colours stay without a decimal point."""
+    if column.dtype.kind != "f":
+        return column
+    with np.errstate(invalid="ignore"):
+        whole = column.astype(np.int64)
+    exact = np.array_equal(whole, column) and not np.signbit(column[whole == 0]).any()
+    return whole if exact and np.abs(whole).max(initial=0) <= 2**53 else column
 
 
 def annotate(
-    text: bytes,
+    data: bytes,
     fields: Mapping[str, Array],
     notes: Sequence[str],
     meaning: Meaning = NOTHING_SAID,
@@ -91,67 +114,82 @@ def annotate(
     first comment. ``notes`` follow the names. With ``numbers_alone``, a text without names and comments gets neither,
     because programs that read such files expect only numbers.
     """
-    points, count = records.rows_of(read(text, meaning))
-    mark = _MARK if text.startswith(_MARK) else b""
-    lines = text[len(mark) :].splitlines(keepends=True)
-    contents = [_content(line) for line in lines]
-    rows = [i for i, content in enumerate(contents) if content]
-    named = None if _is_number(_words(contents[rows[0]])[0]) else rows.pop(0)
-    if len(_words(contents[rows[0]])) == 1:  # the number of points
-        rows.pop(0)
-    width = len(_words(contents[rows[0]]))
-    columns = _writable(records.flat(records.spread(records.added(fields, len(points)), points, count)))
-    head = next(i for i, line in enumerate(lines) if line.strip())
-    head += bool(_COUNT.fullmatch(lines[head]))  # where a comment with names would be
-    title = _TITLE.match(lines[head])
-    if named is None and title and _names_in(title, width):
-        named = head
+    points, count = records.rows_of(read(data, meaning))
+    decoded, coding = layout.decoded(data)
+    head, rows = _parts(decoded)
+    lines = decoded.splitlines(keepends=True)
+    ours = _writable(records.flat(records.spread(records.added(fields, len(points)), points, count)))
+    at = next(i for i, line in enumerate(lines) if line.strip())
+    at += bool(_COUNT.fullmatch(lines[at]))  # where a comment with names would be
     ending = lines[0][len(lines[0].rstrip(b"\r\n")) :] or b"\n"
     more = [f"# {note}".encode() + ending for note in notes]
-    if named is not None:
-        head = named + 1
-        lines[named] = _longer_title(lines[named], contents[named], list(columns))
-    elif numbers_alone and not _COMMENT.search(text):
+    title = layout.title(head, rows)
+    if title:
+        at = title.line + 1
+        lines[title.line] = _longer_title(lines[title.line], title, list(ours))
+    elif numbers_alone and not COMMENT.search(text):
         more = []
     else:
-        theirs = _plain_names(width)
-        names = records.renamed(theirs, columns)
-        more.insert(0, f"# {' '.join([*(names.get(name, name) for name in theirs), *columns])}".encode() + ending)
-    ends, gap = [len(contents[i]) for i in rows], _gap(contents[rows[0]])
-    longer = records.longer_lines([lines[i] for i in rows], ends, columns.values(), gap)
-    for i, line in zip(rows, longer, strict=True):
-        lines[i] = line
-    return [mark, *lines[:head], *more, *lines[head:]]
+        said = meaning.names(rows.width) or _plain_names(rows.width)
+        theirs = [f"column{i}" if name == LEFT_OUT else name for i, name in enumerate(said)]
+        names = records.renamed(theirs, ours)
+        more.insert(0, f"# {' '.join([*(names.get(name, name) for name in theirs), *ours])}".encode() + ending)
+    _lengthen(lines, head, rows, ours)
+    return layout.encoded([*lines[:at], *more, *lines[at:]], coding)
 
 
-def _content(line: bytes) -> bytes:
-    """A line without its comment, cut after its last word."""
-    if b"#" in line or b"//" in line:
-        line = _COMMENT.sub(b"", line)
-    return line.rstrip(b" \t\r\n\v\f,;")
+def annotate_csv(
+    data: bytes, fields: Mapping[str, Array], notes: Sequence[str], meaning: Meaning = NOTHING_SAID
+) -> list[bytes]:
+    """``annotate`` for a table that other programs read, which expect no comments: it gets no ``notes``."""
+    return annotate(data, fields, (), meaning, numbers_alone=True)
 
 
-def _longer_title(line: bytes, content: bytes, ours: Sequence[str]) -> bytes:
-    """A line or comment of names with further ones. A name that is taken already is changed (``records.renamed``)."""
-    content = content or line.rstrip(b" \t\r\n\v\f,;")
-    start = len(_MARKER.match(content)[0])  # type: ignore[index] # it matches anything
-    names = records.renamed(_words(content[start:]), ours)
-    quote = b'"' if content.endswith(b'"') else b""
+def _lengthen(lines: list[bytes], head: Head, rows: Rows, ours: Mapping[str, Array]) -> None:
+    """Add our numbers at the end of each row among the lines."""
+    contents = {i: COMMENT.sub(b"", lines[i]) for i in range(head.line, len(lines))}
+    some = [i for i, content in contents.items() if content.strip(_ENDS)]
+    if head.promised is not None:  # further numbers of points
+        some = [i for i in some if not _COUNT.fullmatch(contents[i])]
+    if rows.cells is not rows.body:  # what looks like a comment may be in a word
+        contents |= {i: lines[i] for i in some if len(layout.spans(contents[i].strip(), rows.separator)) < rows.width}
+    gap = _gap(contents[some[0]].rstrip(_ENDS), rows.separator)
+    words = records.longer_lines([b""] * len(some), [0] * len(some), ours.values(), gap)
+    for i, more in zip(some, words, strict=True):
+        end = _end(contents[i], rows)
+        lines[i] = lines[i][:end] + (more.replace(b".", b",") if rows.decimals else more) + lines[i][end:]
 
-    def changed(match: re.Match[bytes]) -> bytes:
-        (word,) = _words(match[0])
-        return match[0].replace(word.encode(), names[word].encode()) if word in names else match[0]
 
-    gap = _gap(content)
-    words = [content[:start] + _WORD.sub(changed, content[start:]), *(quote + name.encode() + quote for name in ours)]
-    return gap.join(words) + line[len(content) :]
+def _end(content: bytes, rows: Rows) -> int:
+    """Where the last column of a row ends. Separators behind it are none of a column, unless it is empty."""
+    bare = content.rstrip(_ENDS)
+    whole = content.rstrip(b" \r\n\v\f")
+    if rows.separator == BLANK or len(bare) == len(whole):
+        return len(bare)
+    return len(whole) if len(layout.spans(whole, rows.separator)) == rows.width else len(bare)
 
 
-def _gap(content: bytes) -> bytes:
-    """The characters between the last two words of a line of three or more."""
+def _gap(content: bytes, by: bytes) -> bytes:
+    """What parts our numbers from those of a row, as its own are parted."""
+    if by != BLANK:
+        return by + b" " if by + b" " in content else by
     match = _LAST_GAP.search(content)
-    assert match
-    return match[0]
+    return match[0] if match else b" "
+
+
+def _longer_title(line: bytes, title: Title, ours: Sequence[str]) -> bytes:
+    """A line of names with further ones. A name that is taken already is changed (``records.renamed``)."""
+    names = records.renamed(title.names, ours)
+    end = title.cells[-1][1]
+    content = line[:end]
+    quote = b'"' if content.endswith(b'"') else b""
+    by = layout.separator(content[title.cells[0][0] :])
+    gap = _gap(content, by)
+    for (start, stop), name in reversed(list(zip(title.cells, title.names, strict=True))):
+        if name in names:
+            new = content[start:stop].replace(name.encode(), names[name].encode())
+            content = content[:start] + new + content[stop:]
+    return gap.join([content, *(quote + name.encode() + quote for name in ours)]) + line[end:]
 
 
 def _writable(columns: dict[str, Array]) -> dict[str, Array]:
@@ -162,56 +200,5 @@ def _writable(columns: dict[str, Array]) -> dict[str, Array]:
     return columns
 
 
-def _split(text: bytes) -> bytes:
-    """The text with blanks for separators."""
-    if b";" in text or b"," in text:
-        if b";" in text and b"," in text:
-            raise ValueError(
-                "columns must be parted by commas or by semicolons, got both (a decimal comma is not read)"
-            )
-        if _EMPTY_COLUMN.search(text):
-            raise ValueError("columns must not be empty, got two separators with nothing between")
-        text = text.translate(_SEPARATORS)
-    return text
-
-
-def _names(text: bytes) -> tuple[bytes, list[str] | None]:
-    """The text after a first line of names, and these names."""
-    line = _FIRST_LINE.match(text)
-    words = _words(line[1]) if line else []
-    if not line or not words or _is_number(words[0]):
-        return text, None
-    if any(_is_number(word) for word in words):
-        raise ValueError(f"the first line must be names or numbers, got {' '.join(words)[:80]!r}")
-    return text[line.end() :], words
-
-
-def _names_in(title: re.Match[bytes], width: int) -> list[str] | None:
-    """The names of columns in a comment; None where it does not look like such names."""
-    words = _words(title[1])
-    return words if len(words) == width and is_title(words) else None
-
-
 def _plain_names(width: int) -> list[str]:
     return ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
-
-
-def _promised(text: bytes) -> tuple[bytes, int | None]:
-    """The text after a first line that is the number of points, and that number."""
-    line = _FIRST_LINE.match(text)
-    if not line or not re.fullmatch(rb"\d{1,18}\s*", line[1]):
-        return text, None
-    return text[line.end() :], int(line[1])
-
-
-def _words(line: bytes) -> list[str]:
-    line = line.translate(_SEPARATORS)
-    return [word.strip("\"'") for word in line.decode("utf-8", "backslashreplace").split()]
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

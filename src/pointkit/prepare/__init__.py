@@ -12,20 +12,20 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
-from pointkit import disk, features, formats, machine, store
-from pointkit.datasets import DATASETS, folder, shapenet_part
+from pointkit import disk, features, machine, store
+from pointkit.datasets import DATASETS, shapenet_part
+from pointkit.datasets.asked import Asked, Said
 from pointkit.datasets.folder import Found
 from pointkit.disk import shown
 from pointkit.errors import PointkitError, StoreError
-from pointkit.prepare import chunks, label_ids, reading, rows
+from pointkit.prepare import chunks, label_ids, reading, rows, splits, survey, unread
 from pointkit.prepare.chunks import ReadResult
 from pointkit.prepare.reading import Progress
-from pointkit.task import Classification, Parts
 
 NUM_POINTS = 2048  # drawn of each shape by default
 
@@ -49,7 +49,8 @@ class Prepared:
 class _Plan:
     """The plan of a store: ``output`` from the shapes ``found`` in ``source``, by a ``rule``.
 
-    ``keep`` names the features asked for, None where nothing was asked. ``groups``: file -> group.
+    ``keep`` names the features asked for, None where nothing was asked. ``groups``: file -> group. ``shares`` are those
+    of the split that is asked for, split -> share.
     """
 
     source: pathlib.Path
@@ -58,6 +59,7 @@ class _Plan:
     rule: chunks.Rule
     keep: str | None
     groups: Mapping[str, str]
+    shares: Mapping[str, float]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -66,6 +68,8 @@ class _Plan:
         listing = [[file.file, file.size] for file in found.files]
         layout = {"layout": found.layout, "whole_clouds": rule.whole} if found.layout else {}
         groups = json.dumps(sorted(self.groups.items())).encode()
+        meaning = rule.meaning.facts()
+        names = json.dumps({key: dict(sorted(named.names.items())) for key, named in sorted(found.codes.items())})
         return {
             "source": found.root.resolve().name,
             "files": disk.digest(json.dumps(listing).encode()),
@@ -74,6 +78,9 @@ class _Plan:
             "num_points_drawn": rule.num_points,
             "seed": rule.seed,
             "groups": disk.digest(groups) if self.groups else "",
+            **found.asked,
+            **({"meaning": meaning} if meaning else {}),
+            **({"names": disk.digest(names.encode())} if found.codes else {}),
         }
 
 
@@ -92,6 +99,8 @@ def prepare(
     groups: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    tell: Callable[[Found], None] | None = None,
+    **said: Unpack[Said],
 ) -> Prepared:
     """Prepare the folder ``source`` as the store ``output``: of classes, one folder each, or of labelled parts.
 
@@ -103,7 +112,8 @@ def prepare(
     ``workers`` processes read, by default one a core. An ``executor`` may take their place; its workers must see both
     folders.
     ``groups`` is a CSV file with the columns file and group. A split made here keeps shapes of one group together.
-    ``progress`` is called with the files done, the files in all, and class -> (done, in all).
+    ``tell`` is called with what was found, before it is read. ``progress`` is called with the files done, the files in
+    all, and class -> (done, in all). ``said`` is how the folder and its files are to be read: see ``asked.Asked``.
 
     Files that cannot be read are listed in the store's unread.csv, and in the answer. Raises PointkitError for what the
     user can mend, with ``strict`` also where any file could not be read. Raises StoreError where another store stands
@@ -116,22 +126,35 @@ def prepare(
             raise PointkitError(f"{name} must be at least {least}, got {value}")
     disk.check_room(output)
     store.refuse_strangers(output)
-    plan = _plan(pathlib.Path(source), output, task, classes, num_points, keep, seed, groups)
+    plan = _plan(pathlib.Path(source), output, task, classes, num_points, keep, seed, groups, Asked(**said))
+    if tell:
+        tell(plan.found)
     output.absolute().parent.mkdir(exist_ok=True)
     with _work_folder(output) as work, disk.disk_errors(output, _advice(plan)):
         if not force and (standing := _standing(plan)):
-            _refuse_unread(plan, standing.unread, strict)
+            unread.refuse_any(plan.source, output, standing.unread, strict)
             shutil.rmtree(work)
             return standing
-        job = reading.Reading(plan.found, plan.rule, work)
-        results = job.run(workers, executor, progress)
-        unread = tuple((file.file, r.reason) for file, r in zip(plan.found.files, results, strict=True) if r.reason)
-        _refuse_unread(plan, unread, strict)
-        _refuse_lost_classes(plan, results, unread)
-        made = _write(plan, results, unread, job)
+        made = _made(plan, work, workers, executor, progress, strict)
         shutil.rmtree(work)
-    _unread_list(output).unlink(missing_ok=True)
+    unread.path_beside(output).unlink(missing_ok=True)
     return made
+
+
+def _made(
+    plan: _Plan,
+    work: pathlib.Path,
+    workers: int,
+    executor: Executor | None,
+    progress: Progress | None,
+    strict: bool,
+) -> Prepared:
+    job = reading.Reading(plan.found, plan.rule, work)
+    results = job.run(workers, executor, progress)
+    lost = tuple((file.file, r.reason) for file, r in zip(plan.found.files, results, strict=True) if r.reason)
+    unread.refuse_any(plan.source, plan.output, lost, strict)
+    unread.refuse_lost(plan.source, plan.output, plan.found, results, lost)
+    return _write(plan, results, lost, job)
 
 
 def _plan(
@@ -143,27 +166,28 @@ def _plan(
     keep: str | None,
     seed: int,
     groups: str | os.PathLike[str] | None,
+    asked: Asked,
 ) -> _Plan:
-    found = find(source, task)
+    found = survey.find(source, task, asked, groups)
     if classes:
         found = found.only(classes)
-    by_file = rows.read_groups(pathlib.Path(groups), found) if groups else {}
     rule = chunks.Rule(
         num_points=num_points or NUM_POINTS,
         seed=seed,
         whole=num_points is None and bool(found.layout),
         layout=found.layout,
         features=features.kinds(keep) if keep is not None else tuple(features.KINDS) if found.layout else (),
+        meaning=survey.meaning_of(asked),
     )
-    return _Plan(source, output, found, rule, keep, by_file)
+    return _Plan(source, output, found, rule, keep, rows.groups_of(groups, found), splits.shares(asked.split))
 
 
 def _write(
-    plan: _Plan, results: Sequence[ReadResult], unread: tuple[tuple[str, str], ...], job: reading.Reading
+    plan: _Plan, results: Sequence[ReadResult], lost: tuple[tuple[str, str], ...], job: reading.Reading
 ) -> Prepared:
     """Write the store from what was read."""
     found = plan.found
-    shapes, how, warnings = rows.make(found, results, plan.groups, plan.rule.seed)
+    shapes, how, warnings = rows.make(found, results, plan.groups, plan.rule.seed, plan.shares)
     kept = _kept(plan, results)
     scales = rows.scales(results, kept)
     warnings = (
@@ -173,7 +197,7 @@ def _write(
         *rows.about_scales(found, results, scales),
     )
     samples = chunks.samples(job.paths, kept, scales)
-    extra = {"unread.csv": disk.csv_text(("file", "reason"), unread)}
+    extra = {"unread.csv": disk.csv_text(("file", "reason"), lost)}
     about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
     about |= {"scales": scales} if scales else {}
     if found.layout:
@@ -189,21 +213,11 @@ def _write(
         "drawn": _drawn(plan.rule),
         "split": how,
         "counts": rows.counts(shapes, found.classes),
-        "unread": len(unread),
+        "unread": len(lost),
         "warnings": list(warnings),
     }
     made = store.write(plan.output, zip(shapes, samples, strict=True), found.classes, facts, extra)
-    return Prepared(made, unread, warnings, resumed=job.resumed)
-
-
-def find(source: pathlib.Path, task: str | None = None) -> Found:
-    """The shapes of a folder, for ``task`` or else for the task that the folder suits. Raises PointkitError."""
-    published = shapenet_part.layout_of(source) if task != Classification.name else None
-    if published:
-        return shapenet_part.find(*published)
-    if task == Parts.name:
-        return folder.with_names(folder.find(source, formats.SUFFIXES, least=1))
-    return folder.find(source, formats.SUFFIXES)
+    return Prepared(made, lost, warnings, resumed=job.resumed)
 
 
 # ---- the output
@@ -216,6 +230,8 @@ def _standing(plan: _Plan) -> Prepared | None:
         return None
     old = store.open(output)
     other = [name for name, value in plan.settings.items() if old.manifest.get(name) != value]
+    if not other and old.classes != plan.found.classes:
+        other = ["classes"]
     made = (output / "manifest.json").stat().st_mtime_ns
     if not other and max(file.mtime_ns for file in plan.found.files) > made:
         other = ["files"]
@@ -223,8 +239,8 @@ def _standing(plan: _Plan) -> Prepared | None:
         raise StoreError(
             f"{output}: exists, made with other {', '.join(other)}; --force replaces it, or name another store"
         )
-    unread = tuple((row["file"], row["reason"]) for row in disk.csv_rows(output / "unread.csv"))
-    return Prepared(old, unread, tuple(old.manifest["warnings"]), already=True)
+    lost = tuple((row["file"], row["reason"]) for row in disk.csv_rows(output / "unread.csv"))
+    return Prepared(old, lost, tuple(old.manifest["warnings"]), already=True)
 
 
 @contextlib.contextmanager
@@ -250,37 +266,7 @@ def _advice(plan: _Plan) -> str:
     return f" (making it takes up to {size:,.0f} MB); the same command goes on from here"
 
 
-# ---- files that could not be read
-
-
-def _refuse_unread(plan: _Plan, unread: Sequence[tuple[str, str]], strict: bool) -> None:
-    if strict and unread:
-        raise PointkitError(f"{plan.source}: --strict, and {_listed(plan.output, unread)}")
-
-
-def _refuse_lost_classes(plan: _Plan, results: Sequence[ReadResult], unread: Sequence[tuple[str, str]]) -> None:
-    """Raise PointkitError where no file, or no training file, of a class could be read: the set is damaged."""
-    found = plan.found
-    readable = {file for file, result in zip(found.files, results, strict=True) if result.size}
-    for name in found.classes:
-        files = [file for file in found.files if file.class_name == name]
-        for kind, some in (("", files), ("training ", [file for file in files if file.split == "train"])):
-            if some and not readable.intersection(some):
-                those = {file.file for file in some}
-                first = [row for row in unread if row[0] in those]
-                others = [row for row in unread if row[0] not in those]
-                listed = _listed(plan.output, first + others)
-                raise PointkitError(f"{plan.source}: the class {name!r} has lost all its {kind}files: {listed}")
-
-
-def _listed(output: pathlib.Path, unread: Sequence[tuple[str, str]]) -> str:
-    """Write the list of unread files beside the store that is not made. Gives the words for a message."""
-    path = _unread_list(output)
-    with disk.disk_errors(path), disk.replacing(path, shared=False) as table:
-        table.write(disk.csv_text(("file", "reason"), sorted(unread)).encode("utf-8", "surrogateescape"))
-    file, reason = unread[0]
-    files = "1 file" if len(unread) == 1 else f"{len(unread):,} files"
-    return f"{files} could not be read, such as {shown(file)} ({reason}); all are listed in {path}"
+# ---- facts
 
 
 def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
@@ -296,13 +282,6 @@ def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
                 f"({', '.join(features.KINDS[kind])} of each point), such as {shown(without[0])}"
             )
     return kept
-
-
-def _unread_list(output: pathlib.Path) -> pathlib.Path:
-    return output.absolute().with_name(f"{output.name}.unread.csv")
-
-
-# ---- facts
 
 
 def _drawn(rule: chunks.Rule) -> str:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import disk, features, formats, preprocess
+from pointkit import disk, features, formats, outputs, preprocess
 from pointkit.cloud import Float32, Float64, Sample, Shape
 from pointkit.disk import shown
 from pointkit.formats.columns import NOTHING_SAID, Meaning
@@ -130,6 +130,8 @@ def _shapes(root: pathlib.Path, sources: Sequence[Source], rule: Rule) -> Iterat
 
 def _shape(root: pathlib.Path, source: Source, rule: Rule) -> Any:
     """The shape of a source with the labels that lie beside it, or why there is none."""
+    if not rule.meaning.label_field and outputs.marked(root / source.file):
+        return ValueError("holds pointkit's own answers, and is passed over; --label-field takes a field of it")
     if source.pieces:
         from pointkit.datasets import pieces
 
@@ -205,8 +207,7 @@ def _labels(shape: Shape, source: Source, rule: Rule) -> NDArray[np.int32]:
     meaning = dataclasses.replace(rule.meaning, label_field="") if elsewhere else rule.meaning
     labels = formats.columns.labels_of(shape, meaning)
     if labels is None:
-        stem = pathlib.PurePath(source.file).stem
-        beside = f"labels may also lie beside it, in {shown(stem)}.txt, .npy or .json"
+        beside = "labels may also lie beside it, in a file of the same name that ends in .txt, .npy or .json"
         raise ValueError(f"{formats.columns.missing(shape)}; {beside}")
     return labels
 

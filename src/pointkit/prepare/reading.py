@@ -14,9 +14,9 @@ import pointkit
 from pointkit import machine
 from pointkit.cloud import Sample
 from pointkit.datasets.folder import Found
+from pointkit.pool import Pool, WorkerDied
 from pointkit.prepare import chunks
 from pointkit.prepare.chunks import ReadResult, Rule, Source
-from pointkit.prepare.pool import Pool, WorkerDied
 
 DEADLINE = 300.0  # seconds for a chunk, then again for each of its files: a slow network disk is no hang
 

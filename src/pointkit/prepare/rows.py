@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,17 +17,36 @@ from pointkit.prepare import splits
 from pointkit.prepare.chunks import ReadResult, Rule
 
 SHOWN = 5  # names in a warning
+MANY = 20  # classes in a warning
 
 
 def make(
-    found: Found, results: Sequence[ReadResult], given: Mapping[str, str], seed: int
+    found: Found, results: Sequence[ReadResult], given: Mapping[str, str], seed: int, shares: Mapping[str, float]
 ) -> tuple[list[store.ShapeRow], str, tuple[str, ...]]:
-    """The rows of the shapes that could be read, how their split was made, and warnings."""
+    """The rows of the shapes that could be read, how their split was made, and warnings.
+
+    ``given``: file -> group. ``shares`` are those of a split that the user asks for.
+    """
     files = [file for file, result in zip(found.files, results, strict=True) if result.size]
     digests = [result.digest for result in results if result.size]
+    rows, how = _rows(files, given, digests, seed, shares)
+    named = [given.get(file.file, "") for file in files]
+    return rows, how, (*_about_classes(rows, found.classes), *_about_groups(files, named, digests))
+
+
+def plan(
+    found: Found, given: Mapping[str, str], seed: int, shares: Mapping[str, float]
+) -> tuple[list[store.ShapeRow], str]:
+    """The rows as ``make`` would give them, if all files can be read and none is a copy of another."""
+    return _rows(found.files, given, [""] * len(found.files), seed, shares)
+
+
+def _rows(
+    files: Sequence[FoundFile], given: Mapping[str, str], digests: Sequence[str], seed: int, shares: Mapping[str, float]
+) -> tuple[list[store.ShapeRow], str]:
     named = [given.get(file.file, "") for file in files]
     groups = splits.merge([file.ident for file in files], named, digests)
-    split, how = _split(files, groups, seed)
+    split, how = _split(files, groups, seed, shares)
     sizes = Counter(groups)
     rows = [
         store.ShapeRow(
@@ -38,22 +58,36 @@ def make(
         )
         for file, side, group in zip(files, split, groups, strict=True)
     ]
-    return rows, how, (*_about_classes(rows, found.classes), *_about_groups(files, named, digests))
+    return rows, how
 
 
-def _split(files: Sequence[FoundFile], groups: Sequence[str], seed: int) -> tuple[list[str], str]:
+def _split(
+    files: Sequence[FoundFile], groups: Sequence[str], seed: int, shares: Mapping[str, float]
+) -> tuple[list[str], str]:
     rng = np.random.default_rng(seed)
     official = [file.split for file in files]
-    if not all(official):
-        labels = [file.class_name for file in files]
-        return splits.stratified(labels, groups, splits.THREE_WAY, rng), f"70/10/20 by class and group, seed {seed}"
-    if "val" in official or "train" not in official:
-        return official, "official"
+    labels = [file.class_name for file in files]
+    how = "official"
+    if shares or not all(official):
+        shares = shares or splits.THREE_WAY
+        official = splits.stratified(labels, groups, shares, rng)
+        how = f"{'/'.join(f'{100 * share:g}' for share in shares.values())} by class and group"
+        if "val" in shares:
+            return official, f"{how}, seed {seed}"
+    elif "val" in official or "train" not in official:
+        return official, how
     train = [i for i, name in enumerate(official) if name == "train"]
-    labels = [files[i].class_name for i in train]
-    for i, name in zip(train, splits.stratified(labels, [groups[i] for i in train], splits.HOLD_OUT, rng), strict=True):
+    kept = [labels[i] for i in train]
+    for i, name in zip(train, splits.stratified(kept, [groups[i] for i in train], splits.HOLD_OUT, rng), strict=True):
         official[i] = name
-    return official, f"official, a tenth of train held out as val by class and group, seed {seed}"
+    return official, f"{how}, a tenth of train held out as val by class and group, seed {seed}"
+
+
+def groups_of(path: str | os.PathLike[str] | None, found: Found) -> dict[str, str]:
+    """File -> group, from the user's CSV file, else from the table that the set was found by."""
+    return (
+        read_groups(pathlib.Path(path), found) if path else {file: name for file, name in found.groups.items() if name}
+    )
 
 
 def read_groups(path: pathlib.Path, found: Found) -> dict[str, str]:
@@ -91,12 +125,12 @@ def _about_classes(rows: Sequence[store.ShapeRow], classes: Sequence[str]) -> li
     lacking = {split: [name for name in classes if not table[split][name]] for split in store.SPLITS}
     warnings = []
     if lacking["train"]:
-        names = ", ".join(map(shown, lacking["train"]))
+        names = _some(lacking["train"], MANY)
         warnings.append(f"no training shapes for {names}: the store can be evaluated and predicted on, not trained on")
     if no_val := [name for name in trained if name in lacking["val"]]:
-        warnings.append(f"no validation shapes for {', '.join(map(shown, no_val))}")
+        warnings.append(f"no validation shapes for {_some(no_val, MANY)}")
     if lacking["test"]:
-        warnings.append(f"no test shapes for {', '.join(map(shown, lacking['test']))}: their accuracy will be n/a")
+        warnings.append(f"no test shapes for {_some(lacking['test'], MANY)}: their accuracy will be n/a")
     return warnings
 
 
@@ -113,7 +147,7 @@ def _about_groups(files: Sequence[FoundFile], named: Sequence[str], digests: Seq
         ):
             divided = [group for group in members.values() if len({getattr(file, attribute) for file in group}) > 1]
             if divided:
-                names = [" = ".join(file.ident for file in group) for group in divided]
+                names = [_some([file.ident for file in group], joined=" = ") for group in divided]
                 yield f"{what} lie {where}: {_some(names)}"
 
 
@@ -153,6 +187,7 @@ def about_scales(found: Found, results: Sequence[ReadResult], scales: Mapping[st
             yield f"{kind} goes up to 1 in {len(ones):,} shapes, but {full:,g} is the scale of all: {_some(ones)}"
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(shown(name) for name in names[:SHOWN]) + more
+def _some(names: Sequence[str], most: int = SHOWN, joined: str = ", ") -> str:
+    """The first names of many, and the number of the others: a line must not grow with the set."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return joined.join(shown(name) for name in names[:most]) + more

@@ -11,8 +11,30 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from pointkit.errors import PointkitError
+
 THREE_WAY: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 HOLD_OUT: Mapping[str, float] = {"train": 0.9, "val": 0.1}
+
+
+def shares(text: str) -> dict[str, float]:
+    """Split -> share, from a text like 70/10/20 (train/val/test) or 80/20 (train/test); {} from none.
+
+    Raises PointkitError for other texts.
+    """
+    if not text:
+        return {}
+    try:
+        numbers = [float(number) for number in text.split("/")]
+    except ValueError:
+        numbers = []
+    total = sum(numbers)
+    whole = any(abs(total - all_of_it) < 1e-6 for all_of_it in (1, 100))
+    if len(numbers) not in (2, 3) or not whole or min(numbers) <= 0:
+        rule = "must be shares of train/val/test or train/test that make up 100, like 70/10/20 or 80/20"
+        raise PointkitError(f"--split {rule}, got {text!r}")
+    names = ("train", "val", "test") if len(numbers) == 3 else ("train", "test")
+    return {name: number / total for name, number in zip(names, numbers, strict=True)}
 
 
 def stratified(

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pointkit.prepare.pool import Pool, WorkerDied
+from pointkit.pool import Pool, WorkerDied
 
 
 class Odd(Exception):
@@ -143,8 +143,7 @@ def test_a_script_without_a_guard_may_use_it(tmp_path):
     """Nothing imports the main script again, which would start processes without end."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import os\nfrom pointkit.prepare.pool import Pool\n"
-        "print('once', Pool(1, 30).submit(os.getcwd).result())\nos._exit(0)"
+        "import os\nfrom pointkit.pool import Pool\nprint('once', Pool(1, 30).submit(os.getcwd).result())\nos._exit(0)"
     )
     done = subprocess.run([sys.executable, "-u", script], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout == f"once {tmp_path}\n"
@@ -154,7 +153,7 @@ def test_a_script_without_a_guard_may_use_it(tmp_path):
 def test_processes_end_with_the_caller(tmp_path):
     """A caller that is killed leaves none behind."""
     script = (
-        "import os; from pointkit.prepare.pool import Pool; p = Pool(1, 30); "
+        "import os; from pointkit.pool import Pool; p = Pool(1, 30); "
         "print(p.submit(os.getpid).result(), flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

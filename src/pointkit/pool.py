@@ -27,7 +27,7 @@ T = TypeVar("T")
 _CHILD = (
     "import os, pickle, sys; jobs, answers = os.fdopen(os.dup(0), 'rb'), os.fdopen(os.dup(1), 'wb'); "
     "nowhere = os.open(os.devnull, os.O_RDWR); os.dup2(nowhere, 0); os.dup2(nowhere, 1); "
-    "sys.path[:] = pickle.loads(pickle.load(jobs)); from pointkit.prepare.pool import serve; serve(jobs, answers)"
+    "sys.path[:] = pickle.loads(pickle.load(jobs)); from pointkit.pool import serve; serve(jobs, answers)"
 )
 
 _ENVIRONMENT = {

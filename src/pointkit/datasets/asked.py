@@ -1,0 +1,69 @@
+"""What the user says of a folder, where it does not say it itself."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from pointkit.errors import PointkitError
+
+FOLDERS = ("classes", "scans", "pieces", "none")
+
+
+class Said(TypedDict, total=False):
+    """The keywords of ``prepare`` that say how a folder is to be read (``Asked``)."""
+
+    folders: str
+    category: str
+    split: str
+    table: str | os.PathLike[str] | None
+    label_field: str
+    columns: str
+    unlabelled: str
+    names: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a folder is to be read. Empty is what the folder itself says.
+
+    ``folders``: the top folders are classes or categories ("classes"); each innermost folder is one scan, and the
+    folder above is its class ("scans"); each folder is one shape, and its files are its parts ("pieces"); or folders
+    mean nothing, but for those of a split ("none"). ``category`` names the one category of a set of parts. ``split``,
+    such as "70/10/20", makes a split in place of the folder's own. ``table`` is a CSV file with the column file, and
+    any of label, class, split, group.
+
+    ``label_field``, ``columns`` and ``unlabelled`` say what the columns of files mean (``columns.Meaning``). ``names``
+    are those of the labels, "1=top,2=legs" or a file.
+    """
+
+    folders: str = ""
+    category: str = ""
+    split: str = ""
+    table: str | os.PathLike[str] | None = None
+    label_field: str = ""
+    columns: str = ""
+    unlabelled: str = ""
+    names: str = ""
+
+    def __post_init__(self) -> None:
+        if self.folders not in ("", *FOLDERS):
+            raise PointkitError(f"--folders must be one of {', '.join(FOLDERS)}, got {self.folders!r}")
+        if self.category and self.folders == "classes":
+            raise PointkitError(
+                "--category names the one category of a set, --folders classes says that it has several"
+            )
+
+    @property
+    def table_path(self) -> pathlib.Path | None:
+        return pathlib.Path(self.table) if self.table else None
+
+    def facts(self) -> dict[str, Any]:
+        """What was said of the folder itself, for the settings of a store."""
+        given = {"folders": self.folders, "category": self.category, "split_asked": self.split}
+        return {name: value for name, value in given.items() if value}
+
+
+NOTHING_ASKED = Asked()

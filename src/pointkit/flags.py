@@ -1,0 +1,100 @@
+"""The flags that commands share, and those that they hand on as mappings: settings, and what is said of a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Annotated, Any, Literal, TypedDict
+
+from cyclopts import Parameter
+
+from pointkit.config import MEANT_FOR, RULES
+from pointkit.models.families import FAMILIES
+
+Path = pathlib.Path
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
+Flag = Annotated[bool, Parameter(negative="")]
+Strict = Annotated[
+    bool, Parameter(negative="", help="Fail when a file cannot be read, instead of listing it in unread.csv.")
+]
+Force = Annotated[bool, Parameter(negative="", help="Replace what stands there.")]
+Backend = Annotated[
+    Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend", help="What Keras runs on.")
+]
+
+
+def _whole(kind: Any, tokens: Any) -> int:
+    """A whole number. Anything else is refused; the parser by itself would round 2.5."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"must be a whole number, got {tokens[0].value!r}") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+
+
+def _flags() -> Any:
+    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping.
+
+    The help of a network's own setting begins with the network's name.
+    """
+    own = [
+        (name, dataclasses.replace(rule, help=f"{family}: {rule.help}"))
+        for family, about in FAMILIES.items()
+        for name, rule in about.settings.items()
+    ]
+    hints: dict[str, Any] = {}
+    for name, rule in [*RULES.items(), *own]:
+        if name not in (*MEANT_FOR, "seed"):
+            choices = tuple(FAMILIES) if name == "model" else rule.choices
+            kind: Any = Literal[choices] if choices else Whole if rule.kind is int else rule.kind
+            hints[name] = Annotated[kind, Parameter(help=f"{rule.help} [{rule.default}]")]
+    return TypedDict("SettingFlags", hints, total=False)  # type: ignore[operator]
+
+
+SettingFlags = _flags()
+
+
+class FolderFlags(TypedDict, total=False):
+    """What the user says of a folder and its files (``datasets.asked``)."""
+
+    folders: Annotated[
+        Literal["classes", "scans", "pieces", "none"],
+        Parameter(
+            help="How folders are read: the top ones are classes; each innermost is one scan, the one above its class; "
+            "each is one shape, its files are its parts; or they mean nothing."
+        ),
+    ]
+    category: Annotated[str, Parameter(help="For parts: the name of the only category.")]
+    split: Annotated[str, Parameter(help="Make a split like 70/10/20 or 80/20 (train/test), not the folder's own.")]
+    table: Annotated[Path, Parameter(help="A CSV with the column file, and any of label, class, split, group.")]
+    label_field: Annotated[str, Parameter(help="For parts: the field that holds the labels.")]
+    columns: Annotated[str, Parameter(help="Columns of texts and arrays, like x,y,z,-,label; - leaves one out.")]
+    unlabelled: Annotated[str, Parameter(help="For parts: codes that mean no label, like 0,255.")]
+    names: Annotated[str, Parameter(help="For parts: names of the codes, like 1=top,2=legs, or a file.")]
+
+
+class ReadFlags(TypedDict, total=False):
+    """How ``prepare`` reads the files that it found."""
+
+    num_points: Annotated[
+        Whole,
+        Parameter(
+            help="Points drawn of a mesh, and the most kept of a cloud. By default 2048, but for parts all of a cloud."
+        ),
+    ]
+    keep: Annotated[
+        str,
+        Parameter(
+            name="--features",
+            help="Features to keep: normals, color, intensity, joined by commas, or none. By default all for parts, "
+            "else none.",
+        ),
+    ]
+    workers: Annotated[
+        Whole, Parameter(help="Processes that read; by default one a core. The store is the same for any number.")
+    ]
+    strict: Strict
+    force: Force

@@ -1,0 +1,238 @@
+"""The rows of a text as columns: of numbers, many read at once, or cell by cell where there are words or empty cells.
+
+Words and empty cells need names of columns, because without names they look like damage. An empty cell is nan. A column
+of words becomes a field of words, so that nothing goes lost in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import fastnumbers
+import numpy as np
+from numpy.typing import NDArray
+
+from pointkit.cloud import Array, Float64
+from pointkit.formats import layout, numbers
+from pointkit.formats.columns import LEFT_OUT
+from pointkit.formats.layout import BLANK, Head, Rows
+
+Int64 = NDArray[np.int64]
+
+MOST_COLUMNS = 1024
+_FEW = 16  # columns that a cloud of fewer points may well have
+_FORTRAN = re.compile(rb"([0-9.])[dD]([+-]?[0-9])")  # 1.0D+00
+_DECIMAL = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_EMPTY = re.compile(rb"[,;][ \t]*[,;]|^[ \t]*[,;]", re.MULTILINE)
+_BLANKS = bytes.maketrans(b",;", b"  ")
+_POINTS = bytes.maketrans(b",;", b". ")
+_MISSING = ("", "-", "na", "n/a", "#n/a", "null", "none")
+_LONGEST_WORD = 32  # characters of a word that are kept, for people to read
+_FELLOWS = 8  # rows with equally many decimals, before a last one with fewer is damage
+
+
+def read(rows: Rows, head: Head, names: Sequence[str] | None) -> list[Array]:
+    """The columns, as float64 or as words; those left out may be either.
+
+    ``names`` are those of the columns, None where they have none. Raises ValueError for rows that are neither, with
+    the line.
+    """
+    try:
+        table = _table(rows, head, names is not None)
+    except ValueError:
+        if names is None or layout.CONTROL.search(rows.cells):
+            raise
+        return _cells(rows, head, names)
+    if names is not None and table.shape[1] != len(names):
+        return _cells(rows, head, names)
+    return list(table.T)
+
+
+def check_shape(count: int, width: int, named: bool) -> None:
+    """Refuse what is no cloud: less than three columns, too many, or without names more columns than points."""
+    if not count:
+        raise ValueError("no points")
+    if width < 3:
+        raise ValueError(f"a row must hold x, y and z, got {width} numbers")
+    if count < width and width > _FEW and not named:
+        raise ValueError(f"{count:,} rows of {width:,} numbers: is it transposed? a row is a point")
+    if width > MOST_COLUMNS:
+        raise ValueError(f"a row must hold {MOST_COLUMNS:,} numbers at most, got {width:,}")
+
+
+# ---- rows of numbers
+
+
+def _table(rows: Rows, head: Head, named: bool) -> Float64:
+    """The numbers of the rows (N, C)."""
+    if rows.mixed:
+        raise ValueError(rows.mixed)
+    body = rows.body
+    if b"D" in body or b"d" in body:
+        body = _FORTRAN.sub(rb"\1E\2", body)
+    if not named and not layout.all_numbers(first := body.split(b"\n", 1)[0]):
+        shown = " ".join(layout.characters(first).split())[:80]
+        raise ValueError(f"the first line must be names or numbers, got {shown!r}")
+    if rows.separator in (b",", b";"):
+        at_end = named and (rows.separator + b"\n" in body or body.endswith(rows.separator))
+        if at_end or _has_empty(body, rows.separator):
+            if not named:
+                raise ValueError("columns must not be empty, got two separators with nothing between")
+            body = _filled(body, rows.separator)
+    if rows.decimals or b"," in body or b";" in body:
+        body = body.translate(_POINTS if rows.decimals else _BLANKS)
+    _refuse_cut(body)
+    return _of_equal_length(*_one_scan(*_parsed(body, head.line), head.promised))
+
+
+def _has_empty(body: bytes, by: bytes) -> bool:
+    """Whether a column is empty, other than the last one."""
+    if body.startswith(by) or by + by in body or b"\n" + by in body:
+        return True
+    if b" " not in body and b"\t" not in body:
+        return False
+    body = body.replace(by + b" ", by)
+    return bool((b" " in body or b"\t" in body or by + by in body) and _EMPTY.search(body))
+
+
+def _filled(body: bytes, by: bytes) -> bytes:
+    """Rows with nan in their empty columns, where no blanks are in them."""
+    nothing = b"nan"
+    for _ in range(2):  # of two that share a separator the second goes in the second round
+        body = body.replace(by + by, by + nothing + by)
+    body = body.replace(b"\n" + by, b"\n" + nothing + by).replace(by + b"\n", by + nothing + b"\n")
+    return (nothing if body.startswith(by) else b"") + body + (nothing if body.endswith(by) else b"")
+
+
+def _parsed(body: bytes, line: int) -> tuple[Float64, Int64]:
+    """``numbers.parse`` of rows from a line on; its errors name the line."""
+    try:
+        return numbers.parse(body)
+    except ValueError as error:
+        raise ValueError(f"{error} in line {line + _bad_line(body) + 1}") from None
+
+
+def _bad_line(body: bytes) -> int:
+    """The first line that is not of numbers: half by half, so that this costs as much as to read twice."""
+    start, end = 0, len(body)
+    while True:
+        middle = body.rfind(b"\n", start, (start + end) // 2) + 1 or body.find(b"\n", start, end - 1) + 1
+        if not start < middle < end:
+            return body.count(b"\n", 0, start)
+        try:
+            numbers.parse(body[start:middle])
+            start = middle
+        except ValueError:
+            end = middle
+
+
+def _one_scan(values: Float64, counts: Int64, promised: int | None) -> tuple[Float64, Int64]:
+    """Numbers, and how many are in each row, without the lines that promise a number of points.
+
+    Scanners write several scans into one .pts file, one after another, each with such a line.
+    """
+    if promised is None:
+        return values, counts
+    singles = np.flatnonzero(counts == 1)
+    places = (np.cumsum(counts) - counts)[singles]
+    sizes = np.diff([-1, *singles.tolist(), len(counts)]) - 1
+    for index, (promise, size) in enumerate(zip([promised, *values[places].tolist()], sizes.tolist(), strict=True)):
+        if promise != size or not size:
+            which = "the first line promises" if not index else f"scan {index + 1} promises"
+            raise ValueError(f"{which} {promise:.15g} points, got {size}")
+    return np.delete(values, places), np.delete(counts, singles)
+
+
+def _of_equal_length(values: Float64, counts: Int64) -> Float64:
+    if not len(counts):
+        return np.empty((0, 0))
+    if counts.min() != counts.max():
+        row = int(np.flatnonzero(counts != counts[0])[0])
+        raise ValueError(f"rows must be equally long, got {counts[0]} numbers in row 0 and {counts[row]} in row {row}")
+    return values.reshape(len(counts), -1)
+
+
+def _refuse_cut(body: bytes) -> None:
+    """Refuse a last row without a line's end and with fewer decimals, where its fellows all have as many."""
+    *fellows, last = [(line.split() or [b""])[-1] for line in body[-100_000:].rsplit(b"\n", _FELLOWS + 1)[1:]] or [b""]
+    decimals = {len(word.partition(b".")[2]) for word in fellows}
+    if len(fellows) < _FELLOWS or len(decimals) > 1 or not last:
+        return
+    if re.fullmatch(rb"[+-]?\d*\.?\d*", last) and len(last.partition(b".")[2]) < min(decimals):
+        raise ValueError(
+            f"the last line ends in {last.decode()!r} and without a line's end, the lines before it in "
+            f"{min(decimals)} decimals: is the file cut?"
+        )
+
+
+# ---- rows of cells
+
+
+def _cells(rows: Rows, head: Head, names: Sequence[str]) -> list[Array]:
+    """The columns of rows that hold words or empty cells."""
+    lines = layout.characters(rows.cells).split("\n")
+    places = [index for index, line in enumerate(lines) if line.strip(" \t\v\f,;")]
+    found = _split([lines[index] for index in places], rows.separator)
+    if head.promised is not None and head.promised != len(found):
+        raise ValueError(f"the first line promises {head.promised} points, got {len(found)}")
+    width = len(names)
+    for index, row in zip(places, found, strict=True):
+        if len(row) != width and (len(row) != width + 1 or row[-1].strip()):
+            raise ValueError(f"line {head.line + index + 1} holds {len(row)} columns, {width} have names")
+    some = zip(*(row[:width] for row in found), strict=True) if found else ([] for _ in names)
+    line_of = {index: head.line + place + 1 for index, place in enumerate(places)}
+    return [_column(name, list(cells), line_of) for name, cells in zip(names, some, strict=True)]
+
+
+def _split(lines: list[str], by: bytes) -> list[list[str]]:
+    """Rows as cells. A quoted cell may hold the separator."""
+    if by == BLANK:
+        by, lines = b" ", [" ".join(line.rstrip(",; \t").split()) for line in lines]
+    reader = csv.reader(lines, delimiter=by.decode(), skipinitialspace=True)
+    try:
+        found = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"rows cannot be parted into columns: {error}") from None
+    if len(found) != len(lines):
+        raise ValueError("a quoted cell must end in its own line, got one that goes on in the next")
+    return found
+
+
+def _column(name: str, cells: list[str], line_of: Mapping[int, int]) -> Array:
+    """The cells of a column as numbers, or as words where none is a number."""
+    words: list[str] = []
+    missing = 0
+
+    def other(cell: str) -> float:
+        nonlocal missing
+        word = cell.strip()
+        if word.lower() in _MISSING:
+            missing += 1
+            return np.nan
+        if _DECIMAL.fullmatch(word):
+            return float(word.replace(",", "."))
+        if layout.NUMBER.fullmatch(word):
+            return float(word.lower().replace("d", "e"))
+        words.append(cell)
+        return np.nan
+
+    values: Array = fastnumbers.try_array(cells, on_fail=other)
+    if not words or name == LEFT_OUT:
+        return values
+    if len(words) + missing == len(cells):
+        return np.array([cell.strip()[:_LONGEST_WORD] for cell in cells])
+    line = line_of[cells.index(words[0])]
+    raise ValueError(
+        f"the column {name} must hold numbers or words, got both, such as {words[0].strip()[:40]!r} in line {line}; "
+        f'--columns leaves a column out with "{LEFT_OUT}"'
+    )
+
+
+def numeric(name: str, column: Array) -> NDArray[Any]:
+    """A column of numbers; ValueError for words."""
+    if column.dtype.kind != "f":
+        raise ValueError(f"the column {name} must hold numbers, got words such as {str(column[0])!r}")
+    return column
