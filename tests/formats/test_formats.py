@@ -201,7 +201,9 @@ class TestBytes:
 
 
 def test_bytes_of_no_known_format():
-    with pytest.raises(FormatError, match=r"^the given bytes: of which format\? give the suffix of one, \.asc \.csv \.npy"):
+    with pytest.raises(
+        FormatError, match=r"^the given bytes: of which format\? give the suffix of one, \.asc \.csv \.npy"
+    ):
         formats.read(b"1 2 3\n")
     with pytest.raises(FormatError, match=r"^the given file: of which format\?"):
         formats.read(io.BytesIO(b"1 2 3\n"))
