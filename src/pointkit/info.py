@@ -8,20 +8,23 @@ import os
 import pathlib
 import platform
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pointkit import __version__, features, formats, run_folder, store
 from pointkit import machine as machines
-from pointkit.cloud import Mesh
+from pointkit.cloud import Array, Mesh, PointCloud, Shape
 from pointkit.config import BACKENDS, combine, read_recipe
 from pointkit.errors import PointkitError
+from pointkit.formats import columns
 from pointkit.task import TASKS, Classification, Parts
 
 EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
 PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
 PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no data set
+SHOWN_LABELS = 64  # the number of points of each label is told up to so many
 
 
 def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
@@ -123,18 +126,56 @@ def _run(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _file(path: pathlib.Path) -> dict[str, Any]:
+    """Sizes of a file's shape, its box in the file's units, all its fields, and what these would be taken for."""
     shape = formats.read(path)
-    mesh = isinstance(shape, Mesh)
-    points = shape.vertices if isinstance(shape, Mesh) else shape.points
-    about: dict[str, Any] = {"kind": "mesh" if mesh else "cloud", "file": str(path), "points": len(points)}
+    about: dict[str, Any] = {"kind": "mesh" if isinstance(shape, Mesh) else "cloud", "file": str(path)}
     if isinstance(shape, Mesh):
-        about["faces"] = len(shape.faces)
-    fields = shape.face_fields if isinstance(shape, Mesh) else shape.fields
-    about["fields"] = {name: str(array.dtype) for name, array in fields.items()}
-    about["low"] = [float(x) for x in shape.placement.restore(points.min(0))]
-    about["high"] = [float(x) for x in shape.placement.restore(points.max(0))]
-    about["origin"] = [float(x) for x in shape.placement.origin]
+        used = np.unique(shape.faces) if len(shape.faces) else np.arange(len(shape.vertices))
+        about |= {"points": len(shape.vertices), "faces": len(shape.faces)}
+        about["vertices_of_no_face"] = len(shape.vertices) - len(used)
+        points = shape.vertices[used]
+        about["vertex_fields"] = _fields(shape.vertex_fields)
+        about["face_fields"] = _fields(shape.face_fields)
+    else:
+        about |= {"points": len(shape.points), "rows_without_coordinates": shape.left_out}
+        points = shape.points
+        about["fields"] = _fields(shape.fields)
+    about["taken_for"] = _taken_for(shape)
+    low, high = (shape.placement.restore(corner) for corner in (points.min(0), points.max(0)))
+    for name, values in {"low": low, "high": high, "size": high - low, "origin": shape.placement.origin}.items():
+        about[name] = [float(x) for x in values]
     return about
+
+
+def _fields(fields: Mapping[str, Array]) -> dict[str, str]:
+    """Name -> type and range, in the words of the messages."""
+    return {name: columns.described({name: array})[len(name) + 2 : -1] for name, array in fields.items()}
+
+
+def _taken_for(shape: Shape) -> dict[str, Any]:
+    """Which fields are taken for labels, colours, normals and intensities; "none" where there are none."""
+    levels = [shape.fields] if isinstance(shape, PointCloud) else [shape.face_fields, shape.vertex_fields]
+    taken: dict[str, Any] = {}
+    try:
+        labels = columns.labels_of(shape)
+        names = [name for fields in levels if (name := columns.name_in(fields))]
+        taken["labels"] = names[0] if labels is not None and names else _no_labels(shape)
+        if labels is not None:
+            found, counts = np.unique(labels, return_counts=True)
+            if len(found) <= SHOWN_LABELS:
+                taken["label_counts"] = dict(zip(map(str, found.tolist()), counts.tolist(), strict=True))
+    except ValueError as error:
+        taken["labels"] = f"none, {error}"
+    for kind in features.KINDS:  # colours of vertices come before those of faces
+        held = [several for fields in reversed(levels) if (several := columns.feature(fields, kind))]
+        taken[kind] = held[0] if held else "none"
+    return taken
+
+
+def _no_labels(shape: Shape) -> str:
+    """Says that there are no labels, and which field looks like them."""
+    likely = columns.missing(shape).rpartition("; ")[2]
+    return f"none; {likely}" if "looks like labels" in likely else "none"
 
 
 def network(recipe: str) -> dict[str, Any]:

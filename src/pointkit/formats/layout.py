@@ -65,6 +65,12 @@ def decoded(data: bytes) -> tuple[bytes, Coding]:
     return data, coding
 
 
+def lines(data: bytes) -> bytes:
+    """A text of one byte a character, its lines ended by line feeds as on every system."""
+    text = decoded(data)[0]
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+
+
 def encoded(pieces: Iterable[bytes], coding: Coding) -> list[bytes]:
     """The pieces of a text in the coding that it had."""
     if not coding.name:

@@ -14,7 +14,7 @@ import numpy as np
 from pointkit import disk
 from pointkit.cloud import Array, Float64, Mesh, Shape
 from pointkit.features import KINDS
-from pointkit.formats import characters, numbers, polygons, records
+from pointkit.formats import layout, numbers, polygons, records
 from pointkit.formats.records import Int64
 
 _COMMENT_OR_JOINT = re.compile(rb"#[^\n]*|\\\n")
@@ -30,7 +30,7 @@ def read(text: bytes) -> Shape:
 
     Vertices have the fields red, green, blue where each has a colour. Groups, materials and lines are ignored.
     """
-    text = _COMMENT_OR_JOINT.sub(b"", characters.lines(text))
+    text = _COMMENT_OR_JOINT.sub(b"", layout.lines(text))
     xyz, fields = _vertices(text)
     lines = _FACE.findall(text)
     if not lines:
@@ -52,8 +52,7 @@ def _vertices(text: bytes) -> tuple[Float64, dict[str, Array]]:
     """The coordinates (V, 3), and the fields of the vertices. A weight or a colour may follow a vertex's place."""
     lines = _VERTEX.findall(text)
     if not lines:
-        wide = "; its text holds zero bytes, save it as UTF-8" if b"\0" in text else ""
-        raise ValueError(f"no vertices: no line begins with v{wide}")
+        raise ValueError("no vertices: no line begins with v")
     values, counts = numbers.parse(b"\n".join(lines))
     if len(counts) != len(lines):
         row = next(row for row, line in enumerate(lines) if not line.strip())

@@ -14,7 +14,7 @@ import numpy as np
 from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
 from pointkit.features import KINDS
-from pointkit.formats import characters, numbers, polygons, records
+from pointkit.formats import layout, numbers, polygons, records
 from pointkit.formats.records import Int64
 
 _WORD = rb"(?P<texture>ST)?(?P<color>C)?(?P<normal>N)?(?:OFF|off)(?![A-Za-z])"
@@ -29,7 +29,7 @@ def read(text: bytes) -> Shape:
     Faces have the field ``color`` (RGB) where every face has a colour. Vertices have normals and colours (nx, ny, nz,
     red, green, blue) where the header's word says so.
     """
-    text = characters.lines(text)
+    text = layout.lines(text)
     if b"#" in text:
         text = re.sub(rb"#[^\n]*", b"", text)
     header, num_vertices, num_faces, start = _counts(text)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import characters, numbers, records
+from pointkit.formats import layout, numbers, records
 
 _HEADER = 84  # 80 bytes of anything and the count
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -27,10 +27,8 @@ def read(data: bytes) -> Mesh:
     count = int(np.frombuffer(data, "<u4", 1, _HEADER - 4)[0]) if len(data) >= _HEADER else 0
     if _size(count) == len(data):  # a binary file may begin with "solid", too
         vertices = np.frombuffer(data, _TRIANGLE, count, _HEADER)["corners"].reshape(-1, 3)
-    elif _SOLID.match(text := characters.lines(data)) and b"\0" not in text:
-        vertices = _text(text)
     else:
-        raise ValueError(_misfit(data, count))
+        vertices = _text(data, count)
     if not len(vertices):
         raise ValueError("no triangles")
     points, placement = records.placed("vertices", np.ascontiguousarray(vertices))
@@ -72,9 +70,17 @@ def write(path: disk.Path, shape: Shape) -> None:
         file.write(b"pointkit".ljust(_HEADER - 4) + np.array(len(rows), "<u4").tobytes() + rows.tobytes())
 
 
-def _text(text: bytes) -> Array:
-    """The corners (3 F, 3) of a text of facets in one or more solids. Nothing else but comments may stand in it."""
-    text = _COMMENT.sub(b"", text)
+def _text(data: bytes, count: int) -> Array:
+    """The corners (3 F, 3) of a text of facets in one or more solids. Nothing else but comments may stand in it.
+
+    Raises ValueError where the file is none, nor a binary one of ``count`` triangles.
+    """
+    try:
+        text = _COMMENT.sub(b"", layout.lines(data))
+    except ValueError:  # bytes that no text holds
+        text = b""
+    if not _SOLID.match(text):
+        raise ValueError(_misfit(data, count))
     found: list[bytes] = []
     at = 0
     while part := _FACET.match(text, at) or _SOLID.match(text, at):

@@ -1,0 +1,94 @@
+"""What info says of a file: sizes, box, all fields with type and range, and what they would be taken for."""
+
+import json
+
+import numpy as np
+
+from pointkit import formats, info
+from pointkit.cli import run
+from pointkit.cloud import Mesh, Placement, PointCloud
+
+POINTS = np.float32([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 4]])
+
+
+def described(tmp_path, shape, suffix=".ply"):
+    path = tmp_path / f"shape{suffix}"
+    formats.write(path, shape)
+    return info.describe(path)
+
+
+def test_a_cloud_with_a_field_of_each_kind(tmp_path):
+    fields = {
+        "R": np.uint8([0, 255, 7, 7]),
+        "G": np.uint8([0, 1, 2, 3]),
+        "B": np.uint8([0, 0, 0, 9]),
+        "scalar_Intensity": np.float32([0.25, np.nan, 0.5, 0.75]),
+        "scalar_Classification": np.float32([2, 2, 6, 2]),
+    }
+    about = described(tmp_path, PointCloud(POINTS, fields, None, Placement(origin=[500_000, 0, 0])))
+    assert about["kind"] == "cloud"
+    assert (about["points"], about["rows_without_coordinates"]) == (4, 0)
+    assert about["fields"] == {
+        "R": "uint8, 0 to 255",
+        "G": "uint8, 0 to 3",
+        "B": "uint8, 0 to 9",
+        "scalar_Intensity": "float32, 0.25 to 0.75",
+        "scalar_Classification": "float32, whole, 2 to 6",
+    }
+    assert about["taken_for"] == {
+        "labels": "scalar_Classification",
+        "label_counts": {"2": 3, "6": 1},
+        "normals": "none",
+        "color": ["R", "G", "B"],
+        "intensity": ["scalar_Intensity"],
+    }
+    assert (about["low"], about["high"], about["size"]) == ([500_000, 0, 0], [500_001, 2, 4], [1, 2, 4])
+
+
+def test_rows_without_coordinates_are_counted(tmp_path):
+    path = tmp_path / "scan.xyz"
+    path.write_text("0 0 0\nnan nan nan\n1 2 3\nnan nan nan\n")
+    about = info.describe(path)
+    assert (about["points"], about["rows_without_coordinates"]) == (2, 2)
+    assert about["size"] == [1, 2, 3]
+
+
+def test_a_mesh_with_fields_of_vertices_and_faces(tmp_path):
+    faces = np.int32([[0, 1, 2], [1, 0, 2]])
+    of_vertices = dict(zip(("nx", "ny", "nz"), np.eye(3, 4, dtype=np.float32), strict=True))
+    mesh = Mesh(POINTS, faces, {"color": np.uint8([[1, 2, 3], [4, 5, 6]])}, vertex_fields=of_vertices)
+    about = described(tmp_path, mesh)
+    assert (about["kind"], about["points"], about["faces"], about["vertices_of_no_face"]) == ("mesh", 4, 2, 1)
+    assert about["vertex_fields"]["nx"] == "float32, whole, 0 to 1"
+    assert about["face_fields"] == {"color": "uint8 x 3, 1 to 6"}
+    assert about["taken_for"]["color"] == ["color"]
+    assert about["taken_for"]["normals"] == ["nx", "ny", "nz"]
+    assert about["size"] == [1, 2, 0], "the box is that of the faces"
+
+
+def test_labels_of_vertices_and_those_that_cannot_be_told(tmp_path):
+    faces = np.int32([[0, 1, 2], [1, 0, 3]])
+    one = {"scalar_label": np.float32([1, 1, 1, 2])}
+    taken = described(tmp_path, Mesh(POINTS, faces, vertex_fields=one))["taken_for"]
+    assert (taken["labels"], taken["label_counts"]) == ("scalar_label", {"1": 2})
+    two = PointCloud(POINTS, {"part": np.int32([0, 1, 0, 1]), "label": np.int32([0, 0, 1, 1])})
+    taken = described(tmp_path, two)["taken_for"]
+    assert taken["labels"].startswith(
+        "none, several fields may be the labels: part (int32, 0 to 1), label (int32, 0 to 1)"
+    )
+    other = PointCloud(POINTS, {"scalar_Thing": np.float32([0, 1, 0, 1])})
+    hint = "none; scalar_Thing looks like labels: --label-field scalar_Thing takes it"
+    assert described(tmp_path, other)["taken_for"]["labels"] == hint
+    assert described(tmp_path, PointCloud(POINTS))["taken_for"]["labels"] == "none"
+
+
+def test_as_lines_and_as_json(tmp_path, capsys):
+    path = tmp_path / "scan.ply"
+    formats.write(path, PointCloud(POINTS, {"Label": np.uint8([1, 1, 2, 2])}))
+    assert run(["info", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  Label: uint8, 1 to 2" in lines
+    assert "  labels: Label" in lines
+    assert "size: 1.0, 2.0, 4.0" in lines
+    assert run(["info", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fields"] == {"Label": "uint8, 1 to 2"}
