@@ -208,12 +208,12 @@ def _column(name: str, cells: Sequence[str], places: Sequence[int]) -> Array:
     try:
         return fastnumbers.try_array(cells, on_fail=fastnumbers.RAISE)
     except ValueError:
-        numbers = {cell: _number(cell.strip()) for cell in set(cells)}
-    words = {cell for cell, number in numbers.items() if number is None}
+        known = {cell: _number(cell.strip()) for cell in set(cells)}
+    words = {cell for cell, number in known.items() if number is None}
     if not words or name == LEFT_OUT:
-        return np.array([np.nan if (number := numbers[cell]) is None else number for cell in cells])
-    if all(number is None or np.isnan(number) for number in numbers.values()):
-        short = {cell: cell.strip()[:_LONGEST_WORD] for cell in numbers}
+        return np.array([np.nan if (number := known[cell]) is None else number for cell in cells])
+    if all(number is None or np.isnan(number) for number in known.values()):
+        short = {cell: cell.strip()[:_LONGEST_WORD] for cell in known}
         return np.array([short[cell] for cell in cells])
     row, cell = next((row, cell) for row, cell in enumerate(cells) if cell in words)
     raise ValueError(
