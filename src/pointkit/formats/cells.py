@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import fastnumbers
@@ -23,7 +23,7 @@ from pointkit.formats.layout import BLANK, Head, Rows
 Int64 = NDArray[np.int64]
 
 MOST_COLUMNS = 1024
-_FEW = 16  # columns that a cloud of fewer points may well have
+_FEW = 24  # columns that a cloud of fewer points may well have
 _FORTRAN = re.compile(rb"([0-9.])[dD]([+-]?[0-9])")  # 1.0D+00
 _DECIMAL = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _EMPTY = re.compile(rb"[,;][ \t]*[,;]|^[ \t]*[,;]", re.MULTILINE)
@@ -173,18 +173,20 @@ def _refuse_cut(body: bytes) -> None:
 
 def _cells(rows: Rows, head: Head, names: Sequence[str]) -> list[Array]:
     """The columns of rows that hold words or empty cells."""
-    lines = layout.characters(rows.cells).split("\n")
-    places = [index for index, line in enumerate(lines) if line.strip(" \t\v\f,;")]
-    found = _split([lines[index] for index in places], rows.separator)
+    body = layout.COMMENT_LINE.sub(b"", rows.cells) if rows.cells is not rows.body else rows.body
+    lines = layout.characters(body).split("\n")
+    places = [index for index, line in enumerate(lines, head.line + 1) if line.strip(" \t\v\f,;")]
+    found = _split([lines[place - head.line - 1] for place in places], rows.separator)
     if head.promised is not None and head.promised != len(found):
         raise ValueError(f"the first line promises {head.promised} points, got {len(found)}")
     width = len(names)
-    for index, row in zip(places, found, strict=True):
-        if len(row) != width and (len(row) != width + 1 or row[-1].strip()):
-            raise ValueError(f"line {head.line + index + 1} holds {len(row)} columns, {width} have names")
-    some = zip(*(row[:width] for row in found), strict=True) if found else ([] for _ in names)
-    line_of = {index: head.line + place + 1 for index, place in enumerate(places)}
-    return [_column(name, list(cells), line_of) for name, cells in zip(names, some, strict=True)]
+    if set(map(len, found)) - {width}:
+        for place, row in zip(places, found, strict=True):
+            if len(row) != width and (len(row) != width + 1 or row[-1].strip()):
+                raise ValueError(f"line {place} holds {len(row)} columns, {width} have names")
+        found = [row[:width] for row in found]
+    cells = zip(*found, strict=True) if found else ([] for _ in names)
+    return [_column(name, column, places) for name, column in zip(names, cells, strict=True)]
 
 
 def _split(lines: list[str], by: bytes) -> list[list[str]]:
@@ -201,34 +203,32 @@ def _split(lines: list[str], by: bytes) -> list[list[str]]:
     return found
 
 
-def _column(name: str, cells: list[str], line_of: Mapping[int, int]) -> Array:
-    """The cells of a column as numbers, or as words where none is a number."""
-    words: list[str] = []
-    missing = 0
-
-    def other(cell: str) -> float:
-        nonlocal missing
-        word = cell.strip()
-        if word.lower() in _MISSING:
-            missing += 1
-            return np.nan
-        if _DECIMAL.fullmatch(word):
-            return float(word.replace(",", "."))
-        if layout.NUMBER.fullmatch(word):
-            return float(word.lower().replace("d", "e"))
-        words.append(cell)
-        return np.nan
-
-    values: Array = fastnumbers.try_array(cells, on_fail=other)
+def _column(name: str, cells: Sequence[str], places: Sequence[int]) -> Array:
+    """The cells of a column as numbers, or as words where none is a number. Row i stands in the line ``places[i]``."""
+    try:
+        return fastnumbers.try_array(cells, on_fail=fastnumbers.RAISE)
+    except ValueError:
+        known = {cell: _number(cell.strip()) for cell in set(cells)}
+    words = {cell for cell, number in known.items() if number is None}
     if not words or name == LEFT_OUT:
-        return values
-    if len(words) + missing == len(cells):
-        return np.array([cell.strip()[:_LONGEST_WORD] for cell in cells])
-    line = line_of[cells.index(words[0])]
+        return np.array([np.nan if (number := known[cell]) is None else number for cell in cells])
+    if all(number is None or np.isnan(number) for number in known.values()):
+        short = {cell: cell.strip()[:_LONGEST_WORD] for cell in known}
+        return np.array([short[cell] for cell in cells])
+    row, cell = next((row, cell) for row, cell in enumerate(cells) if cell in words)
     raise ValueError(
-        f"the column {name} must hold numbers or words, got both, such as {words[0].strip()[:40]!r} in line {line}; "
+        f"the column {name} must hold numbers or words, got both, such as {cell.strip()[:40]!r} in line {places[row]}; "
         f'--columns leaves a column out with "{LEFT_OUT}"'
     )
+
+
+def _number(word: str) -> float | None:
+    """A number, nan for none; None for other words."""
+    if word.lower() in _MISSING:
+        return np.nan
+    if _DECIMAL.fullmatch(word):
+        return float(word.replace(",", "."))
+    return float(word.lower().replace("d", "e")) if layout.NUMBER.fullmatch(word) else None
 
 
 def numeric(name: str, column: Array) -> NDArray[Any]:

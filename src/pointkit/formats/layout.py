@@ -18,13 +18,13 @@ BLANK = b" "  # stands for any white space between columns
 COMMENT = re.compile(rb"(?:#|//)[^\n]*")
 NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE)
 _QUOTED = re.compile(r'"[+-]?\d+[.,]\d+"')
-_COMMENT_LINE = re.compile(rb"^[ \t]*(?:#|//)[^\n]*", re.MULTILINE)
+COMMENT_LINE = re.compile(rb"^[ \t]*(?:#|//)[^\n]*", re.MULTILINE)
 _MARKER = re.compile(rb"\s*(?:#|//)[#/]*")
 _COUNT = re.compile(rb"[ \t]*\d{1,18}[ \t]*")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _ENDS = re.compile(rb"[ \t,;]+$", re.MULTILINE)
 _BLANKS_APART = re.compile(rb"[0-9.][ \t]+[0-9.+-]")  # two numbers with only blanks between
-_NO_DECIMALS = re.compile(rb"\.|,[^\s,;]*,|(?<![0-9]),|,(?![0-9])")  # what a text with decimal commas does not hold
+_NO_DECIMALS = re.compile(rb",[^\s,;]*,|(?<![0-9]),|,(?![0-9])")  # commas that are no decimal ones
 _WORD = re.compile(rb'"[^"\n]*"|[^\s,;"]+(?:[ \t]*[\[(][^\])\n]*[\])])?')  # a unit belongs to its name
 _CELLS = {by: re.compile(rb'[ ]*("[^"\n]*"|[^%s\n]*?)[ ]*(?:(%s)|\Z)' % (by, by)) for by in (b",", b";", b"\t")}
 _MARKS = ((codecs.BOM_UTF8, ""), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -172,7 +172,7 @@ class Rows:
     decimals: bool
     width: int
     body: bytes  # the rows, without comments
-    cells: bytes  # the rows, without lines that are comments
+    cells: bytes  # the rows, with comments
     mixed: str = ""  # the rule that is broken, where columns of numbers are parted in two ways
 
 
@@ -180,7 +180,7 @@ def rows(text: bytes, head: Head) -> Rows:
     """How the rows behind the head of a text are parted."""
     cells = body = text[head.start :]
     if b"#" in cells or b"//" in cells:
-        body, cells = COMMENT.sub(b"", cells), _COMMENT_LINE.sub(b"", cells)
+        body = COMMENT.sub(b"", cells)
     by, decimals, mixed = _parted(body)
     line = body.split(b"\n", 1)[0]
     found = spans(line.rstrip(b" \v\f" if by == b"\t" else b" \t\v\f"), by)
@@ -196,20 +196,20 @@ def _parted(body: bytes) -> tuple[bytes, bool, str]:
     Commas are decimal ones where they stand between digits, no number holds two of them or a point, and semicolons or
     blanks part the columns.
     """
-    comma, semicolon = b"," in body, b";" in body
-    if not comma and not semicolon:
+    if b"," not in body and b";" not in body:
         cells = body.split(b"\n", 1)[0].strip(b" ").split(b"\t")
         return (BLANK if len(cells) == 1 or any(b" " in cell.strip() for cell in cells) else b"\t"), False, ""
-    by = b";" if semicolon else b","
-    if not (comma and semicolon) and not _parted_by_blanks(body, by):
-        return by, False, ""
-    body = _ENDS.sub(b"", body)
-    comma, semicolon, blanks = b"," in body, b";" in body, _parted_by_blanks(body, by)
-    if comma and semicolon != blanks and not _NO_DECIMALS.search(body):
-        return b";" if semicolon else BLANK, True, ""
-    kinds = {"commas": comma, "semicolons": semicolon, "blanks": blanks}
-    if sum(kinds.values()) < 2:
-        return by if comma or semicolon else BLANK, False, ""
+    kinds: dict[str, bool] = {}
+    for strip in (False, True):
+        body = _ENDS.sub(b"", body) if strip else body
+        comma, semicolon = b"," in body, b";" in body
+        by = b";" if semicolon else b"," if comma else BLANK
+        blanks = _parted_by_blanks(body, by)
+        kinds = {"commas": comma, "semicolons": semicolon, "blanks": blanks}
+        if sum(kinds.values()) < 2:
+            return by, False, ""
+        if comma and semicolon != blanks and b"." not in body and not _NO_DECIMALS.search(body):
+            return b";" if semicolon else BLANK, True, ""
     some = " and ".join(kind for kind, there in kinds.items() if there)
     return by, False, f"columns must be parted in one way, got {some}, and not as decimal commas"
 

@@ -167,7 +167,10 @@ class Header(NamedTuple):
 
 
 def header(stream: IO[bytes], size: int) -> Header:
-    """The header of an NPY file of ``size`` bytes; ValueError where it promises others, or Python's own objects."""
+    """The header of an NPY file of ``size`` bytes; ValueError where it promises others.
+
+    Python's own objects are pickled, which never is opened. So they are not measured.
+    """
     stream = io.BytesIO(stream.read(LONGEST_HEADER))
     with files.foreign("NumPy"):
         version = np.lib.format.read_magic(stream)
@@ -178,7 +181,7 @@ def header(stream: IO[bytes], size: int) -> Header:
         shape, fortran, kind = readers[version](stream)
     found = Header(shape, fortran, kind, stream.tell())
     if kind.hasobject:
-        raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {found} of Python's own objects")
+        return found
     if min(shape, default=0) < 0 or found.size != size:
         raise ValueError(
             f"the header promises {shape}, which is {found.size - found.start} bytes, got {size - found.start}"
@@ -207,7 +210,8 @@ def _checked(data: bytes) -> Array:
     """The array (N, 3 or more) of an NPY file, or its records (N,). Nothing is read before its header is checked."""
     found = header(io.BytesIO(data), len(data))
     shape, kind = found.shape, found.kind
-    if not (kind.names and len(shape) == 1) and (len(shape) != 2 or shape[1] < 3 or kind.kind not in "fiu"):
+    records_of_numbers = kind.names and len(shape) == 1 and not kind.hasobject
+    if not records_of_numbers and (len(shape) != 2 or shape[1] < 3 or kind.kind not in "fiu"):
         how = several(found)
         raise ValueError(f"an array of numbers (N, 3 or more) is expected, got {found}{how and ': '}{how}")
     if not shape[0]:
