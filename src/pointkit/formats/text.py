@@ -127,7 +127,7 @@ def annotate(
     if title:
         at = title.line + 1
         lines[title.line] = _longer_title(lines[title.line], title, list(ours))
-    elif numbers_alone and not COMMENT.search(text):
+    elif numbers_alone and not COMMENT.search(decoded):
         more = []
     else:
         said = meaning.names(rows.width) or _plain_names(rows.width)
