@@ -9,10 +9,12 @@ import struct
 import numpy as np
 import plyfile
 import pytest
+import trimesh
 
 from pointkit import formats
 from pointkit.cloud import Mesh
 from pointkit.errors import FormatError
+from pointkit.formats import ply
 from tests import zoo
 from tests.annotated import stripped
 from tests.formats.test_pcd import body as pcd_body
@@ -140,6 +142,46 @@ class TestZoo:
         formats.write(plain, shape)
         assert stripped(target.read_bytes(), ".ply", ours_for(shape), NOTES) == plain.read_bytes()
         np.testing.assert_array_equal(formats.read(target).face_fields["label"], ours_for(shape)["label"])
+
+
+CORNERS = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n"
+AS_VERTICES = {
+    ".obj": "".join(f"v {line} 255 0 9\n" for line in CORNERS.replace("1 1 0", "nan nan nan").splitlines()),
+    ".off": "COFF\n4 0 0\n" + CORNERS.replace("1 1 0", "nan nan nan").replace("\n", " 255 0 9 255\n"),
+}
+
+
+@pytest.mark.parametrize("suffix", AS_VERTICES)
+def test_clouds_in_mesh_formats_become_ply_with_every_row(file, suffix):
+    source = file(AS_VERTICES[suffix], suffix)
+    cloud = formats.read(source)
+    assert cloud.left_out == 1
+    target = source.with_name("target.ply")
+    ours = {"label": np.int32([5, 6, 7]), "probability": np.float32([0.5, 0.25, 1])}
+    formats.annotate(source, target, ours, NOTES)
+    judge = plyfile.PlyData.read(target)["vertex"]
+    assert judge["label"].tolist() == [5, 6, -1, 7]
+    assert judge["red"].tolist() == [255, 255, 0, 255]
+    np.testing.assert_array_equal(judge["x"], np.float32([0, 1, np.nan, 0]))
+    assert np.isnan(judge["probability"][2])
+    again = formats.read(target)
+    assert again.there.tolist() == cloud.there.tolist()
+    assert again.labels.tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".off"])
+def test_colours_of_vertices_stay_where_the_copy_is_a_ply(file, suffix):
+    colored = CORNERS.replace("\n", " 255 0 9\n")
+    text = {
+        ".obj": "".join(f"v {line}\n" for line in colored.splitlines()) + "f 1 2 3 4\n",
+        ".off": f"COFF\n4 1 0\n{colored}4 0 1 2 3\n",
+    }
+    source = file(text[suffix], suffix)
+    target = source.with_name("target.ply")
+    formats.annotate(source, target, {"label": np.int32([5, 5])}, NOTES)
+    judge = trimesh.load(target, process=False)
+    assert judge.visual.vertex_colors[:, :3].tolist() == [[255, 0, 9]] * 4
+    assert judge.metadata["_ply_raw"]["face"]["data"]["label"].reshape(-1).tolist() == [5, 5]
 
 
 VERTEX = np.array([(0, 0, 0, 7), (1, 0, 0, 8), (1, 1, 0, 9), (0, 1, 0, 10)],
@@ -535,3 +577,67 @@ class TestRealFiles:
             np.testing.assert_array_equal(after.vertices, shape.vertices)
             np.testing.assert_array_equal(after.faces, shape.faces)
             np.testing.assert_array_equal(after.face_fields["label"], ours_for(shape)["label"])
+
+
+class TestJudges:
+    """Programs that read only the common forms still read what was annotated."""
+
+    def test_plyfile_and_trimesh_read_a_labelled_mesh_with_labels_of_its_own_vertices(self, file):
+        text = (
+            "ply\nformat ascii 1.0\ncomment by hand\nelement vertex 4\nproperty float x\nproperty float y\n"
+            "property float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\n"
+            "property float scalar_label\nelement face 2\nproperty list uchar int vertex_indices\nend_header\n"
+            "0 0 0 255 0 9 1\n1 0 0 255 0 9 1\n1 1 0 255 0 9 2\n0 1.000001 0 255 0 9 2\n4 0 1 2 3\n3 0 1 2\n"
+        )
+        source = file(text, ".ply")
+        target = source.with_name("target.ply")
+        formats.annotate(source, target, {"label": np.int32([7, 7, 8])}, NOTES)
+        lines = target.read_text().splitlines()
+        assert [line for line in text.splitlines() if line.startswith(("comment", "property", "element"))] == [
+            line
+            for line in lines
+            if line.startswith(("comment by", "property", "element")) and line != "property int label"
+        ]
+        assert lines[-6:] == [*text.splitlines()[-6:-2], "4 0 1 2 3 7", "3 0 1 2 8"]
+        judge = plyfile.PlyData.read(target)
+        assert judge["vertex"]["scalar_label"].tolist() == [1, 1, 2, 2]
+        assert judge["face"]["label"].tolist() == [7, 8]
+        assert [list(face) for face in judge["face"]["vertex_indices"]] == [[0, 1, 2, 3], [0, 1, 2]]
+        mesh = trimesh.load(io.BytesIO(b"".join(ply.encoded(formats.read(target)))), file_type="ply", process=False)
+        assert mesh.visual.vertex_colors[:, :3].tolist() == [[255, 0, 9]] * 4
+        assert len(mesh.faces) == 3
+
+    @pytest.mark.parametrize("storage", ["ascii", "binary", "binary_compressed"])
+    def test_pypcd4_reads_a_labelled_grid(self, file, storage):
+        pypcd4 = pytest.importorskip("pypcd4", reason="the extra judges is not installed")
+        fields = [("x", "F", 4, 1), ("y", "F", 4, 1), ("z", "F", 4, 1), ("rgb", "U", 4, 1)]
+        columns = columns_of(fields, 6)
+        for column in columns[:3]:
+            column[[1, 4]] = np.nan
+        grid = {"WIDTH": "3", "HEIGHT": "2", "VIEWPOINT": "1 2 3 1 0 0 0"}
+        source = file(pcd_header(fields, 6, storage, **grid) + pcd_body(columns, storage), ".pcd")
+        target = source.with_name("target.pcd")
+        formats.annotate(source, target, {"label": np.int32([7, 8, 9, 6])}, NOTES)
+        cloud = pypcd4.PointCloud.from_path(target)
+        meta = cloud.metadata
+        assert (meta.width, meta.height, tuple(meta.viewpoint)) == (3, 2, (1, 2, 3, 1, 0, 0, 0))
+        assert (list(meta.fields), list(meta.size)) == (["x", "y", "z", "rgb", "label"], [4] * 5)
+        assert cloud.pc_data["label"].tolist() == [7, -1, 8, 9, -1, 6]
+        for (name, *_), column in zip(fields, columns, strict=True):
+            np.testing.assert_array_equal(cloud.pc_data[name], column[:, 0])
+
+    @pytest.mark.slow
+    def test_open3d_reads_a_labelled_grid_and_a_labelled_cloud(self, file):
+        open3d = pytest.importorskip("open3d", reason="Open3D cannot be imported", exc_type=ImportError)
+        fields = [("x", "F", 4, 1), ("y", "F", 4, 1), ("z", "F", 4, 1)]
+        columns = columns_of(fields, 6)
+        source = file(pcd_header(fields, 6, "binary", WIDTH="3", HEIGHT="2") + pcd_body(columns, "binary"), ".pcd")
+        label = np.int32([7, 8, 9, 6, 5, 4])
+        for suffix in (".pcd", ".ply"):
+            target = source.with_name(f"target{suffix}")
+            if suffix == ".ply":
+                formats.write(source.with_suffix(".ply"), formats.read(source))
+            formats.annotate(source.with_suffix(suffix), target, {"label": label}, NOTES)
+            cloud = open3d.t.io.read_point_cloud(str(target))
+            np.testing.assert_array_equal(cloud.point.positions.numpy(), np.hstack(columns))
+            assert cloud.point.label.numpy().reshape(-1).tolist() == label.tolist()

@@ -80,6 +80,8 @@ class Answers:
             shares = ", ".join(f"{name} {percent(count / total)} %" for name, count in answer.counts.items() if count)
             sure = percent(answer.mean_probability)
             say(f"{result.written}: {answer.category}: {shares}; mean probability {sure} %")
+            if result.written and result.written.suffix.lower() != file.suffix.lower():
+                say(f"  {result.written.suffix}, as {file.suffix} has no room for labels")
         else:
             words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
             say(f"{file}  {words}" if explanation else f"{file!s:<{self.width}}  {words}")

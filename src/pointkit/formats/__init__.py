@@ -144,7 +144,7 @@ def annotate(
     renamed to ``source_NAME``. ``notes`` become comments, as in ``write``.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
-    no room for fields; the mesh is then written as ``write`` writes it. The target appears whole under its name, or not
+    no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name, or not
     at all. Raises FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the fields.
     """
     name, kind = _kind(source, suffix)
@@ -156,17 +156,21 @@ def annotate(
             said = {"meaning": meaning} if READERS[kind] in NAMED else {}
             pieces = ANNOTATORS[kind](data, fields, _lines(notes), **said)
         else:
-            pieces = ply.encoded(_with(READERS[kind](data), fields), _lines(notes))
+            pieces = ply.encoded(_with(READERS[kind](data), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
         file.writelines(pieces)
 
 
-def _with(mesh: Shape, ours: Mapping[str, Array]) -> Mesh:
-    """A mesh with further fields of its faces; formats without room for fields hold no clouds."""
-    assert isinstance(mesh, Mesh)
-    names = records.renamed(mesh.face_fields, ours)
-    theirs = {names.get(name, name): array for name, array in mesh.face_fields.items()}
-    return dataclasses.replace(mesh, face_fields=theirs | records.added(ours, len(mesh.faces)))
+def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
+    """A shape with further fields of its faces, or of its points."""
+    if isinstance(shape, Mesh):
+        return dataclasses.replace(shape, face_fields=_together(shape.face_fields, ours, len(shape.faces)))
+    return dataclasses.replace(shape, fields=_together(shape.fields, ours, len(shape.points)))
+
+
+def _together(theirs: Mapping[str, Array], ours: Mapping[str, Array], count: int) -> dict[str, Array]:
+    names = records.renamed(theirs, ours)
+    return {names.get(name, name): array for name, array in theirs.items()} | records.added(ours, count)
 
 
 def takes_notes(path: Path) -> bool:

@@ -69,16 +69,18 @@ def write(path: disk.Path, shape: Shape, notes: Sequence[str] = ()) -> None:
         file.writelines(pieces)
 
 
-def encoded(shape: Shape, notes: Sequence[str] = ()) -> list[bytes]:
-    """The pieces of the file that ``write`` writes."""
-    vertex: Columns = dict(zip("xyz", records.coordinates(shape).T, strict=True))
-    elements = [("vertex", vertex)]
+def encoded(shape: Shape, notes: Sequence[str] = (), all_rows: bool = False) -> list[bytes]:
+    """The pieces of the file that ``write`` writes; with ``all_rows`` rows without coordinates are rows again."""
+    places: dict[str, Array] = dict(zip("xyz", records.coordinates(shape).T, strict=True))
     if isinstance(shape, Mesh):
+        vertex: Columns = {**places, **records.worded(shape.vertex_fields)}
         corners = _Lists(shape.faces.reshape(-1), np.full(len(shape.faces), 3))
-        elements.append(("face", {"vertex_indices": corners} | records.worded(shape.face_fields)))
-        vertex |= records.worded(shape.vertex_fields)
+        face: Columns = {"vertex_indices": corners} | records.worded(shape.face_fields)
+        elements = [("vertex", vertex), ("face", face)]
     else:
-        vertex |= records.columns(shape)
+        points = places | records.columns(shape)
+        vertex = {**(records.spread(points, *records.rows_of(shape)) if all_rows else points)}
+        elements = [("vertex", vertex)]
     counts = (len(vertex["x"]), len(shape.faces) if isinstance(shape, Mesh) else 0)
     lines, blocks = ["ply", "format binary_little_endian 1.0", *(f"comment {note}" for note in notes)], []
     for (name, columns), count in zip(elements, counts, strict=False):
