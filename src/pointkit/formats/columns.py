@@ -181,7 +181,7 @@ def coordinates(
     Where the columns' ``values`` are given the error shows a few, and which columns the coordinates may be.
     """
     found = axes(names)
-    if found is None and values is not None:
+    if found is None and values is not None and len(names) > 2:
         there = ", ".join(f"{name} ({_first(array)} ...)" for name, array in list(zip(names, values, strict=True))[:16])
         more = f" and {len(names) - 16} more" if len(names) > 16 else ""
         raise ValueError(f"which columns are x, y and z? found {there}{more}; {_proposal(names, values)}")

@@ -35,7 +35,7 @@ def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
 def of_table(array: Array, meaning: Meaning) -> tuple[Array, Fields]:
     """The coordinates (N, 3) in an array (N, 3 or more), and its other columns as fields."""
     said = meaning.names(array.shape[1])
-    cells.check_shape(*array.shape, named=said is not None)
+    cells.check_shape(len(array), array.shape[1], said is not None)
     array, width = native(array), array.shape[1]
     names = said or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
     xyz = coordinates(names)
@@ -113,7 +113,8 @@ def _wider(theirs: Array, ours: Mapping[str, Array]) -> Array:
     else:
         raise ValueError("no type of number holds both the array and the fields")
     order = "C" if theirs.flags.c_contiguous else "F"
-    whole = np.empty((len(theirs), theirs.shape[1] + len(columns)), kind, order=order)  # type: ignore[call-overload]
+    shape = (len(theirs), theirs.shape[1] + len(columns))
+    whole: Array = np.empty(shape, kind, order=order)  # type: ignore[call-overload]
     whole[:, : theirs.shape[1]] = theirs
     for index, column in enumerate(columns, theirs.shape[1]):
         whole[:, index] = column
@@ -131,7 +132,7 @@ def _longer_records(theirs: Array, ours: Mapping[str, Array]) -> Array:
         "offsets": [old.fields[name][1] for name in names] + [old.itemsize + new.fields[name][1] for name in ours],  # type: ignore[index]
         "itemsize": old.itemsize + new.itemsize,
     }
-    whole = np.zeros(len(theirs), np.dtype(layout))
+    whole: Array = np.zeros(len(theirs), np.dtype(layout))
     for name, array in ours.items():
         whole[name] = array
     rows = whole.view(np.uint8).reshape(len(theirs), -1)

@@ -1,7 +1,7 @@
 """NPZ: NumPy's zip of several named arrays, here one cloud or mesh.
 
     points (N, 3 or more)        coordinates; also called xyz, pos, coords, vertices, data ...; or x, y and z (N,)
-    faces (F, 3)                 makes a mesh of them
+    faces (F, 3 or more)         triangles or other polygons, which make a mesh of them
     labels, colors, normals ...  (N, ...) or (F, ...): fields of the points, vertices or faces under their own names
 
 Other arrays are left out. A zip may promise far more than it holds, so the sizes are compared with its own size before
@@ -19,7 +19,7 @@ import numpy as np
 
 from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape
-from pointkit.formats import columns, files, npy, records
+from pointkit.formats import columns, files, npy, polygons, records
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.npy import Fields, Header
 
@@ -91,6 +91,9 @@ def annotate(
     shape = _shape(theirs, meaning)
     if isinstance(shape, Mesh):
         ours = records.added(fields, len(shape.faces))
+        if shape.polygons is not None:  # each takes the numbers of its first triangle
+            first = np.unique(shape.polygons, return_index=True)[1]
+            ours = {name: array[first] for name, array in ours.items()}
     else:
         points, count = records.rows_of(shape)
         ours = records.spread(records.added(fields, len(points)), points, count)
@@ -153,17 +156,19 @@ def _shape(theirs: _Zip, meaning: Meaning) -> Shape:
     return _mesh(xyz, fields, fields.pop(face)) if face else records.cloud(xyz, fields)
 
 
-def _mesh(xyz: Array, fields: Fields, faces: Array) -> Mesh:
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
-        raise ValueError(f"faces must be whole numbers (F, 3), got {faces.dtype} {faces.shape}")
+def _mesh(xyz: Array, fields: Fields, faces: Array) -> Shape:
+    if faces.ndim != 2 or faces.shape[1] < 3 or faces.dtype.kind not in "iu":
+        raise ValueError(f"faces must be whole numbers (F, 3 or more), got {faces.dtype} {faces.shape}")
+    if not len(faces):
+        return records.cloud(xyz, fields)
+    if 3 == len(faces) < faces.shape[1]:
+        raise ValueError(f"faces must be whole numbers (F, 3 or more), got {faces.shape}: is the array transposed?")
     if fields and len(faces) == len(xyz):
         raise ValueError(f"are {', '.join(fields)} of the vertices or of the faces? there are {len(xyz):,} of both")
-    if faces.dtype == np.uint64 and faces.size and faces.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"faces must index the {len(xyz)} vertices, got {faces.max()}")
-    points, placement = records.placed("vertices", xyz)
     of_faces = {name: array for name, array in fields.items() if len(array) == len(faces)}
     of_vertices = {name: array for name, array in fields.items() if name not in of_faces}
-    return Mesh(points, faces.astype(np.int64), of_faces, placement, None, of_vertices)
+    corners = faces.astype(np.int64).reshape(-1)
+    return polygons.mesh(xyz, corners, np.full(len(faces), faces.shape[1]), of_faces, of_vertices)
 
 
 def _place(theirs: _Zip) -> str | None:

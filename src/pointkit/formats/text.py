@@ -29,7 +29,7 @@ def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
 
     ``meaning`` names the columns, before a title does.
     """
-    head, rows = _parts(layout.decoded(data)[0])
+    head, rows = _parts(data)
     title = None if meaning.columns else layout.title(head, rows)
     names = meaning.names(rows.width) or _named(title, rows.width)
     found = cells.read(rows, head, names)
@@ -45,10 +45,9 @@ def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
     return records.cloud(np.stack([cells.numeric(names[i], found[i]) for i in xyz], 1), fields)
 
 
-def _parts(text: bytes) -> tuple[Head, Rows]:
+def _parts(data: bytes) -> tuple[Head, Rows]:
     """The head of a text, and how its rows are parted."""
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    text = layout.lines(data)
     head = layout.head(text)
     if head.start == len(text):
         raise ValueError("no points" if not head.promised else f"the first line promises {head.promised} points, got 0")
@@ -116,7 +115,7 @@ def annotate(
     """
     points, count = records.rows_of(read(data, meaning))
     decoded, coding = layout.decoded(data)
-    head, rows = _parts(decoded)
+    head, rows = _parts(data)
     lines = decoded.splitlines(keepends=True)
     ours = _writable(records.flat(records.spread(records.added(fields, len(points)), points, count)))
     at = next(i for i, line in enumerate(lines) if line.strip())
