@@ -144,8 +144,9 @@ def annotate(
     renamed to ``source_NAME``. ``notes`` become comments, as in ``write``.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
-    no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name, or not
-    at all. Raises FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the fields.
+    no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name,
+    or not at all. Raises FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the
+    fields.
     """
     name, kind = _kind(source, suffix)
     if _suffix(target).lower() != ANNOTATED[kind]:
