@@ -1,0 +1,175 @@
+"""Folders as users have them: the same labelled tables in many forms give the same parts, or a question.
+
+A table's top has the label 1 and lies above 0.65; its legs have the label 2 and lie below. So the labels in a store can
+be told right from wrong by the points themselves.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from pointkit import formats
+from pointkit.cloud import Mesh, PointCloud
+from pointkit.errors import PointkitError
+from pointkit.formats.columns import Meaning
+from pointkit.prepare import prepare
+
+COUNT = 60
+
+
+def table(seed):
+    """Points (60, 3) of a table, shuffled, and their labels."""
+    rng = np.random.default_rng(seed)
+    top = np.c_[rng.uniform(-0.6, 0.6, (COUNT // 2, 2)), rng.uniform(0.7, 0.75, COUNT // 2)]
+    legs = np.c_[rng.choice([-0.55, 0.55], (COUNT // 2, 2)), rng.uniform(0, 0.6, COUNT // 2)]
+    order = rng.permutation(COUNT)
+    return np.r_[top, legs].astype(np.float32)[order], np.repeat([1, 2], COUNT // 2)[order]
+
+
+def text(path, points, *columns, title="", separator=" ", comments=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.c_[(points, *columns)]
+    words = ["%d" if (column == np.round(column)).all() else "%.5f" for column in rows.T]
+    np.savetxt(path, rows, separator.join(words), header=title, comments=comments)
+
+
+def arrays(path, **named):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, *named.values())
+    else:
+        np.savez(path, **named)
+
+
+def cloud(path, points, **fields):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    formats.write(path, PointCloud(points, fields))
+
+
+def mesh(path, points, labels):
+    """Each point is a small triangle, whose vertices have the labels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    corners = (points[:, None] + 0.01 * np.eye(3)).reshape(-1, 3).astype(np.float32)
+    faces = np.arange(3 * len(points)).reshape(-1, 3)
+    formats.write(path, Mesh(corners, faces, vertex_fields={"scalar_label": np.repeat(labels, 3).astype(np.float32)}))
+
+
+def lines(labels):
+    return "".join(f"{label}\n" for label in labels)
+
+
+def beside(folder, points, name, data):
+    """A folder a scan: its points, and a file with their labels."""
+    cloud(folder / "pc.ply", points)
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def pieces(folder, points, labels):
+    """A folder a scan: a file for each of its parts."""
+    for name, code in (("top_1", 1), ("legs_1", 2)):
+        cloud(folder / f"{name}.ply", points[labels == code])
+
+
+RGB = np.tile([200, 100, 50], (COUNT, 1))
+SURVEY = {"title": "Point,Easting,Northing,Height,label", "separator": ","}
+SLASHES = {"title": "X,Y,Z,Label", "separator": ",", "comments": "//"}
+# How a table is written into a folder, from its points and labels; and the user's word about columns.
+FORMS = {
+    "a float of CloudCompare": (lambda at, p, b: cloud(at / "a.ply", p, scalar_Classification=b.astype("f4")), ""),
+    "another name and case": (lambda at, p, b: cloud(at / "a.pcd", p, Class=b.astype("u1")), ""),
+    "a title": (lambda at, p, b: text(at / "a.xyz", p, b, title="X Y Z part"), ""),
+    "a title behind slashes": (lambda at, p, b: text(at / "a.txt", p, b, **SLASHES), ""),
+    "a survey": (lambda at, p, b: text(at / "a.csv", np.c_[np.arange(COUNT), p], b, **SURVEY), ""),
+    "columns in the user's order": (lambda at, p, b: text(at / "a.txt", p, RGB, b), "x,y,z,r,g,b,label"),
+    "an array": (lambda at, p, b: arrays(at / "a.npy", a=np.c_[p, b]), "x,y,z,label"),
+    "arrays by name": (lambda at, p, b: arrays(at / "a.npz", points=p, labels=b), ""),
+    "vertices of a mesh": (lambda at, p, b: mesh(at / "a.ply", p, b), ""),
+    "a list": (lambda at, p, b: beside(at, p, "label.txt", lines(b)), ""),
+    "bytes": (lambda at, p, b: beside(at, p, "pc.label", b.astype("<u4").tobytes()), ""),
+    "json": (lambda at, p, b: beside(at, p, "pc.json", json.dumps({"labels": b.tolist()})), ""),
+    "a file for each part": (pieces, ""),
+}
+
+
+@pytest.mark.parametrize("category", ["", "table"])
+@pytest.mark.parametrize("form", FORMS)
+def test_labelled_tables(tmp_path, form, category):
+    make, columns = FORMS[form]
+    for number in range(6):
+        make(tmp_path / "set" / category / f"scan_{number}", *table(number))
+    made = prepare(tmp_path / "set", tmp_path / "store", task="parts", columns=columns, num_points=40)
+    assert made.unread == ()
+    assert len(made.store.rows) == 6
+    [(name, parts)] = made.store.task.parts.items()
+    assert name == (category or "set")
+    names = [{"part 1": "top", "part 2": "legs"}.get(part, part) for part in parts]
+    assert sorted(names) == ["legs", "top"]
+    high = made.store.points[:, 2] > 0.65
+    np.testing.assert_array_equal(np.array(names)[made.store.point_labels] == "top", high)
+    assert 0.3 < high.mean() < 0.7
+    assert made.store.manifest.get("meaning", {}) == Meaning.said(columns=columns).facts()
+
+
+def test_codes_that_mean_nothing_and_names_for_the_others(tmp_path):
+    for number in range(6):
+        points, labels = table(number)
+        labels[::3] = 0
+        cloud(tmp_path / "set" / f"{number}.ply", points, label=labels)
+    made = prepare(tmp_path / "set", tmp_path / "store", task="parts", unlabelled="0", names="1=top,2=legs")
+    assert made.store.task.parts == {"set": ("top", "legs")}
+    assert (made.store.point_labels == -1).sum() == 6 * COUNT // 3
+
+
+def short(path, points, labels):
+    """A label too few beside it."""
+    cloud(path / "a.ply", points)
+    (path / "a.txt").write_text(lines(labels[1:]))
+
+
+NAMELESS = {"title": "id a b c label"}
+ROWS = np.arange(COUNT)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda at, p, b: text(at / "a.txt", p, b), r"column3 looks like labels: --label-field column3 takes it"),
+        (lambda at, p, b: text(at / "a.txt", np.c_[ROWS, p], b, **NAMELESS), "which columns are x, y and z"),
+        (lambda at, p, b: cloud(at / "a.ply", p, label=b + 4710, **{"class": b}), r"class \(.*1 to 2\); --label-field"),
+        (short, "a.txt holds 59 labels, and the file has 60 points"),
+    ],
+)  # fmt: skip
+def test_what_is_asked(tmp_path, make, words):
+    for number in range(4):
+        make(tmp_path / "set" / f"table_{number}", *table(number))
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", task="parts")
+    assert not (tmp_path / "store").exists()
+
+
+def test_two_readings_are_named_with_their_flags(tmp_path):
+    for number in range(4):
+        pieces(tmp_path / "set" / f"room_{number}", *table(number))
+    words = r"--folders classes gives 4 classes .* --task parts --folders pieces gives 4 shapes of 2 parts"
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store")
+
+
+def channels(*names):
+    return {name: np.full(COUNT, value, "u1") for name, value in zip(names, (230, 25, 5), strict=True)}
+
+
+COLORS = {
+    "rgba of PCL": {"rgba": np.full(COUNT, 255 << 24 | 230 << 16 | 25 << 8 | 5, "u4")},
+    "diffuse": channels("diffuse_red", "diffuse_green", "diffuse_blue"),
+    "letters": channels("R", "G", "B"),
+}
+
+
+@pytest.mark.parametrize("name", COLORS)
+def test_colours_under_their_usual_names(tmp_path, name):
+    for number in range(6):
+        cloud(tmp_path / "set" / f"class {number % 2}" / f"{number}.pcd", table(number)[0], **COLORS[name])
+    made = prepare(tmp_path / "set", tmp_path / "store", keep="color")
+    np.testing.assert_allclose(np.unique(made.store.features, axis=0), [[230 / 255, 25 / 255, 5 / 255]], rtol=1e-6)
