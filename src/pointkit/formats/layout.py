@@ -182,6 +182,8 @@ def rows(text: bytes, head: Head) -> Rows:
     if b"#" in cells or b"//" in cells:
         body = COMMENT.sub(b"", cells)
     by, decimals, mixed = _parted(body)
+    if mixed and head.title and (other := separator(head.title[1])) != BLANK:
+        by = other  # there may be other separators in words
     names = len(spans(COMMENT.sub(b"", head.title[1]), by)) if head.title else 0
     widths = [_width(some.split(b"\n", 1)[0], by, decimals, names) for some in (body, cells)]
     width = names if names in widths else widths[0]  # what looks like a comment may be in a word
