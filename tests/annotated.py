@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import zipfile
 
 import numpy as np
 
@@ -15,7 +16,7 @@ CODES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "ui
 
 def stripped(data, suffix, ours, notes=()):
     """The bytes of a file as they were before the fields ``ours`` and ``notes`` were added, and ``source_`` undone."""
-    strip = {".ply": _ply, ".pcd": _pcd, ".npy": _npy}.get(suffix, _text)
+    strip = {".ply": _ply, ".pcd": _pcd, ".npy": _npy, ".npz": _npz}.get(suffix, _text)
     return strip(data, ours, notes)
 
 
@@ -120,8 +121,22 @@ def _pcd(data, ours, notes):
     return b"".join([*head, struct.pack("<II", len(own), theirs), own])
 
 
+def _npz(data, ours, notes):
+    """The entries that are not ours."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        theirs = {name: file.read(name) for name in file.namelist() if name.removesuffix(".npy") not in ours}
+    return {_renamed(name.encode(), ours).decode(): raw for name, raw in theirs.items()}
+
+
 def _npy(data, ours, notes):
     array, stream = np.load(io.BytesIO(data)), io.BytesIO()
+    if array.dtype.names:
+        names = [name for name in array.dtype.names if name not in ours]
+        theirs = np.empty(len(array), [(name.removeprefix("source_"), array.dtype[name]) for name in names])
+        for old, name in zip(names, theirs.dtype.names, strict=True):
+            theirs[name] = array[old]
+        np.save(stream, theirs)
+        return stream.getvalue()
     np.save(stream, array[:, : -_width(ours)])
     return stream.getvalue()
 

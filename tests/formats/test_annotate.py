@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import struct
+import zipfile
 
 import numpy as np
 import plyfile
@@ -14,7 +15,7 @@ import trimesh
 from pointkit import formats
 from pointkit.cloud import Mesh
 from pointkit.errors import FormatError
-from pointkit.formats import ply
+from pointkit.formats import columns, ply
 from tests import zoo
 from tests.annotated import stripped
 from tests.formats.test_pcd import body as pcd_body
@@ -461,8 +462,130 @@ class TestNpy:
         with pytest.raises(FormatError, match=f"{source}: points must be|no type of number holds both"):
             formats.annotate(source, source, {"label": np.array([0.1, 0.2])})
 
+    def test_records_get_further_fields(self, tmp_path):
+        source = tmp_path / "source.npy"
+        theirs = np.zeros(4, [("x", ">f8"), ("y", "<f4"), ("z", "i2"), ("label", "u1"), ("rgb", "u1", (3,))])
+        theirs["x"], theirs["label"] = np.arange(4), 9
+        np.save(source, theirs)
+        ours = {"label": np.arange(4, dtype=np.int32), "direction": np.arange(8, dtype="f4").reshape(4, 2)}
+        data = annotated(source, ".npy", ours)
+        assert stripped(data, ".npy", ours) == source.read_bytes()
+        again = np.load(io.BytesIO(data))
+        assert again.dtype.itemsize == theirs.dtype.itemsize + 12
+        assert again["label"].tolist() == [0, 1, 2, 3]
+        assert again["source_label"].tolist() == [9] * 4
 
-EACH = [".npy", ".pcd", ".ply", ".pts", ".xyz"]
+    def test_padded_records(self, tmp_path):
+        theirs = np.zeros(4, np.dtype([("a", "u1"), ("x", "f8"), ("y", "f4"), ("z", "f4")], align=True))
+        theirs["x"] = np.arange(4)
+        np.save(tmp_path / "a.npy", theirs)
+        annotated(tmp_path / "a.npy", ".npy")
+
+
+def entries(path):
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+class TestNpz:
+    @pytest.mark.parametrize("name", [*zoo.CLOUDS, *(name for name in zoo.MESHES if len(zoo.MESHES[name].faces))])
+    def test_shapes(self, tmp_path, name):
+        source = tmp_path / "source.npz"
+        formats.write(source, (zoo.CLOUDS | zoo.MESHES)[name])
+        ours = ours_for(formats.read(source))
+        assert stripped(annotated(source, ".npz", ours), ".npz", ours) == entries(source)
+
+    @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+    def test_other_arrays_and_polygons(self, tmp_path, save):
+        source = tmp_path / "source.npz"
+        quads = np.array([[0, 1, 2, 3], [0, 3, 2, 1]], ">u2")
+        save(source, vertices=np.asfortranarray(zoo.SQUARE), faces=quads, label=np.uint8([7, 8]), meta={"a": 1})
+        mesh = formats.read(source)
+        assert mesh.polygons.tolist() == [0, 0, 1, 1]
+        ours = {"label": np.array([4, 4, 5, 5])}
+        data = annotated(source, ".npz", ours)
+        assert stripped(data, ".npz", ours) == entries(source)
+        with zipfile.ZipFile(io.BytesIO(data)) as file, zipfile.ZipFile(source) as before:
+            assert {entry.compress_type for entry in file.infolist()} == {before.infolist()[0].compress_type}
+        assert np.load(io.BytesIO(data))["label"].tolist() == [4, 5]
+        assert np.load(io.BytesIO(data))["source_label"].tolist() == [7, 8]
+
+    def test_rows_without_coordinates_keep_their_places(self, tmp_path):
+        np.savez(tmp_path / "a.npz", points=[[0, 0, 0], [np.nan] * 3, [1, 1, 1]])
+        formats.annotate(tmp_path / "a.npz", tmp_path / "a.npz", {"label": np.array([4, 5])})
+        assert np.load(tmp_path / "a.npz")["label"].tolist() == [4, -1, 5]
+
+
+OURS = {"label": np.array([7, -1]), "probability": np.float32([0.1, 1])}
+
+
+class TestTables:
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        {
+            "commas": ("x,y,z\n1,2,3\n4,5,6\n", "x,y,z,label,probability\n1,2,3,7,0.1\n4,5,6,-1,1.0\n"),
+            "no names": ("1;2;3\n4;5;6\n", "1;2;3;7;0.1\n4;5;6;-1;1.0\n"),
+            "decimal commas": (
+                "x;y;z\n1,5;2;3\n4;5;6\n",
+                "x;y;z;label;probability\n1,5;2;3;7;0,1\n4;5;6;-1;1,0\n",
+            ),
+            "empty cells": ("x,y,z,w\n1,2,3,\n4,5,6,7", "x,y,z,w,label,probability\n1,2,3,,7,0.1\n4,5,6,7,-1,1.0"),
+            "empty cells and tabs": (
+                "x\ty\tz\tw\r\n1\t2\t3\t\r\n4\t5\t6\t7\r\n",
+                "x\ty\tz\tw\tlabel\tprobability\r\n1\t2\t3\t\t7\t0.1\r\n4\t5\t6\t7\t-1\t1.0\r\n",
+            ),
+            "words": (
+                '"x","y","z","what"\n1,2,3,"a, b"\n4,5,6,c #3\n',
+                '"x","y","z","what","label","probability"\n1,2,3,"a, b",7,0.1\n4,5,6,c #3,-1,1.0\n',
+            ),
+            "numbers of rows": (
+                ",x,y,z\n0,1,2,3\n1,4,5,6\n",
+                ",x,y,z,label,probability\n0,1,2,3,7,0.1\n1,4,5,6,-1,1.0\n",
+            ),
+            "a name that is taken": (
+                "X,Y,Z,label\n1,2,3,4\n4,5,6,5\n",
+                "X,Y,Z,source_label,label,probability\n1,2,3,4,7,0.1\n4,5,6,5,-1,1.0\n",
+            ),
+            "UTF-16": (
+                "\ufeffx,y,z\n1,2,3\n4,5,6\n",
+                "\ufeffx,y,z,label,probability\n1,2,3,7,0.1\n4,5,6,-1,1.0\n",
+            ),
+        }.values(),
+    )
+    def test_worked_cases(self, file, before, after):
+        coding = "utf-16-le" if before.startswith("\ufeff") else "utf-8"
+        source = file(before.encode(coding), ".csv")
+        formats.annotate(source, source, OURS, NOTES)
+        assert source.read_bytes() == after.encode(coding)
+
+    def test_rows_without_coordinates_keep_their_places(self, file):
+        source = file("x,y,z,w\n1,2,3,4\n,,,5\n4,5,6,7\n", ".csv")
+        formats.annotate(source, source, OURS)
+        assert source.read_text() == "x,y,z,w,label,probability\n1,2,3,4,7,0.1\n,,,5,-1,nan\n4,5,6,7,-1,1.0\n"
+
+    def test_columns_that_the_user_named(self, file):
+        meaning = columns.Meaning.said(columns="-,x,y,z")
+        for before, after in {
+            "9 1 2 3\n9 4 5 6\n": "# column0 x y z label probability\n9 1 2 3 7 0.1\n9 4 5 6 -1 1.0\n",
+            "a b c d\n9 1 2 3\n9 4 5 6\n": "a b c d label probability\n9 1 2 3 7 0.1\n9 4 5 6 -1 1.0\n",
+        }.items():
+            source = file(before, ".txt")
+            formats.annotate(source, source, OURS, meaning=meaning)
+            assert source.read_text() == after
+
+    def test_several_scans_stay_several(self, file):
+        source = file("1\n1 2 3\n1\n4 5 6\n", ".pts")
+        formats.annotate(source, source, OURS, NOTES)
+        assert source.read_text() == "1\n1 2 3 7 0.1\n1\n4 5 6 -1 1.0\n"
+
+    def test_decimal_commas_between_blanks(self, file):
+        source = file("1,5 2 3\n4 5 6\n", ".txt")
+        formats.annotate(source, source, OURS)
+        assert source.read_text() == "# x y z label probability\n1,5 2 3 7 0,1\n4 5 6 -1 1,0\n"
+        assert formats.read(source).fields["probability"].tolist() == [0.1, 1]
+
+
+EACH = [".csv", ".npy", ".npz", ".pcd", ".ply", ".pts", ".xyz"]
 
 
 @pytest.mark.parametrize("suffix", EACH)

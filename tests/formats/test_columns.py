@@ -47,6 +47,38 @@ class TestCoordinates:
             columns.coordinates(names, columns.asked_for(len(names)))
 
 
+class TestTitles:
+    @pytest.mark.parametrize(
+        "words", ["x y z of id", "X Y Z", "id label what", "scalar_Intensity foo", "pos_x pos_y pos_z", "id red green"]
+    )
+    def test_usual_names(self, words):
+        assert columns.is_title(words.split())
+
+    @pytest.mark.parametrize("words", ["sensor channel u v w", "range azimuth elevation2", "X1 Y1", "n.obj"])
+    def test_unknown_names_where_they_may_be_some(self, words):
+        assert not columns.is_title(words.split())
+        assert columns.is_title(words.split(), unknown=True)
+
+    @pytest.mark.parametrize(
+        "words",
+        ["made by hand", "class of chair", "12 x", "name: bunny", "a = 3", "2024-05-01 noon", "u u v", "Bob's label"],
+    )
+    def test_prose(self, words):
+        assert not columns.is_title(words.split(), unknown=True)
+
+    def test_an_answer_is_proposed(self):
+        whole, broken = np.array([1.0, 2, 3]), np.array([0.5, 1, 2])
+        for names, values, wanted in (
+            ("id p q s", [whole, broken, broken, broken], "id,x,y,z"),
+            ("p q s t", [whole, whole, whole, broken], "x,y,z,t"),
+            ("p q s t v", [broken, whole, broken, broken, broken], "p,q,x,y,z"),
+            ("label k,l p q s", [broken, broken, broken, broken, whole], "label,x,y,z,s"),
+            ("red green blue", [whole, whole, whole], "x,y,z"),
+        ):
+            with pytest.raises(ValueError, match=f"{len(values)} in their order, such as {wanted}$"):
+                columns.coordinates(names.split(" "), values=values)
+
+
 class TestFeatures:
     @pytest.mark.parametrize(
         ("names", "kind"),
@@ -68,6 +100,32 @@ class TestFeatures:
         assert columns.feature({"rgb": np.zeros(3, "u1")}, "color") is None
         both = {"rgb": np.zeros(3, "f4"), "r": NUMBERS, "g": NUMBERS, "b": NUMBERS}
         assert columns.feature(both, "color") == ["r", "g", "b"]
+
+    UNIT = np.eye(3)[[0, 1, 2, 0]] * [[1.005], [-1], [1], [1]]
+
+    def test_unit_vectors_behind_the_coordinates_are_normals(self):
+        vectors = dict(zip(("column3", "column4", "column5"), self.UNIT.T, strict=True))
+        assert columns.feature(vectors, "normals") == ["column3", "column4", "column5"]
+        assert columns.feature(vectors | {"column6": np.arange(4)}, "normals") == ["column3", "column4", "column5"]
+        assert columns.feature(vectors, "color") is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda fields: {name: np.abs(array) for name, array in fields.items()},  # pure colours
+            lambda fields: {name: array * 1.02 for name, array in fields.items()},
+            lambda fields: fields | {"label": np.arange(4)},
+            lambda fields: fields | {"column6": np.arange(4), "column7": np.arange(4)},
+        ],
+    )
+    def test_else_they_are_none(self, change):
+        vectors = dict(zip(("column3", "column4", "column5"), self.UNIT.T, strict=True))
+        assert columns.feature(change(vectors), "normals") is None
+
+    def test_words_are_none(self):
+        words = np.array(["a", "b", "c"])
+        assert columns.feature({"intensity": words}, "intensity") is None
+        assert columns.feature({"r": words, "g": words, "b": words}, "color") is None
 
 
 class TestLabels:

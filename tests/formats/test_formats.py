@@ -19,7 +19,7 @@ from tests import zoo
 
 CLOUD = zoo.CLOUDS["nine digits"]
 MESH = zoo.MESHES["one triangle"]
-ONE_A_READER = (".npy", ".npz", ".obj", ".off", ".pcd", ".ply", ".pts", ".stl", ".xyz")
+ONE_A_READER = (".csv", ".npy", ".npz", ".obj", ".off", ".pcd", ".ply", ".pts", ".stl", ".xyz")
 
 
 def shape_for(suffix):
@@ -118,7 +118,13 @@ def test_cut_anywhere_is_an_error_or_the_whole_shape(tmp_path, suffix):
     formats.write(whole, shape)
     data = whole.read_bytes()
     path = tmp_path / f"cut{suffix}"
-    free = suffix in (".obj", ".xyz", ".txt", ".asc")  # these promise no count, so whole lines fewer are no damage
+    free = suffix in (
+        ".obj",
+        ".xyz",
+        ".txt",
+        ".asc",
+        ".csv",
+    )  # these promise no count, so whole lines fewer are no damage
     for length in range(len(data)):
         path.write_bytes(data[:length])
         again = read_or_one_line(path)

@@ -8,6 +8,7 @@ import pytest
 
 from pointkit import formats
 from pointkit.errors import FormatError
+from pointkit.formats.columns import Meaning
 from tests import zoo
 
 
@@ -53,7 +54,19 @@ def test_survey_coordinates(read):
     [
         (np.zeros((4, 2)), r"\(N, 3 or more\) is expected, got float64 \(4, 2\)"),
         (np.zeros(12), "is expected"),
-        (np.zeros((1, 4, 3)), "is expected"),
+        (
+            np.zeros((1, 4, 3)),
+            r"is expected, got float64 \(1, 4, 3\): 1 shapes of 4 points in one file: write each as ",
+        ),
+        (np.zeros((3, 60)), r"3 rows of 60 numbers: is it transposed\?"),
+        (np.zeros((6, 2048)), r"6 rows of 2,048 numbers: is it transposed\?"),
+        (np.zeros((2000, 1500)), "a row must hold 1,024 numbers at most"),
+        (np.zeros(0, [("x", "f4"), ("y", "f4"), ("z", "f4")]), "no points"),
+        (
+            np.zeros(4, [("id", "i4"), ("u", "f4"), ("v", "f4"), ("w", "f4")]),
+            r"found id \(0 0 0 \.\.\.\), u .* such as x,y,z,w",
+        ),
+        (np.zeros((2, 2), [("x", "f4"), ("y", "f4"), ("z", "f4")]), r"is expected, got records \(2, 2\)"),
         (np.zeros((4, 3), complex), "got complex128"),
         (np.zeros((4, 3), bool), "got bool"),
         (np.array([["a", "b", "c"]]), "is expected"),
@@ -66,6 +79,39 @@ def test_survey_coordinates(read):
 def test_arrays_that_are_refused(read, array, rule):
     with pytest.raises(FormatError, match=rule):
         read(array)
+
+
+RECORDS = np.array(
+    [(7, 1.5, 2, 3, 4, (1, 2, 3), "a"), (8, 4, 5, 6, -1, (4, 5, 6), "b")],
+    [("id", "<u4"), ("X", ">f8"), ("Y", "<f4"), ("Z", "i2"), ("label", "i1"), ("rgb", "u1", (3,)), ("word", "U2")],
+)
+
+
+@pytest.mark.parametrize("align", [False, True])
+def test_records_with_names(read, align):
+    cloud = read(RECORDS.astype(np.dtype(RECORDS.dtype.descr, align=align)))
+    assert cloud.points.tolist() == [[1.5, 2, 3], [4, 5, 6]]
+    assert {name: (str(array.dtype), array.tolist()) for name, array in cloud.fields.items()} == {
+        "id": ("uint32", [7, 8]), "label": ("int8", [4, -1]), "rgb": ("uint8", [[1, 2, 3], [4, 5, 6]]),
+        "word": ("<U2", ["a", "b"]),
+    }  # fmt: skip
+    assert cloud.labels.tolist() == [4, -1]
+
+
+def test_records_with_one_field_of_coordinates(read):
+    cloud = read(np.array([((1, 2, 3), 4)], [("xyz", "f4", (3,)), ("w", "f4")]))
+    assert cloud.points.tolist() == [[1, 2, 3]]
+    assert list(cloud.fields) == ["w"]
+
+
+def test_the_users_names_of_columns(tmp_path):
+    np.save(tmp_path / "a.npy", TABLE)
+    cloud = formats.read(tmp_path / "a.npy", meaning=Meaning.said(columns="-,x,y,z,label"))
+    assert cloud.points.tolist() == TABLE[:, 1:4].tolist()
+    assert list(cloud.fields) == ["label"]
+    np.save(tmp_path / "a.npy", np.zeros((4, 60)))
+    wide = Meaning.said(columns=",".join(["x", "y", "z", *"-" * 57]))
+    assert len(formats.read(tmp_path / "a.npy", meaning=wide).points) == 4
 
 
 class Trap:
@@ -100,6 +146,7 @@ def altered(text, old, new):
         ("(4, 5), ", "(-4, 5), ", "promises"),
         ("False", "0    ", "NumPy cannot read it"),
         ("'<f8'", "'<q9'", "NumPy cannot read it"),
+        ("'<f8'", "f(1) ", r"NumPy cannot read it: [^0-9]*line 1: <ast.Call object>$"),  # no address
         ("{", "(", "NumPy cannot read it"),
         ("\x01\x00v", "\x09\x00v", "version"),
     ],

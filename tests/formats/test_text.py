@@ -36,11 +36,18 @@ def read(tmp_path):
         "comments": "# a scan\n1 2 3 0.5 # first\n// more\n4 5 6 7 // second\n",
         "the count first": "2\n1 2 3 0.5\n4 5 6 7\n",
         "a byte-order mark": b"\xef\xbb\xbf1 2 3 0.5\n4 5 6 7\n",
+        "UTF-16": "1 2 3 0.5\n4 5 6 7\n".encode("utf-16"),
+        "UTF-16 without a mark": "1 2 3 0.5\r\n4 5 6 7\r\n".encode("utf-16-be"),
+        "decimal commas": "1,0 2,0 3,0 0,5\n4,0 5 6,0 7,0\n",
+        "decimal commas and tabs": "1,0\t2,0\t3,0\t0,5\n4,0\t5\t6,0\t7,0\n",
+        "decimal commas and semicolons": "1,0;2,0;3,0; 5,0e-1\n4,0;5;6,0;7,0;\n",
+        "Fortran": " 1.0D+00 2.0d0 3.D0 5.0D-01\n 4.0D+00 5 6 7\n",
+        "a separator at the ends of blank lines": "1 2 3 0.5,\n4 5 6 7,\n",
         "exponents": "1.0e0 2 3 5.0e-01\n4 5 6e+00 7\n",
     }.items(),
     ids=lambda item: item[0],
 )
-@pytest.mark.parametrize("suffix", [".xyz", ".txt", ".pts", ".asc"])
+@pytest.mark.parametrize("suffix", [".xyz", ".txt", ".pts", ".asc", ".csv"])
 def test_two_points_however_they_are_written(read, text, suffix):
     cloud = read(text[1], suffix)
     assert cloud.points.tolist() == [[1, 2, 3], [4, 5, 6]]
@@ -60,6 +67,15 @@ def test_two_points_however_they_are_written(read, text, suffix):
         "a comment and the count": "//x y z label w\n2\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
         "the count and a comment": "2\n# x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
         "names and the count": "x y z label w\n2\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "UTF-16 and a mark": "x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n".encode("utf-16"),
+        "a mark before a comment": b"\xef\xbb\xbf# x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "Fortran": "x y z label w\n 1D0 2D0 3D0 7 5.0D-1\n 4 5 6 -1 0.5\n",
+        "the second comment": "# exported by hand\n# x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "a comment that says so": "# columns: x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "behind prose": "# a point cloud with x y z label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "units": "X [m] Y [m] Z [m] label w\n1 2 3 7 0.5\n4 5 6 -1 0.5\n",
+        "blanks between, commas in the rows": "# x y z label w\n1,2,3,7,0.5\n4,5,6,-1,0.5\n",
+        "decimal commas": "x;y;z;label;w\n1,0;2;3;7;0,5\n4;5;6;-1;0,5\n",
     }.items(),
     ids=lambda item: item[0],
 )
@@ -69,12 +85,6 @@ def test_named_columns(read, text):
     assert cloud.labels.tolist() == [7, -1]
     assert sorted(cloud.fields) == ["label", "w"]
     assert cloud.fields["w"].tolist() == [0.5, 0.5]
-
-
-def test_names_without_x_y_z_leave_the_first_three_columns_the_coordinates(read):
-    cloud = read("east,north,height,label\n1,2,3,7\n4,5,6,-1\n")
-    assert cloud.points.tolist() == [[1, 2, 3], [4, 5, 6]]
-    assert {name: array.tolist() for name, array in cloud.fields.items()} == {"label": [7, -1]}
 
 
 @pytest.mark.parametrize("name", ["label", "part", "classification"])
@@ -121,6 +131,24 @@ def test_a_row_without_coordinates_is_no_point(read):
         ("x y z w\n1 2 3\n", "the first line names 4 columns, got 3 numbers in a row"),
         ("x y z w w\n1 2 3 4 5\n", "different names"),
         ("x y 3\n1 2 3\n", "must be names or numbers, got 'x y 3'"),
+        ("1,2,3;4,5,6\n", "parted in one way, got commas and semicolons, and not as decimal commas"),
+        ("1.234,5;2,5;3,5\n", "parted in one way, got commas and semicolons"),
+        ("1,2,3 0.5\n", "parted in one way, got commas and blanks"),
+        ("1,2,3 4\n", "parted in one way, got commas and blanks"),
+        ("1;2;3 4\n", "parted in one way, got semicolons and blanks"),
+        ("1,2 3,4\n", "a row must hold x, y and z, got 2 numbers"),
+        ("1,2,3,chair\n", "the first line must be names or numbers, got '1,2,3,chair'"),
+        ("1 " * 150_000, r"1 rows of 150,000 numbers: is it transposed\?"),
+        ("\n".join(["0.5 " * 60] * 3), r"3 rows of 60 numbers: is it transposed\?"),
+        (("1 " * 1100 + "\n") * 1200, "a row must hold 1,024 numbers at most, got 1,100"),
+        ("1 2 3\n" * 9000 + "4 5 6x\n" + "1 2 3\n" * 9000, "a number is expected, got '6x' in line 9001"),
+        ("# a\n" + "1 2 3\n" * 9000 + "4 5 6\x00\n", "text must not hold control bytes in line 9002"),
+        (b"600\n\x01\x3f" + bytes(range(256)), r"control bytes, got 0x01 in line 2; is the file binary\?"),
+        ("2\n1 2 3\n4 5 6\n2\n7 8 9\n", "scan 2 promises 2 points, got 1"),
+        ("3\n1 2 3\n4 5 6\n1\n7 8 9\n", "the first line promises 3 points, got 2"),
+        ("600\n", "the first line promises 600 points, got 0"),
+        ("1 2 3\n4 5 6\n".encode("utf-16")[:-1], r"UTF-16 holds bytes that are no characters: is it cut\?"),
+        ("1.25 2.25 3.25\n" * 9 + "1.25 2.25 3.2", "the last line ends in '3.2' and without a line's end"),
         ("1,,3\n", "must not be empty"),
         (",1,2,3\n", "must not be empty"),
         ("1 2 3\nend of scan\n", "a number is expected, got 'end'"),
@@ -132,6 +160,17 @@ def test_a_row_without_coordinates_is_no_point(read):
 def test_what_is_refused_and_why(read, text, rule):
     with pytest.raises(FormatError, match=rule):
         read(text)
+
+
+def test_several_scans_one_after_another_are_one_cloud(read):
+    cloud = read("2\n1 2 3 0.5\n4 5 6 0.5\n1\n7 8 9 0.5\n", ".pts")
+    assert cloud.points.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+
+
+def test_a_last_line_without_its_end_is_whole_where_it_has_as_many_decimals(read):
+    assert len(read("1.25 2.25 3.25\n" * 9 + "1.25 2.25 3.25").points) == 10
+    assert len(read("1.25 2.25 3\n" * 9 + "1.25 2.25 3").points) == 10
+    assert len(read("1.25 2.25 3.5\n1.25 2.25 3.25\n" * 9 + "1.25 2.25 3").points) == 19
 
 
 def test_survey_coordinates(read):

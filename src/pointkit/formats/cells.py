@@ -34,21 +34,21 @@ _LONGEST_WORD = 32  # characters of a word that are kept, for people to read
 _FELLOWS = 8  # rows with equally many decimals, before a last one with fewer is damage
 
 
-def read(rows: Rows, head: Head, names: Sequence[str] | None) -> list[Array]:
-    """The columns, as float64 or as words; those left out may be either.
+def read(rows: Rows, head: Head, names: Sequence[str] | None) -> tuple[list[Array], bool]:
+    """The columns, as float64 or as words, and whether the rows hold words or empty cells.
 
-    ``names`` are those of the columns, None where they have none. Raises ValueError for rows that are neither, with
-    the line.
+    ``names`` are those of the columns, None where they have none. Columns left out may hold anything. Raises ValueError
+    for rows that are neither, with the line.
     """
     try:
         table = _table(rows, head, names is not None)
     except ValueError:
         if names is None or layout.CONTROL.search(rows.cells):
             raise
-        return _cells(rows, head, names)
+        return _cells(rows, head, names), True
     if names is not None and table.shape[1] != len(names):
-        return _cells(rows, head, names)
-    return list(table.T)
+        return _cells(rows, head, names), True
+    return list(table.T), False
 
 
 def check_shape(count: int, width: int, named: bool) -> None:

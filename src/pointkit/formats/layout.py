@@ -182,12 +182,21 @@ def rows(text: bytes, head: Head) -> Rows:
     if b"#" in cells or b"//" in cells:
         body = COMMENT.sub(b"", cells)
     by, decimals, mixed = _parted(body)
-    line = body.split(b"\n", 1)[0]
+    if mixed and head.title and (other := separator(head.title[1])) != BLANK:
+        by = other  # there may be other separators in words
+    names = len(spans(COMMENT.sub(b"", head.title[1]), by)) if head.title else 0
+    widths = [_width(some.split(b"\n", 1)[0], by, decimals, names) for some in (body, cells)]
+    width = names if names in widths else widths[0]  # what looks like a comment may be in a word
+    return Rows(by, decimals, width, body, cells, mixed)
+
+
+def _width(line: bytes, by: bytes, decimals: bool, names: int) -> int:
+    """How many columns a row has. A separator behind the last one makes no other, unless there are ``names`` for it."""
+    line = line.replace(b",", b".") if decimals else line
     found = spans(line.rstrip(b" \v\f" if by == b"\t" else b" \t\v\f"), by)
-    names = spans(COMMENT.sub(b"", head.title[1]), by) if head.title else []
-    while len(found) > max(1, len(names)) and found[-1][0] == found[-1][1]:  # a separator behind the last column
+    while len(found) > max(1, names) and found[-1][0] == found[-1][1]:
         found.pop()
-    return Rows(by, decimals, len(found), body, cells, mixed)
+    return len(found)
 
 
 def _parted(body: bytes) -> tuple[bytes, bool, str]:

@@ -20,7 +20,6 @@ from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, coordinate
 from pointkit.formats.layout import BLANK, COMMENT, Head, Rows, Title
 
 _COUNT = re.compile(rb"\s*\d+[ \t]*[\r\n]*")
-_LAST_GAP = re.compile(rb"[\s,;]+(?=[^\s,;]+\Z)")
 _ENDS = b" \t\r\n\v\f,;"
 
 
@@ -29,10 +28,14 @@ def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
 
     ``meaning`` names the columns, before a title does.
     """
-    head, rows = _parts(data)
+    return _read(*_parts(data), meaning)[0]
+
+
+def _read(head: Head, rows: Rows, meaning: Meaning) -> tuple[PointCloud, bool]:
+    """The cloud, and whether the rows hold words or empty cells."""
     title = None if meaning.columns else layout.title(head, rows)
     names = meaning.names(rows.width) or _named(title, rows.width)
-    found = cells.read(rows, head, names)
+    found, words = cells.read(rows, head, names)
     count, width = len(found[0]) if found else 0, len(found)
     cells.check_shape(count, width, names is not None)
     names = names or _plain_names(width)
@@ -42,7 +45,7 @@ def read(data: bytes, meaning: Meaning = NOTHING_SAID) -> PointCloud:
     fields = {names[i]: in_text(names[i], found[i]) for i in kept}
     if len(fields) != len(kept):
         raise ValueError(f"columns must have different names, got {' '.join(names)}")
-    return records.cloud(np.stack([cells.numeric(names[i], found[i]) for i in xyz], 1), fields)
+    return records.cloud(np.stack([cells.numeric(names[i], found[i]) for i in xyz], 1), fields), words
 
 
 def _parts(data: bytes) -> tuple[Head, Rows]:
@@ -113,9 +116,10 @@ def annotate(
     first comment. ``notes`` follow the names. With ``numbers_alone``, a text without names and comments gets neither,
     because programs that read such files expect only numbers.
     """
-    points, count = records.rows_of(read(data, meaning))
     decoded, coding = layout.decoded(data)
     head, rows = _parts(data)
+    cloud, words = _read(head, rows, meaning)
+    points, count = records.rows_of(cloud)
     lines = decoded.splitlines(keepends=True)
     ours = _writable(records.flat(records.spread(records.added(fields, len(points)), points, count)))
     at = next(i for i, line in enumerate(lines) if line.strip())
@@ -133,7 +137,7 @@ def annotate(
         theirs = [f"column{i}" if name == LEFT_OUT else name for i, name in enumerate(said)]
         names = records.renamed(theirs, ours)
         more.insert(0, f"# {' '.join([*(names.get(name, name) for name in theirs), *ours])}".encode() + ending)
-    _lengthen(lines, head, rows, ours)
+    _lengthen(lines, head, rows, words, ours)
     return layout.encoded([*lines[:at], *more, *lines[at:]], coding)
 
 
@@ -144,17 +148,18 @@ def annotate_csv(
     return annotate(data, fields, (), meaning, numbers_alone=True)
 
 
-def _lengthen(lines: list[bytes], head: Head, rows: Rows, ours: Mapping[str, Array]) -> None:
-    """Add our numbers at the end of each row among the lines."""
+def _lengthen(lines: list[bytes], head: Head, rows: Rows, words: bool, ours: Mapping[str, Array]) -> None:
+    """Add our numbers at the end of each row among the lines. In rows that hold ``words``, # begins no comment."""
     contents = {i: COMMENT.sub(b"", lines[i]) for i in range(head.line, len(lines))}
     some = [i for i, content in contents.items() if content.strip(_ENDS)]
     if head.promised is not None:  # further numbers of points
         some = [i for i in some if not _COUNT.fullmatch(contents[i])]
-    if rows.cells is not rows.body:  # what looks like a comment may be in a word
-        contents |= {i: lines[i] for i in some if len(layout.spans(contents[i].strip(), rows.separator)) < rows.width}
-    gap = _gap(contents[some[0]].rstrip(_ENDS), rows.separator)
-    words = records.longer_lines([b""] * len(some), [0] * len(some), ours.values(), gap)
-    for i, more in zip(some, words, strict=True):
+    if words:
+        contents = {i: lines[i] for i in some}
+    first = contents[some[0]].rstrip(_ENDS)
+    gap = _gap(first, layout.spans(first.replace(b",", b".") if rows.decimals else first, rows.separator))
+    longer = records.longer_lines([b""] * len(some), [0] * len(some), ours.values(), gap)
+    for i, more in zip(some, longer, strict=True):
         end = _end(contents[i], rows)
         lines[i] = lines[i][:end] + (more.replace(b".", b",") if rows.decimals else more) + lines[i][end:]
 
@@ -168,12 +173,9 @@ def _end(content: bytes, rows: Rows) -> int:
     return len(whole) if len(layout.spans(whole, rows.separator)) == rows.width else len(bare)
 
 
-def _gap(content: bytes, by: bytes) -> bytes:
-    """What parts our numbers from those of a row, as its own are parted."""
-    if by != BLANK:
-        return by + b" " if by + b" " in content else by
-    match = _LAST_GAP.search(content)
-    return match[0] if match else b" "
+def _gap(content: bytes, columns: Sequence[tuple[int, int]]) -> bytes:
+    """What parts the last two columns of a line."""
+    return content[columns[-2][1] : columns[-1][0]]
 
 
 def _longer_title(line: bytes, title: Title, ours: Sequence[str]) -> bytes:
@@ -182,8 +184,7 @@ def _longer_title(line: bytes, title: Title, ours: Sequence[str]) -> bytes:
     end = title.cells[-1][1]
     content = line[:end]
     quote = b'"' if content.endswith(b'"') else b""
-    by = layout.separator(content[title.cells[0][0] :])
-    gap = _gap(content, by)
+    gap = _gap(content, title.cells)
     for (start, stop), name in reversed(list(zip(title.cells, title.names, strict=True))):
         if name in names:
             new = content[start:stop].replace(name.encode(), names[name].encode())
