@@ -131,7 +131,7 @@ class TestResults:
     def test_bad_files_among_good_ones_stop_nothing(self, of_parts, files, tmp_path):
         files[1].write_text("1 2\n")
         bare = tmp_path / "stick" / "bare.off"
-        bare.write_text("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n")
+        bare.write_text("OFF\n0 0 0\n")
         blocked = tmp_path / "stick" / "blocked.xyz"
         formats.write(blocked, PointCloud(stick(50)))
         (tmp_path / "stick" / "blocked.labelled.xyz").mkdir()
@@ -141,7 +141,7 @@ class TestResults:
         failed = {path.name: answer for path, answer in answers.items() if isinstance(answer, Exception)}
         assert {name: type(error) for name, error in failed.items()} == {
             "1.xyz": FormatError,
-            "bare.off": PointkitError,
+            "bare.off": FormatError,
             "none.xyz": FileNotFoundError,
             "blocked.xyz": PointkitError,
         }

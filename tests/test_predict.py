@@ -284,22 +284,24 @@ class TestFeatures:
 
 
 class TestMeshesWithoutFaces:
-    def test_a_run_of_parts_names_the_file_and_does_not_ask_the_network(self, tiny_parts_run, tmp_path, capsys):
+    def test_a_run_of_parts_does_not_ask_the_network_about_a_mesh(self, tiny_parts_run):
         predictor = Predictor(tiny_parts_run)
         asked = []
         predictor.logits = asked.append
-        path = tmp_path / "bare.off"
-        path.write_text("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n")
-        [(_, error)] = predictor.files([path], "stick")
-        assert isinstance(error, PointkitError)
-        assert str(error) == f"{path}: a mesh without faces has nothing to label"
         with pytest.raises(PointkitError, match=r"^a mesh without faces has nothing to label$"):
-            predictor.answer(formats.read(path), "stick")
+            predictor.answer(Mesh(np.eye(3), np.empty((0, 3), int)), "stick")
         assert asked == []
-        assert run(["predict", str(tiny_parts_run), str(path), "--category", "stick"]) == 2
-        err = capsys.readouterr().err.splitlines()
-        assert err[0] == f"pointkit: {path}: a mesh without faces has nothing to label"
-        assert list(tmp_path.iterdir()) == [path]
+
+    @pytest.mark.parametrize(("suffix", "text"), [(".off", "OFF\n9 0 0\n{}"), (".obj", "{}")])
+    def test_a_file_without_faces_is_a_cloud(self, tiny_parts_run, tmp_path, capsys, suffix, text):
+        path = tmp_path / f"bare{suffix}"
+        start = "v " if suffix == ".obj" else ""
+        path.write_text(text.format("".join(f"{start}{x} {y} {z}\n" for x, y, z in stick(9))))
+        assert run(["predict", str(tiny_parts_run), str(path), "--category", "stick"]) == 0
+        assert f".ply, as {suffix} has no room for labels" in capsys.readouterr().out
+        labelled = formats.read(tmp_path / "bare.labelled.ply")
+        np.testing.assert_array_equal(labelled.points, formats.read(path).points)
+        np.testing.assert_array_equal(labelled.labels, Predictor(tiny_parts_run).file(path, "stick").labels)
 
     def test_the_spy_sees_a_network_that_is_asked(self, tiny_parts_run):
         predictor = Predictor(tiny_parts_run)
