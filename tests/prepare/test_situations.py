@@ -121,6 +121,18 @@ def test_codes_that_mean_nothing_and_names_for_the_others(tmp_path):
     assert (made.store.point_labels == -1).sum() == 6 * COUNT // 3
 
 
+def test_rows_without_coordinates_are_left_out_and_said(tmp_path):
+    for number in range(6):
+        points, labels = table(number)
+        points[: number // 2] = np.nan
+        text(tmp_path / "set" / f"{number}.xyz", points, labels, title="x y z label")
+    made = prepare(tmp_path / "set", tmp_path / "store", task="parts")
+    words = "6 rows without coordinates (nan) are left out: 2.xyz, 3.xyz, 4.xyz, 5.xyz"
+    assert words in made.warnings
+    assert sorted(made.store.counts.tolist()) == [58, 58, 59, 59, 60, 60]
+    np.testing.assert_array_equal(made.store.point_labels == 0, made.store.points[:, 2] > 0.65)
+
+
 def short(path, points, labels):
     """A label too few beside it."""
     cloud(path / "a.ply", points)

@@ -158,6 +158,11 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
             by_warning[warning].append(file.file)
     for warning, names in sorted(by_warning.items()):
         yield f"{warning}: {_some(names)}"
+    left_out = {
+        file.file: result.left_out for file, result in zip(found.files, results, strict=True) if result.left_out
+    }
+    if left_out:
+        yield f"{sum(left_out.values()):,} rows without coordinates (nan) are left out: {_some(list(left_out))}"
     kinds = [result.features for result in results if result.size]
     for kind, number in features.shared(kinds)[1].items():
         yield f"no {kind} in {number:,} of {len(kinds):,} shapes: the store keeps none"
