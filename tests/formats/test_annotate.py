@@ -538,6 +538,14 @@ class TestTables:
                 '"x","y","z","what"\n1,2,3,"a, b"\n4,5,6,c #3\n',
                 '"x","y","z","what","label","probability"\n1,2,3,"a, b",7,0.1\n4,5,6,c #3,-1,1.0\n',
             ),
+            "an empty cell and a separator behind": (
+                "x,y,z,w\n1,2,3,,\n4,5,6,7\n",
+                "x,y,z,w,label,probability\n1,2,3,,7,0.1,\n4,5,6,7,-1,1.0\n",
+            ),
+            "rows of empty cells": (
+                "x,y,z\n,,\n1,2,3\n4,5,6\n,,",
+                "x,y,z,label,probability\n,,,-1,nan\n1,2,3,7,0.1\n4,5,6,-1,1.0\n,,,-1,nan",
+            ),
             "numbers of rows": (
                 ",x,y,z\n0,1,2,3\n1,4,5,6\n",
                 ",x,y,z,label,probability\n0,1,2,3,7,0.1\n1,4,5,6,-1,1.0\n",
@@ -577,6 +585,12 @@ class TestTables:
         source = file("1\n1 2 3\n1\n4 5 6\n", ".pts")
         formats.annotate(source, source, OURS, NOTES)
         assert source.read_text() == "1\n1 2 3 7 0.1\n1\n4 5 6 -1 1.0\n"
+
+    def test_a_tab_before_the_rows(self, file):
+        source = file("\t1\t2\t3\n\t4\t5\t6\n", ".txt")
+        formats.annotate(source, source, OURS)
+        assert source.read_text() == "# x y z label probability\n\t1\t2\t3\t7\t0.1\n\t4\t5\t6\t-1\t1.0\n"
+        assert formats.read(source).labels.tolist() == [7, -1]
 
     def test_decimal_commas_between_blanks(self, file):
         source = file("1,5 2 3\n4 5 6\n", ".txt")

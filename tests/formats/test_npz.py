@@ -99,7 +99,7 @@ def test_pickles_stay_closed():
         ({"vertices": POINTS, "faces": np.zeros((3, 60), int)}, "is the array transposed"),
         ({"vertices": zoo.SQUARE, "faces": zoo.HALVES * 2, "label": [1, 2, 3, 4]},
          "are label of the vertices or of the faces. there are 4 of both"),
-        ({"points": POINTS * np.inf}, "finite|without coordinates"),
+        ({"points": POINTS + np.inf}, "finite|without coordinates"),
         ({"points": np.zeros((0, 3))}, "no points"),
         ({"points": np.zeros((4, 3), complex)}, "which array holds the points"),
     ],

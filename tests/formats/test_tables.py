@@ -175,3 +175,34 @@ def test_what_is_written(tmp_path):
     assert (tmp_path / "a.txt").read_text() == (
         "# x y z R w zero label\n# a note\n1.0 2.0 3.0 255 0.5 -0.0 4\n4.0 5.0 6.0 0 1.0 1.0 5\n"
     )
+
+
+SEEDS = [
+    "x,y,z,w\n1,2,3,\n4,5,6,7\n,,,8\n", 'x;y;z;k\n1,5;2;3;"a, b"\n4;5;6;c #2\n', "# id x y z\n7 1 2 3\n8 4 5 6\n",
+    "1,5 2,5 3,5\n4,5 5 6\n", "2\n1 2 3\n4 5 6\n1\n7 8 9\n", "x y z label\r\n1 2 3 4\r\n5 6 7 8\r\n",
+    ",x,y,z\n0,1.5,2.5,3.5\n1,2,3,4\n", "//X [m],Y [m],Z [m]\n1,2,3\n4,5,6\n", '"x" "y" "z"\n"1" 1.5 2.5 3.5\n',
+    "x\ty\tz\tw\n1\t2\t3\t\n4\t5\t6\t7\n", "1.0D+00 2.0d0 3.5D-1 nan\n", "# a\n1 2 3 # b\n\n4 5 6\n",
+]  # fmt: skip
+PIECES = [*"0123456789.,;\t \n\r\"'#/-+eEdDxyzabc[]()", "nan", "//", "\n\n", ",,", "label", "ö", "\x00"]
+
+
+def test_damaged_tables_are_refused_or_annotated_as_they_were_read(tmp_path):
+    rng = np.random.default_rng(30)
+    num_read = 0
+    for _ in range(500):
+        text = list(SEEDS[rng.integers(len(SEEDS))])
+        for _ in range(rng.integers(1, 4)):
+            start = int(rng.integers(len(text) + 1))
+            text[start : start + int(rng.integers(3))] = [PIECES[rng.integers(len(PIECES))]] * int(rng.integers(2))
+        data, suffix = "".join(text).encode(), [".csv", ".pts", ".txt"][rng.integers(3)]
+        try:
+            before = formats.read(data or b"\n", suffix)
+        except FormatError:
+            continue
+        num_read += 1
+        labels = np.arange(len(before.points)) + 3
+        formats.annotate(data, tmp_path / f"a{suffix}", {"label": labels}, suffix=suffix)
+        after = formats.read(tmp_path / f"a{suffix}")
+        assert after.points.tolist() == before.points.tolist(), data
+        assert after.labels is None or after.labels.tolist() == labels.tolist(), data
+    assert num_read > 70

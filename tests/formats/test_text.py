@@ -133,6 +133,8 @@ def test_a_row_without_coordinates_is_no_point(read):
         ("x y 3\n1 2 3\n", "must be names or numbers, got 'x y 3'"),
         ("1,2,3;4,5,6\n", "parted in one way, got commas and semicolons, and not as decimal commas"),
         ("1.234,5;2,5;3,5\n", "parted in one way, got commas and semicolons"),
+        ("1,2,3\n4,5,6;\n", "parted in one way, got commas"),
+        ("1,5 2,5 3,\n", "parted in one way, got commas and blanks"),
         ("1,2,3 0.5\n", "parted in one way, got commas and blanks"),
         ("1,2,3 4\n", "parted in one way, got commas and blanks"),
         ("1;2;3 4\n", "parted in one way, got semicolons and blanks"),

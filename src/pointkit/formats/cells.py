@@ -175,7 +175,7 @@ def _cells(rows: Rows, head: Head, names: Sequence[str]) -> list[Array]:
     """The columns of rows that hold words or empty cells."""
     body = layout.COMMENT_LINE.sub(b"", rows.cells) if rows.cells is not rows.body else rows.body
     lines = layout.characters(body).split("\n")
-    places = [index for index, line in enumerate(lines, head.line + 1) if line.strip(" \t\v\f,;")]
+    places = [index for index, line in enumerate(lines, head.line + 1) if line.strip()]
     found = _split([lines[place - head.line - 1] for place in places], rows.separator)
     if head.promised is not None and head.promised != len(found):
         raise ValueError(f"the first line promises {head.promised} points, got {len(found)}")
@@ -193,11 +193,11 @@ def _split(lines: list[str], by: bytes) -> list[list[str]]:
     """Rows as cells. A quoted cell may hold the separator."""
     if by == BLANK:
         by, lines = b" ", [" ".join(line.rstrip(",; \t").split()) for line in lines]
-    reader = csv.reader(lines, delimiter=by.decode(), skipinitialspace=True)
+    reader = csv.reader(lines, delimiter=by.decode(), skipinitialspace=True, strict=True)
     try:
         found = list(reader)
     except csv.Error as error:
-        raise ValueError(f"rows cannot be parted into columns: {error}") from None
+        raise ValueError(f"a quoted cell must end in its own line, before a separator ({error})") from None
     if len(found) != len(lines):
         raise ValueError("a quoted cell must end in its own line, got one that goes on in the next")
     return found

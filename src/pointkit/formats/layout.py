@@ -25,7 +25,7 @@ CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _ENDS = re.compile(rb"[ \t,;]+$", re.MULTILINE)
 _BLANKS_APART = re.compile(rb"[0-9.][ \t]+[0-9.+-]")  # two numbers with only blanks between
 _NO_DECIMALS = re.compile(rb",[^\s,;]*,|(?<![0-9]),|,(?![0-9])")  # commas that are no decimal ones
-_WORD = re.compile(rb'"[^"\n]*"|[^\s,;"]+(?:[ \t]*[\[(][^\])\n]*[\])])?')  # a unit belongs to its name
+_WORD = re.compile(rb'"[^"\n]*"(?=[\s,;]|\Z)|[^\s,;]+(?:[ \t]*[\[(][^\])\n]*[\])])?')  # a unit belongs to its name
 _CELLS = {by: re.compile(rb'[ ]*("[^"\n]*"|[^%s\n]*?)[ ]*(?:(%s)|\Z)' % (by, by)) for by in (b",", b";", b"\t")}
 _MARKS = ((codecs.BOM_UTF8, ""), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _BEGINNING = 4096  # bytes in which a binary file shows itself
@@ -109,6 +109,8 @@ def head(text: bytes) -> Head:
         raw = text[at:end]
         content = COMMENT.sub(b"", raw)
         if not content.strip(b" \t\v\f,;"):
+            if title and content.strip():
+                break  # a row of empty cells
             if raw.strip(b" \t\v\f,;"):
                 comments.append((line, raw))
         elif promised is None and _COUNT.fullmatch(content):
@@ -181,7 +183,8 @@ def rows(text: bytes, head: Head) -> Rows:
     cells = body = text[head.start :]
     if b"#" in cells or b"//" in cells:
         body = COMMENT.sub(b"", cells)
-    by, decimals, mixed = _parted(body)
+    names_parted_by_tabs = any(b"\t" in raw for _, raw in [*filter(None, [head.title]), *head.comments])
+    by, decimals, mixed = _parted(body, names_parted_by_tabs)
     if mixed and head.title and (other := separator(head.title[1])) != BLANK:
         by = other  # there may be other separators in words
     names = len(spans(COMMENT.sub(b"", head.title[1]), by)) if head.title else 0
@@ -199,15 +202,16 @@ def _width(line: bytes, by: bytes, decimals: bool, names: int) -> int:
     return len(found)
 
 
-def _parted(body: bytes) -> tuple[bytes, bool, str]:
+def _parted(body: bytes, tabs: bool) -> tuple[bytes, bool, str]:
     """What parts the columns, whether commas are decimal ones, and the rule that is broken where two kinds part them.
 
     Commas are decimal ones where they stand between digits, no number holds two of them or a point, and semicolons or
-    blanks part the columns.
+    blanks part the columns. Blanks are alike, but where ``tabs`` part the names too a column between them may be empty.
     """
     if b"," not in body and b";" not in body:
-        cells = body.split(b"\n", 1)[0].strip(b" ").split(b"\t")
-        return (BLANK if len(cells) == 1 or any(b" " in cell.strip() for cell in cells) else b"\t"), False, ""
+        cells = body.split(b"\n", 1)[0].split(b"\t")
+        alike = not tabs or len(cells) == 1 or any(b" " in cell.strip() for cell in cells)
+        return BLANK if alike else b"\t", False, ""
     kinds: dict[str, bool] = {}
     for strip in (False, True):
         body = _ENDS.sub(b"", body) if strip else body
@@ -215,9 +219,9 @@ def _parted(body: bytes) -> tuple[bytes, bool, str]:
         by = b";" if semicolon else b"," if comma else BLANK
         blanks = _parted_by_blanks(body, by)
         kinds = {"commas": comma, "semicolons": semicolon, "blanks": blanks}
-        if sum(kinds.values()) < 2:
+        if sum(kinds.values()) < 2 and (by == BLANK or not strip):
             return by, False, ""
-        if comma and semicolon != blanks and b"." not in body and not _NO_DECIMALS.search(body):
+        if comma and not strip and semicolon != blanks and b"." not in body and not _NO_DECIMALS.search(body):
             return b";" if semicolon else BLANK, True, ""
     some = " and ".join(kind for kind, there in kinds.items() if there)
     return by, False, f"columns must be parted in one way, got {some}, and not as decimal commas"
@@ -258,7 +262,9 @@ def title(head: Head, rows: Rows) -> Title | None:
     if head.title:
         line, raw = head.title
         content = raw[: len(COMMENT.sub(b"", raw))]
-        tries = [Title(line, raw, spans(each, by)) for each in (content, raw) for by in (rows.separator, BLANK)]
+        tries = [
+            Title(line, raw, spans(each, by)) for each in (content, raw) for by in (rows.separator, separator(each))
+        ]
         if rows.body.startswith(b'"'):  # R leaves the names of rows without a title
             tries += [Title(line, raw, [(0, 0), *each.cells]) for each in tries]
         return next((each for each in tries if len(each.cells) == rows.width), tries[0])

@@ -151,12 +151,15 @@ def annotate_csv(
 def _lengthen(lines: list[bytes], head: Head, rows: Rows, words: bool, ours: Mapping[str, Array]) -> None:
     """Add our numbers at the end of each row among the lines. In rows that hold ``words``, # begins no comment."""
     contents = {i: COMMENT.sub(b"", lines[i]) for i in range(head.line, len(lines))}
-    some = [i for i, content in contents.items() if content.strip(_ENDS)]
-    if head.promised is not None:  # further numbers of points
-        some = [i for i in some if not _COUNT.fullmatch(contents[i])]
+    nothing = _ENDS.replace(
+        rows.separator if rows.separator in (b",", b";") else BLANK, b""
+    )  # a row may be empty cells
+    some = [i for i, content in contents.items() if content.strip(nothing)]
+    if len(some) > len(next(iter(ours.values()))):  # further numbers of points
+        some = [i for i in some if len(contents[i].split()) > 1]
     if words:
         contents = {i: lines[i] for i in some}
-    first = contents[some[0]].rstrip(_ENDS)
+    first = next(filter(None, (contents[i].rstrip(_ENDS) for i in some)))
     gap = _gap(first, layout.spans(first.replace(b",", b".") if rows.decimals else first, rows.separator))
     longer = records.longer_lines([b""] * len(some), [0] * len(some), ours.values(), gap)
     for i, more in zip(some, longer, strict=True):
@@ -170,12 +173,14 @@ def _end(content: bytes, rows: Rows) -> int:
     whole = content.rstrip(b" \r\n\v\f")
     if rows.separator == BLANK or len(bare) == len(whole):
         return len(bare)
-    return len(whole) if len(layout.spans(whole, rows.separator)) == rows.width else len(bare)
+    found = layout.spans(whole, rows.separator)
+    return found[rows.width - 1][1] if len(found) >= rows.width else len(bare)
 
 
 def _gap(content: bytes, columns: Sequence[tuple[int, int]]) -> bytes:
     """What parts the last two columns of a line."""
-    return content[columns[-2][1] : columns[-1][0]]
+    gap = content[columns[-2][1] : columns[-1][0]]
+    return gap.lstrip() or gap or BLANK  # a blank behind a quote is no part of what parts columns
 
 
 def _longer_title(line: bytes, title: Title, ours: Sequence[str]) -> bytes:
