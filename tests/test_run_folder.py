@@ -185,6 +185,21 @@ def test_a_run_in_use_is_refused_with_the_holders_pid(run):
         pass
 
 
+def test_what_could_not_begin_is_said_before_anything_is_made(run, tmp_path):
+    new = tmp_path / "new" / "run"
+    run_folder.check(new)
+    assert not new.parent.exists()
+    refused(lambda: run_folder.check(new / "too" / "deep"), "must exist")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    refused(lambda: run_folder.check(tmp_path / "mine"), "not a run")
+    before = sorted(run.iterdir())
+    run_folder.check(run)
+    assert sorted(run.iterdir()) == before
+    with run_folder.locked(run):
+        refused(lambda: run_folder.check(run), "in use by the process")
+
+
 def test_a_dead_holder_holds_nothing(run):
     holder = child("with run_folder.locked(path): print('held', flush=True); __import__('time').sleep(60)", run)
     assert holder.stdout.readline() == "held\n"

@@ -187,7 +187,7 @@ def train(
         Several, like 0,1,2: each trains into OUTPUT/seed-N.
     """
     use_backend(backend)
-    from pointkit import config, console
+    from pointkit import config, console, run_folder
     from pointkit import store as stores
 
     if seed is not None and seeds is not None:
@@ -196,6 +196,8 @@ def train(
     given = {**(settings or {}), "seed": seed}
     decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
     runs = config.seeded(decided, output, seeds)
+    for path, _ in runs:
+        run_folder.check(path)
     lean_keras()  # after the checks above: a mistake is then answered sooner
     from pointkit.train import train_all
 

@@ -16,13 +16,15 @@ from pointkit.cloud import Array
 from pointkit.errors import PointkitError
 
 LABELLED, EXPLAINED = ".labelled", ".explained"  # before the suffix; folders are not searched for such files
+TABLES = ("predictions.csv", "unread.csv", "unlabelled.csv")
+UNREAD = ".unread.csv"  # the list beside a store that was not made
 HEAD = 1 << 16  # bytes at a file's beginning in which the mark is looked for
 _MARK = re.compile(rb"pointkit: [^\r\n]{1,400} of the source with the SHA-256 [0-9a-f]{16}")
 
 
 def is_ours(name: str) -> bool:
-    """Whether a file's name is that of an answer: ``scan.labelled.ply``."""
-    return os.path.splitext(name)[0].endswith((LABELLED, EXPLAINED))
+    """Whether a file's name is that of an answer, or of a table of ours: ``scan.labelled.ply``, ``predictions.csv``."""
+    return os.path.splitext(name)[0].endswith((LABELLED, EXPLAINED)) or name in TABLES or name.endswith(UNREAD)
 
 
 def mark(source: pathlib.Path, run: str, what: str) -> str:

@@ -7,14 +7,14 @@ import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pointkit import disk
+from pointkit import disk, outputs
 from pointkit.asking import PartsPrediction
 from pointkit.errors import PointkitError
 
 if TYPE_CHECKING:
     from pointkit.answers import Result
 
-NAME = "predictions.csv"
+NAME = outputs.TABLES[0]
 COLUMNS = ("file", "answer", "probability", "more", "written", "error")
 
 

@@ -137,6 +137,19 @@ def create(path: pathlib.Path) -> None:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def check(path: pathlib.Path) -> None:
+    """Raise RunError where a training could not begin in ``path``: read-only, held by another, or no run.
+
+    It makes nothing, so a command can ask before it does what takes long.
+    """
+    if not path.exists():
+        disk.check_room(path, RunError)
+        return
+    create(path)
+    with locked(path):
+        pass
+
+
 def locked(path: pathlib.Path) -> AbstractContextManager[None]:
     """Hold a run's folder for writing. Raises RunError naming the holder; a holder that died holds nothing."""
     return disk.held(path, "trains there", lock=path / ".lock", error=RunError)

@@ -212,6 +212,23 @@ def test_what_pointkit_wrote_is_passed_over_by_name_and_by_mark(tmp_path):
     assert "3 that pointkit wrote, passed over" in found.words.found
 
 
+def test_stores_runs_and_tables_of_ours_are_no_shapes(tmp_path):
+    """They hold tables and arrays whose suffixes are read."""
+    for name in ("a/1.csv", "b/2.csv", "predictions.csv", "a/predictions.csv", "store.unread.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x,y,z\n1,2,3\n")
+    for name in (
+        "a/store/manifest.json",
+        "a/store/points.npy",
+        "a/store/shapes.csv",
+        "b/run/run.json",
+        "b/run/history.csv",
+    ):
+        touch(tmp_path, name)
+    found = folder.find(tmp_path, (*SUFFIXES, ".csv", ".npy"))
+    assert [file.file for file in found.files] == ["a/1.csv", "b/2.csv"]
+
+
 def test_texts_about_the_set():
     for name in ("README.md", "licence.txt", "my_shape_names.txt", "filelist.txt", "file_list.lst", "classes.txt"):
         assert folder.is_about(name)

@@ -65,8 +65,9 @@ def walk(folder: pathlib.Path, suffixes: Collection[str], without: Collection[pa
             tree.links.append("/".join(parts))
             continue
         seen.add((status.st_dev, status.st_ino))
-        if {"manifest.json", "points.npy"} <= {entry.name for entry in entries}:
-            continue  # a store
+        inside_names = {entry.name for entry in entries}
+        if {"manifest.json", "points.npy"} <= inside_names or {"run.json", "history.csv"} <= inside_names:
+            continue  # a store, or a run
         if parts:
             tree.folders.add(parts)
         for entry in entries:
