@@ -23,6 +23,7 @@ from pointkit.formats.layout import BLANK, Head, Rows
 Int64 = NDArray[np.int64]
 
 MOST_COLUMNS = 1024
+_OF_AXES = 16  # columns that three points may well have. More are the three axes of so many points
 _FEW = 24  # columns that a cloud of fewer points may well have
 _FORTRAN = re.compile(rb"([0-9.])[dD]([+-]?[0-9])")  # 1.0D+00
 _DECIMAL = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
@@ -57,8 +58,9 @@ def check_shape(count: int, width: int, named: bool) -> None:
         raise ValueError("no points")
     if width < 3:
         raise ValueError(f"a row must hold x, y and z, got {width} numbers")
-    if count < width and width > _FEW and not named:
-        raise ValueError(f"{count:,} rows of {width:,} numbers: is it transposed? a row is a point")
+    if count < width and width > (_OF_AXES if count == 3 else _FEW) and not named:
+        advice = "a row is a point; if that is right, name the columns with --columns"
+        raise ValueError(f"{count:,} rows of {width:,} numbers: is it transposed? {advice}")
     if width > MOST_COLUMNS:
         raise ValueError(f"a row must hold {MOST_COLUMNS:,} numbers at most, got {width:,}")
 
@@ -85,7 +87,7 @@ def _table(rows: Rows, head: Head, named: bool) -> Float64:
     if rows.decimals or b"," in body or b";" in body:
         body = body.translate(_POINTS if rows.decimals else _BLANKS)
     _refuse_cut(body)
-    return _of_equal_length(*_one_scan(*_parsed(body, head.line), head.promised))
+    return numbers.of_equal_length(*_one_scan(*_parsed(body, head.line), head.promised))
 
 
 def _has_empty(body: bytes, by: bytes) -> bool:
@@ -144,15 +146,6 @@ def _one_scan(values: Float64, counts: Int64, promised: int | None) -> tuple[Flo
             which = "the first line promises" if not index else f"scan {index + 1} promises"
             raise ValueError(f"{which} {promise:.15g} points, got {size}")
     return np.delete(values, places), np.delete(counts, singles)
-
-
-def _of_equal_length(values: Float64, counts: Int64) -> Float64:
-    if not len(counts):
-        return np.empty((0, 0))
-    if counts.min() != counts.max():
-        row = int(np.flatnonzero(counts != counts[0])[0])
-        raise ValueError(f"rows must be equally long, got {counts[0]} numbers in row 0 and {counts[row]} in row {row}")
-    return values.reshape(len(counts), -1)
 
 
 def _refuse_cut(body: bytes) -> None:

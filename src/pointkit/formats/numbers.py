@@ -56,7 +56,11 @@ def parse(text: bytes) -> tuple[Float64, Int64]:
 
 def table(text: bytes) -> Float64:
     """Lines of equally many numbers as (lines, numbers in a line) float64; ValueError names a line that differs."""
-    values, counts = parse(text)
+    return of_equal_length(*parse(text))
+
+
+def of_equal_length(values: Float64, counts: Int64) -> Float64:
+    """Numbers, of which each line has so many, as (lines, numbers in a line); ValueError names a line that differs."""
     if not len(counts):
         return np.empty((0, 0))
     if counts.min() != counts.max():
