@@ -58,7 +58,7 @@ def test_survey_coordinates(read):
             np.zeros((1, 4, 3)),
             r"is expected, got float64 \(1, 4, 3\): 1 shapes of 4 points in one file: write each as ",
         ),
-        (np.zeros((3, 17)), r"3 rows of 17 numbers: is it transposed\?"),
+        (np.zeros((3, 20)), r"3 rows of 20 numbers: is it transposed\?"),
         (np.zeros((3, 60)), r"3 rows of 60 numbers: is it transposed\?"),
         (np.zeros((6, 2048)), r"6 rows of 2,048 numbers: is it transposed\?"),
         (np.zeros((2000, 1500)), "a row must hold 1,024 numbers at most"),

@@ -23,7 +23,7 @@ from pointkit.formats.layout import BLANK, Head, Rows
 Int64 = NDArray[np.int64]
 
 MOST_COLUMNS = 1024
-_OF_AXES = 16  # columns that three points may well have. More are the three axes of so many points
+_OF_AXES = 19  # columns that three points may well have. More are the three axes of so many points
 _FEW = 24  # columns that a cloud of fewer points may well have
 _FORTRAN = re.compile(rb"([0-9.])[dD]([+-]?[0-9])")  # 1.0D+00
 _DECIMAL = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
