@@ -69,7 +69,7 @@ def made(tmp_path):
         else:
             formats.write(path, shape)
         beside_it.write_bytes(labels if isinstance(labels, bytes) else labels.encode())
-        return beside.load(path, beside_it, meaning)
+        return beside.load(path, beside_it, meaning)[0]
 
     return make
 
@@ -162,7 +162,8 @@ class TestLoad:
     def test_other_labels_inside_and_beside(self, made):
         own = cloud(label=np.array([1, 2, 3, 4]))
         assert columns.labels_of(made(own, "1\n2\n3\n4\n")).tolist() == [1, 2, 3, 4]
-        with pytest.raises(
-            ValueError, match=r"labels of its own \(the field label\), and a.txt beside it holds others"
-        ):
+        words = r"labels of its own \(the field label\), and a.txt beside it holds others; --label-field label takes"
+        with pytest.raises(ValueError, match=words):
             made(own, "1\n2\n3\n5\n")
+        taken = made(own, "1\n2\n3\n5\n", meaning=Meaning("label"))
+        assert columns.labels_of(taken, Meaning("label")).tolist() == [1, 2, 3, 4]

@@ -160,6 +160,68 @@ def test_what_is_asked(tmp_path, make, words):
     assert not (tmp_path / "store").exists()
 
 
+def of(number, one, other):
+    """One of two ways of writing a table: the first for the first four."""
+    return one if number < 4 else other
+
+
+def test_labels_of_different_fields_are_asked_about(tmp_path):
+    """The codes of ``label`` and of ``class`` may mean two things, and would become one store without a word."""
+    for number in range(6):
+        points, labels = table(number)
+        cloud(tmp_path / "set" / f"{number}.ply", points, **of(number, {"label": labels}, {"Class": labels + 7}))
+    words = (
+        r"set: labels come from different fields: label in 4, such as 0.ply; class in 2, such as 4.ply; .* "
+        r"--label-field NAME takes one field"
+    )
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", task="parts")
+    assert not (tmp_path / "store").exists()
+    made = prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="label")
+    assert len(made.store.rows) == 4
+    assert [file for file, _ in made.unread] == ["4.ply", "5.ply"]
+
+
+@pytest.mark.parametrize("own", ["scalar_Label", "LABEL", "label"])
+def test_one_field_by_its_names(tmp_path, own):
+    for number in range(6):
+        points, labels = table(number)
+        fields = {"label": labels} if number else {own: labels, "class": labels}  # two fields that hold the same
+        cloud(tmp_path / "set" / f"{number}.ply", points, **fields)
+    assert len(prepare(tmp_path / "set", tmp_path / "store", task="parts").store.rows) == 6
+
+
+def test_labels_in_some_files_and_beside_others_are_asked_about(tmp_path):
+    for number in range(6):
+        points, labels = table(number)
+        cloud(tmp_path / "set" / f"{number}.ply", points, **of(number, {"part": labels}, {}))
+        if number >= 4:
+            (tmp_path / "set" / f"{number}.txt").write_text(lines(labels))
+    words = "part in 4, such as 0.ply; files beside the shapes in 2, such as 4.ply"
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", task="parts")
+    made = prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="part")
+    assert [row.file for row in made.store.rows] == ["0.ply", "1.ply", "2.ply", "3.ply"]
+
+
+def test_labels_beside_that_are_the_files_own_too(tmp_path):
+    for number in range(6):
+        points, labels = table(number)
+        cloud(tmp_path / "set" / f"{number}.ply", points, **of(number, {"part": labels}, {}))
+        (tmp_path / "set" / f"{number}.txt").write_text(lines(labels))
+    assert len(prepare(tmp_path / "set", tmp_path / "store", task="parts").store.rows) == 6
+
+
+def test_a_place_among_columns_is_one_field_only_where_the_rows_are_alike(tmp_path):
+    """The fourth column is the label in some files, and red in the others."""
+    for number in range(6):
+        points, labels = table(number)
+        text(tmp_path / "set" / f"{number}.txt", points, *of(number, (labels,), (RGB, labels)))
+    words = "column3 of 4 in 4, such as 0.txt; column3 of 7 in 2, such as 4.txt; .* write titles"
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="column3")
+
+
 def test_two_readings_are_named_with_their_flags(tmp_path):
     for number in range(4):
         pieces(tmp_path / "set" / f"room_{number}", *table(number))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,7 @@ PLACES = (  # arrays and fields of several numbers that are the coordinates
 )  # fmt: skip
 _UNITS = re.compile(r"[\[(][^\])]*[\])]")
 _NEXT = ("column3", "column4", "column5")  # behind x, y and z, where no names are
+_NAMELESS = re.compile(r"column\d+")
 _FEW = 64  # different labels, of a field that looks like them though its name does not say so
 _SAYS = "--label-field NAME says which"
 
@@ -291,6 +292,13 @@ def in_text(name: str, column: Array) -> Array:
     return column.astype(np.int32) if whole else np.ascontiguousarray(column)
 
 
+class Labels(NamedTuple):
+    """Labels (N,), and the plain names of the fields that hold them; none for a cloud's ``labels`` from elsewhere."""
+
+    codes: NDArray[np.int32]
+    fields: tuple[str, ...]
+
+
 def labels_of(shape: Shape, meaning: Meaning = NOTHING_SAID) -> NDArray[np.int32] | None:
     """The label of each point of a cloud (N,), or of each face of a mesh (F,), -1 for none; None where it has none.
 
@@ -300,15 +308,21 @@ def labels_of(shape: Shape, meaning: Meaning = NOTHING_SAID) -> NDArray[np.int32
     Raises ValueError, which lists the fields that are there, where the named field is missing or holds no labels, and
     where several fields with usual names differ.
     """
+    labels = labels_and_fields(shape, meaning)
+    return None if labels is None else labels.codes
+
+
+def labels_and_fields(shape: Shape, meaning: Meaning = NOTHING_SAID) -> Labels | None:
+    """``labels_of`` with the fields that they are taken from. A field without a title is called by its place."""
     labels = _found(shape, meaning)
     if labels is None or not meaning.unlabelled:
         return labels
-    return np.where(np.isin(labels, meaning.unlabelled), np.int32(-1), labels)
+    return labels._replace(codes=np.where(np.isin(labels.codes, meaning.unlabelled), np.int32(-1), labels.codes))
 
 
-def _found(shape: Shape, meaning: Meaning) -> NDArray[np.int32] | None:
+def _found(shape: Shape, meaning: Meaning) -> Labels | None:
     if isinstance(shape, PointCloud) and shape.labels is not None and LABEL not in shape.fields:
-        return shape.labels
+        return Labels(shape.labels, ())
     found: dict[str, NDArray[np.int32]] = {}
     candidates = list(_candidates(shape, meaning))
     numbers = [candidate for candidate in candidates if candidate[1].dtype.kind != "U"]
@@ -321,7 +335,21 @@ def _found(shape: Shape, meaning: Meaning) -> NDArray[np.int32] | None:
     if different:
         fields = {name: found[name] for name in (next(iter(found)), *different)}
         raise ValueError(f"several fields may be the labels: {described(fields)}; {_SAYS}")
-    return next(iter(found.values()), None)
+    if not found:
+        return None
+    return Labels(next(iter(found.values())), tuple(dict.fromkeys(_placed(name, shape) for name in found)))
+
+
+def _placed(name: str, shape: Shape) -> str:
+    """A field's plain name. Where no column has a title, a name like column3 stands for a place among so many."""
+    if isinstance(shape, PointCloud) and all(map(_NAMELESS.fullmatch, shape.fields)):
+        return f"{name} of {len(shape.fields) + 3}"
+    return plain(name)
+
+
+def has_field(shape: Shape, meaning: Meaning) -> bool:
+    """Whether one of a shape's fields may be the labels, by its name alone."""
+    return any(True for _ in _candidates(shape, meaning))
 
 
 def _candidates(shape: Shape, meaning: Meaning) -> Iterator[tuple[str, Array, NDArray[np.int32] | None]]:

@@ -201,6 +201,7 @@ def _write(
     about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
     about |= {"scales": scales} if scales else {}
     if found.layout:
+        label_ids.refuse_mixed(found, results)
         ids = label_ids.LabelIds(found, shapes, chunks.samples(job.paths))
         samples = ids.apply(shapes, samples)
         about, warnings = {**ids.facts, **about}, (*warnings, *ids.warnings)
