@@ -66,6 +66,14 @@ def test_a_mesh_with_fields_of_vertices_and_faces(tmp_path):
     assert about["size"] == [1, 2, 0], "the box is that of the faces"
 
 
+def test_what_of_a_mesh_is_left_out(tmp_path):
+    path = tmp_path / "mesh.obj"
+    path.write_text("v 0 0 0 255 0 0\nv 1 0 0\nv 0 1 0\nv nan nan nan\nf 1 2 3\n")
+    about = info.describe(path)
+    assert about["vertices_without_coordinates"] == 1
+    assert about["taken_for"]["color"] == "none; some vertices or faces alone have it"
+
+
 def test_labels_of_vertices_and_those_that_cannot_be_told(tmp_path):
     faces = np.int32([[0, 1, 2], [1, 0, 3]])
     one = {"scalar_label": np.float32([1, 1, 1, 2])}

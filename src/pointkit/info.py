@@ -133,6 +133,7 @@ def _file(path: pathlib.Path) -> dict[str, Any]:
         used = np.unique(shape.faces) if len(shape.faces) else np.arange(len(shape.vertices))
         about |= {"points": len(shape.vertices), "faces": len(shape.faces)}
         about["vertices_of_no_face"] = len(shape.vertices) - len(used)
+        about["vertices_without_coordinates"] = 0 if shape.there is None else len(shape.there) - len(shape.vertices)
         points = shape.vertices[used]
         about["vertex_fields"] = _fields(shape.vertex_fields)
         about["face_fields"] = _fields(shape.face_fields)
@@ -168,7 +169,8 @@ def _taken_for(shape: Shape) -> dict[str, Any]:
         taken["labels"] = f"none, {error}"
     for kind in features.KINDS:  # colours of vertices come before those of faces
         held = [several for fields in reversed(levels) if (several := columns.feature(fields, kind))]
-        taken[kind] = held[0] if held else "none"
+        partial = "none; some vertices or faces alone have it" if kind in shape.partial else "none"
+        taken[kind] = held[0] if held else partial
     return taken
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -103,6 +104,14 @@ class TestLoad:
     def test_rows_without_coordinates_count(self, made):
         shape = made("1 2 3\nnan nan nan\n4 5 6\n", "7\n8\n9\n", "a.xyz")
         assert columns.labels_of(shape).tolist() == [7, 9]
+
+    def test_vertices_without_coordinates_count(self, made):
+        text = QUADS.replace("v ", "v nan nan nan\nv ", 1)
+        text = re.sub(r"(?m)^f.*", lambda face: re.sub(r"\d+", lambda index: str(int(index[0]) + 1), face[0]), text)
+        shape = made(text, "9\n3\n3\n3\n4\n4\n", "a.obj")
+        assert columns.labels_of(shape).tolist() == [3, 3, 3]
+        with pytest.raises(ValueError, match=r"a\.txt holds 5 labels, and the file has 6 vertices and 2 faces"):
+            made(text, "3\n3\n3\n4\n4\n", "a.obj")
 
     def test_labels_of_vertices_and_of_faces(self, made):
         of_vertices = made(QUADS, "3\n3\n3\n4\n4\n", "a.obj")

@@ -13,7 +13,8 @@ from pointkit import formats
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import PointkitError
 from pointkit.formats.columns import Meaning
-from pointkit.prepare import prepare
+from pointkit.prepare import chunks, prepare
+from pointkit.prepare.chunks import Rule, Source
 
 COUNT = 60
 
@@ -220,6 +221,25 @@ def test_a_place_among_columns_is_one_field_only_where_the_rows_are_alike(tmp_pa
     words = "column3 of 4 in 4, such as 0.txt; column3 of 7 in 2, such as 4.txt; .* write titles"
     with pytest.raises(PointkitError, match=words):
         prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="column3")
+
+
+def test_colours_of_some_vertices_alone_are_said_or_refused(tmp_path):
+    for number in range(8):
+        points = table(number)[0]
+        color = [" 200 0 0" if row or number % 4 else "" for row in range(COUNT)]
+        rows = "".join(f"v {x:.4f} {y:.4f} {z:.4f}{c}\n" for (x, y, z), c in zip(points, color, strict=True))
+        path = tmp_path / "set" / f"class {number % 2}" / f"{number}.obj"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(rows + "f 1 2 3\n")
+    lost = "color of some vertices or faces alone is left out"
+    with pytest.raises(PointkitError, match=f"2 of 8 files have no color .* such as class 0/0.obj: {lost}"):
+        prepare(tmp_path / "set", tmp_path / "store", keep="color")
+    assert not prepare(tmp_path / "set", tmp_path / "plain").store.task.features
+    rule = Rule(10, 0, features=("color",))
+    status = path.parents[1].joinpath("class 0/0.obj").stat()
+    source = Source("class 0/0.obj", status.st_size, status.st_mtime_ns)
+    [result] = chunks.read(str(tmp_path / "set"), [source], rule, str(tmp_path / "chunk"))
+    assert result.warnings == (lost,)
 
 
 def test_two_readings_are_named_with_their_flags(tmp_path):

@@ -168,7 +168,8 @@ def _counts(shape: Shape) -> dict[str, int]:
     if isinstance(shape, PointCloud):
         return {"points": len(shape.points) + shape.left_out}
     faces = len(shape.faces) if shape.polygons is None else int(shape.polygons.max(initial=-1)) + 1
-    return {"vertices": len(shape.vertices), **({"faces": faces} if faces else {})}
+    vertices = len(shape.vertices if shape.there is None else shape.there)
+    return {"vertices": vertices, **({"faces": faces} if faces else {})}
 
 
 def _on(shape: Shape, what: str, labels: Labels) -> Shape:
@@ -182,6 +183,7 @@ def _on(shape: Shape, what: str, labels: Labels) -> Shape:
         labels = labels if shape.polygons is None else labels[shape.polygons]
         others = {name: field for name, field in shape.face_fields.items() if columns.plain(name) not in columns.LABELS}
         return dataclasses.replace(shape, face_fields={**others, LABEL: labels}, vertex_fields={})
+    labels = labels if shape.there is None else labels[shape.there]
     return dataclasses.replace(shape, face_fields={LABEL: columns.of_corners(shape.faces, labels)}, vertex_fields={})
 
 

@@ -275,12 +275,14 @@ def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
     kept, _ = features.shared(result.features for result in results if result.size)
     for kind in features.kinds(plan.keep) if plan.keep is not None else ():
         read = zip(plan.found.files, results, strict=True)
-        without = [file.file for file, result in read if result.size and kind not in result.features]
+        without = [(file.file, result) for file, result in read if result.size and kind not in result.features]
         if without:
             some = f"{len(without):,} of {len(results):,} files"
+            file, result = without[0]
+            why = next((warning for warning in result.warnings if warning.startswith(kind)), "")
             raise PointkitError(
                 f"{plan.found.root}: --features {plan.keep}, but {some} have no {kind} "
-                f"({', '.join(features.KINDS[kind])} of each point), such as {shown(without[0])}"
+                f"({', '.join(features.KINDS[kind])} of each point), such as {shown(file)}{why and f': {why}'}"
             )
     return kept
 
