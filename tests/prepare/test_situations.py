@@ -223,6 +223,30 @@ def test_a_place_among_columns_is_one_field_only_where_the_rows_are_alike(tmp_pa
         prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="column3")
 
 
+@pytest.mark.parametrize(
+    ("columns", "title", "keep", "words"),
+    [
+        ((RGB,), "", "color", r"set: --features color, but 4 of 4 files have no color \(.*\), such as class 0/0.txt; "
+         "its 6 columns have no names: --columns names them in their order, like x,y,z,r,g,b$"),
+        ((RGB, np.ones(COUNT)), "", "intensity", "its 7 columns have no names: .* like x,y,z,intensity,-,-,-$"),
+        ((), "", "color", "such as class 0/0.txt$"),
+        ((RGB,), "x y z Rot Gruen Blau", "color", r"0.txt; found Rot \(float64, whole, 200 to 200\), Gruen .*, Blau"),
+    ],
+)  # fmt: skip
+def test_features_that_are_asked_for_and_not_there(tmp_path, columns, title, keep, words):
+    for number in range(4):
+        text(tmp_path / "set" / f"class {number % 2}" / f"{number}.txt", table(number)[0], *columns, title=title)
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", keep=keep)
+
+
+def test_names_of_columns_for_files_that_name_their_own(tmp_path):
+    for number in range(4):
+        cloud(tmp_path / "set" / f"class {number % 2}" / f"{number}.ply", table(number)[0])
+    with pytest.raises(PointkitError, match=r"is for texts and arrays, found none; class 0/0\.ply names its"):
+        prepare(tmp_path / "set", tmp_path / "store", columns="x,y,z,label")
+
+
 def test_colours_of_some_vertices_alone_are_said_or_refused(tmp_path):
     for number in range(8):
         points = table(number)[0]
@@ -232,7 +256,7 @@ def test_colours_of_some_vertices_alone_are_said_or_refused(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(rows + "f 1 2 3\n")
     lost = "color of some vertices or faces alone is left out"
-    with pytest.raises(PointkitError, match=f"2 of 8 files have no color .* such as class 0/0.obj: {lost}"):
+    with pytest.raises(PointkitError, match=f"2 of 8 files have no color .* such as class 0/0.obj; {lost}"):
         prepare(tmp_path / "set", tmp_path / "store", keep="color")
     assert not prepare(tmp_path / "set", tmp_path / "plain").store.task.features
     rule = Rule(10, 0, features=("color",))

@@ -145,7 +145,7 @@ def load(path: pathlib.Path, label_file: pathlib.Path, meaning: Meaning) -> tupl
     that of the points, vertices or faces, or is that of several; and where the shape has other labels of its own.
     """
     shape = formats.read(path, meaning=meaning)
-    if meaning.label_field and (label_file.suffix.lower() != ".json" or columns.has_field(shape, meaning)):
+    if meaning.label_field and (label_file.suffix.lower() != ".json" or columns.label_field(shape, meaning)):
         return shape, ()
     given = _read(label_file, _counts(shape), meaning.label_field)
     if given is None:
