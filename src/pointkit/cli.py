@@ -384,6 +384,8 @@ def info(
     *,
     recipe: str | None = None,
     show: Whole = 0,
+    columns: str | None = None,
+    label_field: str | None = None,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
@@ -397,6 +399,10 @@ def info(
         Print the layer table of this recipe's network.
     show
         Print so many shapes of a store with their sizes and first points.
+    columns
+        The names of the columns of a text or array, as prepare takes them: x,y,z,-,label.
+    label_field
+        The field that holds the labels, as prepare takes it.
     """
     use_backend(backend)
     from pointkit import console
@@ -408,7 +414,9 @@ def info(
     elif path is None:
         console.facts(about.machine(), as_json)
     else:
-        console.facts(about.describe(path, show), as_json)
+        from pointkit.formats.columns import Meaning
+
+        console.facts(about.describe(path, show, Meaning.said(label_field or "", columns or "")), as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -106,12 +106,17 @@ def draw(
     if isinstance(shape, Mesh) and len(shape.faces):
         sample = sampling.surface(shape, count, rng)
         found, scaled = _on_surface(shape, sample, kinds, scales or {})
-        return Drawn(sample.points, sample.faces.astype(np.int64), features=found, scales=scaled)
+        faces = sample.faces.astype(np.int64)
+        return Drawn(sample.points, faces, _left_out(shape, kinds, found), features=found, scales=scaled)
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if not len(points):
         raise ValueError("a shape needs at least one point, got none")
     index = sampling.random_subset(len(points), len(points) if whole else count, rng)
-    bare = Warned("no-faces", "mesh without faces: its vertices are taken as a cloud")
+    bare = (
+        (Warned("no-faces", "mesh without faces: its vertices are taken as a cloud"),)
+        if isinstance(shape, Mesh)
+        else ()
+    )
     taken: dict[str, Float32] = {}
     own: dict[str, float] = {}
     fields = shape.vertex_fields if isinstance(shape, Mesh) else shape.fields
@@ -119,9 +124,14 @@ def draw(
         if (values := numbers(fields, kind)) is not None:
             own |= {kind: full_scale(values)} if kind in SCALED else {}
             taken[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
-    if isinstance(shape, Mesh):
-        return Drawn(points[index], index, (bare,), taken, own)
-    return Drawn(points[index], index, (), taken, own, shape.left_out)
+    warnings = (*bare, *_left_out(shape, kinds, taken))
+    return Drawn(points[index], index, warnings, taken, own, 0 if isinstance(shape, Mesh) else shape.left_out)
+
+
+def _left_out(shape: Shape, kinds: Sequence[str], found: Mapping[str, Float32]) -> tuple[Warned, ...]:
+    """Warnings about features that only some vertices or faces have."""
+    lost = [kind for kind in kinds if kind in shape.partial and kind not in found]
+    return tuple(Warned("features", f"{kind} of some vertices or faces alone is left out") for kind in lost)
 
 
 def _on_surface(
