@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, disk, report, store
+from pointkit import config, disk, report, store, verdict
 from pointkit.errors import RunError, StoreError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
@@ -66,10 +66,11 @@ def evaluate(
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
     }
+    whole["verdict"] = verdict.of(whole)
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
-    for pattern in ("mistake_*.png", "category_*.png"):  # an earlier report may have shown more
+    for pattern in ("mistake_*.png", "category_*.png", "mixed_up.png"):  # an earlier report may have shown more
         for stale in place.glob(pattern):
             stale.unlink()
     pictures = measured.pictures | {
@@ -112,6 +113,7 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
         "path": str(predictor.path),
         "settings": settings,
         "seed": settings["seed"],
+        "shapes": trained_on["shapes"],
         "parameters": facts["parameters"],
         "trained_epochs": predictor.progress.epoch,
         "best_epoch": predictor.progress.best_epoch,
