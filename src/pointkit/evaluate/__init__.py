@@ -17,10 +17,14 @@ from pointkit import config, disk, report, store, verdict
 from pointkit.errors import RunError, StoreError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
-from pointkit.report import Measured, plots
+from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
 
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
+
+
+# Pictures of an earlier report, which may have shown more.
+STALE = ("mistake_*.png", "category_*.png", "mixed_up.png", "curves.png", "learning_rate.png")
 
 
 def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
@@ -70,13 +74,11 @@ def evaluate(
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
-    for pattern in ("mistake_*.png", "category_*.png", "mixed_up.png"):  # an earlier report may have shown more
+    for pattern in STALE:
         for stale in place.glob(pattern):
             stale.unlink()
-    pictures = measured.pictures | {
-        "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
-        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
-    }
+    curves = charts.curves(whole["history"], whole["run"]["best_epoch"])
+    pictures = measured.pictures | {name: plots.png(figure) for name, figure in curves.items()}
     for name, data in pictures.items():
         disk.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))

@@ -21,7 +21,9 @@ POINTS = 1024  # of each shape
 CELLS = 8  # along each axis
 MOST = 20_000  # training shapes that are compared
 BATCH = 512  # shapes compared at a time
-HOW = f"the training shape whose first {POINTS:,} points fill {CELLS} x {CELLS} x {CELLS} cells most alike, as it stands"
+HOW = (
+    f"the training shape whose first {POINTS:,} points fill {CELLS} x {CELLS} x {CELLS} cells most alike, as it stands"
+)
 
 Int64 = NDArray[np.int64]
 

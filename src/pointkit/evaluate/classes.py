@@ -16,7 +16,7 @@ from pointkit.errors import RunError
 from pointkit.evaluate import baselines, doubts
 from pointkit.evaluate.shapes import asked, pictured
 from pointkit.predict import Predictor
-from pointkit.report import Measured, plots
+from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
 
 NUM_MISTAKES = 8
@@ -110,8 +110,8 @@ def _pictures(
     )
     pictures = {
         "grid": plots.png(grid),
-        "confusion": plots.png(plots.confusion_matrix(whole["confusion"], predictor.classes)),
-        "calibration": plots.png(plots.calibration_diagram(whole["calibration"])),
+        "confusion": plots.png(charts.confusion_matrix(whole["confusion"], predictor.classes)),
+        "calibration": plots.png(charts.calibration_diagram(whole["calibration"])),
     }
     cloud = functools.partial(_cloud, predictor, opened, chosen)
     if mixed := doubts.mixed_classes(whole["confusion"], truth, probabilities, predictor.classes, cloud):

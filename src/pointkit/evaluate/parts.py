@@ -6,6 +6,7 @@ The network itself answers every point, in a window of others as in training (``
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from pointkit import metrics, preprocess
 from pointkit.asking import Query
 from pointkit.cloud import Float64
-from pointkit.evaluate import baselines
+from pointkit.evaluate import baselines, doubts
 from pointkit.evaluate.shapes import asked, pictured
 from pointkit.metrics import ShapeScore
 from pointkit.predict import Predictor
@@ -56,6 +57,8 @@ def measure(
     if protocol:
         whole["protocol"] = _reference(opened, shapes)
     pictures = {"sampling": _sampling(predictor, opened, shapes)} | _pictures(opened, shapes, parts, whole)
+    if mixed := doubts.mixed_parts(whole["categories"], shapes, parts, functools.partial(pictured, opened)):
+        whole["mixed_up"], pictures["mixed_up"] = mixed
     return Measured(whole, _predictions(opened, shapes), pictures)
 
 

@@ -29,8 +29,8 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "chance": Kind(answers.chance, ALARM, covers=("commonest", "nearest", "mixed-up", "rare")),
-    "commonest": Kind(answers.commonest, ALARM),
+    "chance": Kind(answers.chance, ALARM, covers=("commonest", "nearest", "mixed-up")),
+    "commonest": Kind(answers.commonest, ALARM, covers=("nearest",)),
     "nearest": Kind(answers.nearest, ALARM),
     "dominates": Kind(answers.dominates, ALARM),
     "good": Kind(answers.good, GOOD),

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from pointkit.metrics.chance import dominating, guessing, kappa, most_mixed_up
 from pointkit.task import TASKS, Classification, Figure
-from pointkit.verdict.line import WIDE, Line, Report, listed, matrices, path_of, percent, run_of, settings_of, training
+from pointkit.verdict.line import (
+    WIDE,
+    Line,
+    Matrix,
+    Report,
+    listed,
+    matrices,
+    path_of,
+    percent,
+    run_of,
+    settings_of,
+    training,
+)
 
 SURE = 2.0  # standard deviations above guessing
 LITTLE = 0.1  # kappa of points: nothing learned. Points are so many that even little is more than chance
@@ -27,6 +40,8 @@ def chance(report: Report) -> Line | None:
     if not found:
         return None
     if "" in found:
+        if _only(found[""][1]) == _commonest_place(report, found[""][0]):
+            return None  # that is another fault, and has a line of its own
         guess = guessing(found[""][1])
         right, total = sum(row[i] for i, row in enumerate(found[""][1])), sum(map(sum, found[""][1]))
         if guess.above >= SURE:
@@ -38,6 +53,18 @@ def chance(report: Report) -> Line | None:
             return None
         words = "at chance: the answers hardly hang on where a point lies, one part is answered nearly everywhere"
     return Line(*_why(report, words))
+
+
+def _only(matrix: Matrix) -> int | None:
+    """The only class that is ever answered, or None."""
+    answered = [i for i in range(len(matrix)) if any(row[i] for row in matrix)]
+    return answered[0] if len(answered) == 1 else None
+
+
+def _commonest_place(report: Report, names: Sequence[str]) -> int:
+    """The place of the class that clearly most training shapes are of, or -1."""
+    name = ((report.get("baselines") or {}).get("commonest") or {}).get("name")
+    return names.index(name) if name in names and not _alike(report) else -1
 
 
 def _why(report: Report, words: str) -> tuple[str, str]:
@@ -85,7 +112,9 @@ def commonest(report: Report) -> Line | None:
     if not lead or not rival or lead[1] >= min(rival[1] + MARGIN, 1):
         return None
     always = f"always answering {rival[0]['name']!r}" if "name" in rival[0] else "one part for all points of a category"
-    words = f"no better than {always}: that scores {percent(rival[1])} in {lead[0].words}, the network {percent(lead[1])}"
+    words = (
+        f"no better than {always}: that scores {percent(rival[1])} in {lead[0].words}, the network {percent(lead[1])}"
+    )
     return Line(f"{words}.", _fairer(report))
 
 
@@ -117,8 +146,9 @@ def dominates(report: Report) -> Line | None:
         if top is None:
             continue
         if category:
-            texts.append(f"{category}: {percent(top.wrong / top.others)} of the points of other parts are "
-                         f"{names[top.index]!r}")
+            texts.append(
+                f"{category}: {percent(top.wrong / top.others)} of the points of other parts are {names[top.index]!r}"
+            )
         else:
             answered, there = sum(row[top.index] for row in matrix), sum(matrix[top.index])
             total = sum(map(sum, matrix))
@@ -133,11 +163,15 @@ def dominates(report: Report) -> Line | None:
 
 def _fairer(report: Report) -> str:
     """The training with all classes, or parts, weighed alike, or longer, where they are alike in number or weight."""
-    counts = [row["train"] for row in report.get("classes") or [] if row.get("train")]
-    alike = report.get("task") != "parts" and max(counts, default=1) < UNEVEN * min(counts, default=1)
-    if alike or settings_of(report).get("class_weight") == "balanced":
+    if _alike(report) or settings_of(report).get("class_weight") == "balanced":
         return _longer(report)
     return training(report, "balanced", class_weight="balanced")
+
+
+def _alike(report: Report) -> bool:
+    """Whether the classes have about as many training shapes each; parts are never alike."""
+    counts = [row["train"] for row in report.get("classes") or [] if row.get("train")]
+    return report.get("task") != "parts" and max(counts, default=1) < UNEVEN * min(counts, default=1)
 
 
 def good(report: Report) -> Line | None:
@@ -158,7 +192,10 @@ def good(report: Report) -> Line | None:
     if rivals:
         text += f"; {', '.join(rivals)}"
     easy = rival is not None and rival[1] + MARGIN > value
-    return Line(text + (". These shapes are easy to tell apart." if easy else "."), f"pointkit predict {path_of(report)} FILE...")
+    return Line(
+        text + (". These shapes are easy to tell apart." if easy else "."),
+        f"pointkit predict {path_of(report)} FILE...",
+    )
 
 
 def mixed_up(report: Report) -> Line | None:

@@ -81,7 +81,9 @@ def _varied(report: Report) -> str:
     """The training with the augmentations and the dropout that it lacks."""
     settings = settings_of(report)
     wanted = {"scale": 0.25, "rotate": 10, "jitter": 0.01, "dropout": 0.5, "weight_decay": 0.05}
-    return training(report, "varied", **{name: value for name, value in wanted.items() if settings.get(name, 0) < value})
+    return training(
+        report, "varied", **{name: value for name, value in wanted.items() if settings.get(name, 0) < value}
+    )
 
 
 def _mean(values: Sequence[float]) -> float:
