@@ -13,14 +13,18 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, disk, report, run_folder, store
+from pointkit import config, disk, report, run_folder, store, verdict
 from pointkit.errors import RunError, StoreError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
-from pointkit.report import Measured, plots
+from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
 
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
+
+
+# Pictures of an earlier report, which may have shown more.
+STALE = ("mistake_*.png", "category_*.png", "mixed_up.png", "curves.png", "learning_rate.png")
 
 
 def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
@@ -71,16 +75,15 @@ def evaluate(
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
     }
+    whole["verdict"] = verdict.of(whole)
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
-    for pattern in ("mistake_*.png", "category_*.png"):  # an earlier report may have shown more
+    for pattern in STALE:
         for stale in place.glob(pattern):
             stale.unlink()
-    pictures = measured.pictures | {
-        "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
-        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
-    }
+    curves = charts.curves(whole["history"], whole["run"]["best_epoch"])
+    pictures = measured.pictures | {name: plots.png(figure) for name, figure in curves.items()}
     for name, data in pictures.items():
         disk.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))
@@ -117,6 +120,7 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
         "path": str(predictor.path),
         "settings": settings,
         "seed": settings["seed"],
+        "shapes": trained_on["shapes"],
         "parameters": facts["parameters"],
         "trained_epochs": predictor.progress.epoch,
         "best_epoch": predictor.progress.best_epoch,

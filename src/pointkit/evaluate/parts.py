@@ -6,6 +6,7 @@ The network itself answers every point, in a window of others as in training (``
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pointkit import metrics, preprocess
 from pointkit.asking import Query, to_all
 from pointkit.cloud import Float64
+from pointkit.evaluate import baselines, doubts
 from pointkit.evaluate.shapes import asked, pictured
 from pointkit.metrics import ShapeScore
 from pointkit.predict import Predictor
@@ -47,6 +49,7 @@ def measure(
     figures = metrics.segmentation_report([shape.score for shape in shapes], parts)
     drawn = f"all original points of each shape, answered in windows of {predictor.num_points}"
     whole = figures | {"points": {"num_points": predictor.num_points, "drawn": drawn}}
+    whole["baselines"] = _beside(opened, chosen, whole["categories"])
     if draws:
         whole["draws"] = _draws(predictor, opened, chosen, draws)
     if votes:
@@ -54,7 +57,20 @@ def measure(
     if protocol:
         whole["protocol"] = _reference(opened, shapes)
     pictures = {"sampling": _sampling(predictor, opened, shapes)} | _pictures(opened, shapes, parts, whole)
+    if mixed := doubts.mixed_parts(whole["categories"], shapes, parts, functools.partial(pictured, opened)):
+        whole["mixed_up"], pictures["mixed_up"] = mixed
     return Measured(whole, _predictions(opened, shapes), pictures)
+
+
+def _beside(opened: Store, chosen: NDArray[np.int64], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What needs no network; each row of the categories, and of their parts, gets its number of training shapes."""
+    counts = baselines.part_counts(opened)
+    train = np.bincount(opened.labels[opened.select("train")], minlength=len(rows)).tolist()
+    for row, shapes in zip(rows, train, strict=True):
+        row["train"] = shapes
+        for part, having in zip(row["parts"], counts[row["name"]][0].tolist(), strict=True):
+            part["train"] = having
+    return baselines.of_parts(opened, chosen, counts)
 
 
 def _probabilities(
