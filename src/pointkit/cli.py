@@ -260,6 +260,8 @@ def evaluate(
     draws: Whole = 0,
     votes: Whole = 0,
     protocol: Literal["reference-b"] | None = None,
+    rotate: Literal["up", "any"] | None = None,
+    foreign: Path | None = None,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
@@ -284,13 +286,19 @@ def evaluate(
         For parts: also measure the mean of so many answers, each with the shapes turned, stretched and drawn anew.
     protocol
         For parts: also count as reference system B does.
+    rotate
+        Also measure with every shape turned, five times: about the up axis, or in any direction.
+    foreign
+        A store or folder of other kinds of shapes: how well are they marked as foreign? Of a store, those of classes
+        that the run does not know are taken.
     """
     use_backend(backend)
     lean_keras()
     from pointkit.console.figures import evaluated
     from pointkit.evaluate.groups import evaluate_groups
 
-    how = {"draws": draws, "votes": votes, "protocol": protocol or ""}
+    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol or ""}
+    how |= {"rotate": rotate or "", "foreign": foreign}
     evaluated(evaluate_groups(runs, against, store_path=store, split=split, **how), as_json)
 
 

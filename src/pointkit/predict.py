@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import checks, disk, features, formats, models, preprocess, run_folder, upright
-from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Seen, Window
+from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cloud import Float32, Float64, Shape
 from pointkit.errors import MachineError, PointkitError, RunError
+from pointkit.foreign import Reference
 from pointkit.machine import exhausted
 from pointkit.models import families
 from pointkit.preprocess import Contract, Inputs
@@ -73,6 +74,9 @@ class Predictor:
             if array is None or array.shape != tuple(variable.shape):
                 raise RunError(f"{self.path}: its weights do not fit its settings (at {variable.path})")
             variable.assign(array)
+        kept, notes = run_folder.load_reference(self.path, self.weights)
+        self.notes = [*self.notes, *notes]
+        self.reference = Reference(**kept) if kept else None
 
     @property
     def num_points(self) -> int:
@@ -82,7 +86,7 @@ class Predictor:
     @property
     def weights(self) -> str:
         """The name of the weights: the run's id, and the epoch that they are of."""
-        return f"{self.facts['id']} epoch {self.progress.best_epoch}"
+        return run_folder.weights_name(self.facts, self.progress)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -99,7 +103,7 @@ class Predictor:
         """
         self.asker.check(category)
         seen = self.asker.see(shape, category)
-        return self.asker.answer(seen, next(self.asker.rows([seen.query])))
+        return self._meant(seen, next(self.asker.rows([seen.query])))
 
     def file(self, path: str | os.PathLike[str], category: str | None = None) -> Answer:
         """The answer for one file. Raises FormatError or OSError where it cannot be read, else as ``answer``."""
@@ -172,7 +176,14 @@ class Predictor:
             if isinstance(seen, Exception):
                 yield path, seen
             else:
-                yield path, Answered(seen, self.asker.answer(seen, next(rows)), next(marks))
+                yield path, Answered(seen, self._meant(seen, next(rows)), next(marks))
+
+    def _meant(self, seen: Seen, rows: Rows) -> Answer:
+        """The answer for a shape, with a warning where it is unlike all training shapes."""
+        warning = self.reference.warning(rows.pooled) if self.reference else None
+        if warning is not None:
+            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(preprocess.Warned("foreign", warning)))
+        return self.asker.answer(seen, rows.probabilities)
 
     # ---- what the network is asked
 
@@ -205,7 +216,7 @@ class Predictor:
         """
         if not self.task.labels_points:
             raise PointkitError(f"{self.path}: tells {self.task.answers} apart, not the parts of a shape")
-        return self.asker.rows(clouds)
+        return (rows.probabilities for rows in self.asker.rows(clouds))
 
     def inputs(self, windows: Sequence[Window]) -> Inputs:
         """The network's inputs for a batch of windows."""
@@ -222,20 +233,25 @@ class Predictor:
 
     def logits(self, given: Inputs) -> Float32:
         """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3) or a dict of the inputs."""
-        answer: Float32 = self._in_batches(self._answer, given)
-        return answer
+        return self.look(given)[0]
+
+    def look(self, given: Inputs) -> tuple[Float32, Float32]:
+        """The same logits, and what the network pooled of each cloud, (B, D)."""
+        logits, pooled = self._in_batches(self._answer, given)
+        return logits, pooled
 
     @functools.cached_property
-    def _answer(self) -> Callable[[Any], Float32]:
-        return models.answering(self.model)
+    def _answer(self) -> Callable[[Any], list[Float32]]:
+        return models.looking(self.model)
 
     def marks(self, given: Inputs) -> NDArray[np.uint8]:
         """What each point of normalised clouds did for the answer, (B, N): see ``models.CriticalPoints``.
 
         Raises PointkitError where the network has no pooled maximum, or its points meet elsewhere, too.
         """
-        answer: NDArray[np.uint8] = self._in_batches(self._critical, given)
-        return answer
+        marks: NDArray[np.uint8]
+        [marks] = self._in_batches(lambda batch: [self._critical(batch)], given)
+        return marks
 
     @functools.cached_property
     def _critical(self) -> models.CriticalPoints:
@@ -244,7 +260,7 @@ class Predictor:
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
 
-    def _in_batches(self, function: Callable[[Any], Any], given: Inputs) -> Any:
+    def _in_batches(self, function: Callable[[Any], list[Any]], given: Inputs) -> list[Any]:
         whole = given if isinstance(given, dict) else {"points": given}
         answers = []
         for start in range(0, len(whole["points"]), BATCH):
@@ -252,5 +268,5 @@ class Predictor:
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
             with exhausted(ADVICE):
-                answers.append(function(preprocess.named_inputs(**padded))[:size])
-        return np.concatenate(answers)
+                answers.append([array[:size] for array in function(preprocess.named_inputs(**padded))])
+        return [np.concatenate(arrays) for arrays in zip(*answers, strict=True)]

@@ -25,11 +25,12 @@ from pointkit import store as stores
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.learner import Learner, learning_rate
-from pointkit.loader import Batches
+from pointkit.loader import Batches, radii
 from pointkit.machine import exhausted
 from pointkit.preprocess import Contract
 from pointkit.run_folder import Checkpoint, Progress
 from pointkit.signals import Stopped, StopRequest
+from pointkit.size import Size, alike
 from pointkit.store import SPLITS, Store
 from pointkit.task import Task
 
@@ -208,13 +209,16 @@ def _train(
         complaint = _write_history(path, progress.history)  # in case the training was killed just before it
         if complaint:
             watcher.note(complaint)
+        _keep_reference(store, path, begun, progress)
         return Outcome(path, progress.history, progress.best_epoch, already=True)
     stores.verify(store)
     learner = Learner(settings, task)
+    contract = Contract.of_run(begun["input"]) if begun else _contract(store, settings, watcher)
     shared: dict[str, Any] = {
         "num_points": settings.num_points,
         "batch_size": settings.batch_size,
         "features": task.features,
+        "size": contract.size,
     }
     batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared)
     validation = Batches(store, "val", **shared)
@@ -223,7 +227,7 @@ def _train(
         with StopRequest() as stop, exhausted(_smaller(settings)):
             measured = pace.measure(learner, batches, validation, settings, stop.check)
         settings = dataclasses.replace(settings, epochs=plan(measured, settings))
-    facts = begun | {"settings": settings.flat()} if begun else _facts(store, task, settings, learner.model)
+    facts = begun | {"settings": settings.flat()} if begun else _facts(store, task, settings, contract, learner.model)
     if checkpoint:
         try:
             learner.restore(checkpoint.arrays)
@@ -234,7 +238,19 @@ def _train(
         run_folder.write_facts(path, facts)
     watcher.begin(facts | {"batch": batches[0], "steps": steps, "epochs": settings.epochs, "done": progress.epoch})
     _fit(learner, batches, validation, settings, Keeper(path, facts["id"], progress, learner, watcher))
+    _keep_reference(store, path, facts, progress)
     return Outcome(path, progress.history, progress.best_epoch, already=False)
+
+
+def _keep_reference(store: Store, path: pathlib.Path, facts: Mapping[str, Any] | None, progress: Progress) -> None:
+    """Keep what the finished network pools of its shapes, unless the run has it, so that foreign ones can be marked."""
+    assert facts is not None
+    weights = run_folder.weights_name(facts, progress)
+    if progress.best_epoch and run_folder.load_reference(path, weights)[0] is None:
+        from pointkit.evaluate import foreigners
+        from pointkit.predict import Predictor
+
+        foreigners.keep(Predictor(path), store)
 
 
 def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
@@ -328,7 +344,18 @@ def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[
             raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
 
 
-def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> dict[str, Any]:
+def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
+    """How the network of a new run sees a shape."""
+    contract = Contract.of_store(store.manifest, settings.num_points)
+    if not features.sees_size(settings.features):
+        return contract
+    sizes = radii(store, "train", settings.num_points)
+    if alike(sizes):
+        watcher.note("--features size adds nothing here: all training shapes are of one size, as if they were scaled")
+    return dataclasses.replace(contract, size=Size.of_radii(sizes))
+
+
+def _facts(store: Store, task: Task, settings: Settings, contract: Contract, model: keras.Model) -> dict[str, Any]:
     fixed = {key: value for key, value in settings.flat().items() if key not in (*config.MEANT_FOR, "epochs")}
     backend = keras.backend.backend()
     return {
@@ -337,7 +364,7 @@ def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> 
         **{key: store.manifest[key] for key in ("codes", "colors", "directories", "layout") if key in store.manifest},
         **({"features": list(task.features)} if task.features else {}),
         "settings": settings.flat(),
-        "input": Contract.of_store(store.manifest, settings.num_points).facts(),
+        "input": contract.facts(),
         "parameters": model.count_params(),
         "store": {
             "name": store.path.resolve().name,

@@ -12,6 +12,7 @@ from rich.table import Table
 from pointkit.console import note, out, percent, print_json, say
 from pointkit.console.verdict import said
 from pointkit.evaluate.groups import Evaluated
+from pointkit.evaluate.shapes import TURNS
 from pointkit.task import TASKS, Figure
 
 Report = Mapping[str, Any]
@@ -37,7 +38,7 @@ def _parts_table(report: Report) -> None:
         f"{_figures(report)}: {report['num_shapes']} {report['split']} shapes on {report['points']['drawn']}, "
         f"weights of epoch {report['run']['best_epoch']} by {report['run']['selected_by']}"
     )
-    _draws_line(report)
+    _further_lines(report)
     if "votes" in report:
         say(f"with {report['votes']['k']} votes: {_figures({**report['votes'], 'task': report['task']})}")
     if "protocol" in report:
@@ -64,14 +65,31 @@ def _figure(report: Report, figure: Figure) -> str:
     return percent(report[figure.key]) if figure.share else f"{report[figure.key]:.3f}"
 
 
-def _draws_line(report: Report) -> None:
+def _further_lines(report: Report) -> None:
+    """What was measured beside the table: on other draws of the points, on turned shapes, on foreign ones."""
     if "draws" in report:
-        d = report["draws"]
-        figures = [figure for figure in TASKS[report["task"]].figures if f"{figure.key}_mean" in d]
-        means = (f"{f.title} {spread(d[f'{f.key}_mean'], d[f'{f.key}_sd'])} %" for f in figures)
-        say(f"{d['k']} fresh draws of the points: {', '.join(means)}")
-        if d.get("note"):
-            note(f"warning: {d['note']}")
+        say(f"{report['draws']['k']} fresh draws of the points: {_spreads(report, 'draws')}")
+        if report["draws"].get("note"):
+            note(f"warning: {report['draws']['note']}")
+    if "rotated" in report:
+        about = TURNS[report["rotated"]["about"]]
+        say(f"turned {about}, {report['rotated']['k']} times: {_spreads(report, 'rotated')}")
+    marks = report["foreign"]
+    if marks["marked"] is not None:
+        say(f"foreign: {percent(marks['marked'])} % of these shapes would be marked as unlike all training shapes")
+    if others := marks.get("others"):
+        left = f", {others['unread']} could not be read" if others["unread"] else ""
+        say(
+            f"of {others['shapes']} shapes in {escape(others['name'])} of kinds that the run does not know, "
+            f"{percent(others['found'])} % would be; AUROC {others['auroc']:.3f}{left}"
+        )
+
+
+def _spreads(report: Report, key: str) -> str:
+    """Mean ± standard deviation of each figure that was measured several times."""
+    d = report[key]
+    figures = [figure for figure in TASKS[report["task"]].figures if f"{figure.key}_mean" in d]
+    return ", ".join(f"{f.title} {spread(d[f'{f.key}_mean'], d[f'{f.key}_sd'])} %" for f in figures)
 
 
 def _classes_table(report: Report) -> None:
@@ -85,7 +103,7 @@ def _classes_table(report: Report) -> None:
         f"{report['points']['num_points']} points each, "
         f"weights of epoch {report['run']['best_epoch']} by {report['run']['selected_by']}"
     )
-    _draws_line(report)
+    _further_lines(report)
 
 
 TABLES = {"classification": _classes_table, "parts": _parts_table}

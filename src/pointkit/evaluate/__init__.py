@@ -52,19 +52,23 @@ def evaluate(
     draws: int = 0,
     votes: int = 0,
     protocol: str = "",
+    rotate: str = "",
+    foreign: pathlib.Path | None = None,
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
     Files about another split than the test shapes go into a folder with the split's name there. ``draws`` > 0 repeats
     the measurement on so many fresh draws of the points. For parts, ``votes`` > 0 adds the figures of the mean of so
     many answers, each turned, stretched and drawn anew; ``protocol`` "reference-b" adds that system's own figure.
+    ``rotate`` "up" or "any" adds the figures with every shape turned, about the up axis or in any direction
+    (``shapes.TURNED`` times). ``foreign`` is a store or a folder of shapes of other kinds: how well are they marked?
     Returns the report. Raises RunError and StoreError.
     """
     predictor = Predictor(path)
     opened = open_store(predictor, store_path)
     if not len(opened.select(split)):
         raise RunError(f"{opened.path}: has no shapes in the split {split!r} to evaluate {path} on")
-    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol}
+    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol, "rotate": rotate, "foreign": foreign}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
     whole = {
         "task": predictor.task.name,

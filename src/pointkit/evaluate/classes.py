@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from pointkit import metrics
 from pointkit.asking import OfClasses
 from pointkit.cloud import Array, Float32
 from pointkit.errors import RunError
-from pointkit.evaluate import baselines, doubts
-from pointkit.evaluate.shapes import asked, pictured
+from pointkit.evaluate import baselines, doubts, foreigners
+from pointkit.evaluate.shapes import TURNED, asked, pictured
 from pointkit.predict import Predictor
 from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
@@ -23,14 +24,28 @@ NUM_MISTAKES = 8
 NUM_PICTURES = 8
 
 
-def split_logits(predictor: Predictor, opened: Store, split: str, draw: int = 0) -> Float32:
-    """Logits (S, classes) float32 of a split's shapes in order, on their fixed points or on another ``draw``."""
-    queries = (shape.query for shape in asked(predictor, opened, opened.select(split), draw))
-    return np.concatenate(list(OfClasses(predictor).logits(queries)))
+def split_logits(predictor: Predictor, opened: Store, split: str, draw: int = 0, turn: str = "") -> Float32:
+    """Logits (S, classes) float32 of a split's shapes in order; ``draw`` and ``turn`` are those of ``asked``."""
+    return _looks(predictor, opened, split, draw, turn)[0]
+
+
+def _looks(predictor: Predictor, opened: Store, split: str, draw: int = 0, turn: str = "") -> tuple[Float32, Float32]:
+    """The logits, and what the network pooled of each shape, (S, D)."""
+    queries = (shape.query for shape in asked(predictor, opened, opened.select(split), draw, turn=turn))
+    logits, pooled = (np.concatenate(arrays) for arrays in zip(*OfClasses(predictor).looks(queries), strict=True))
+    return logits, pooled
 
 
 def measure(
-    predictor: Predictor, opened: Store, split: str, *, draws: int = 0, votes: int = 0, protocol: str = ""
+    predictor: Predictor,
+    opened: Store,
+    split: str,
+    *,
+    draws: int = 0,
+    votes: int = 0,
+    protocol: str = "",
+    rotate: str = "",
+    foreign: pathlib.Path | None = None,
 ) -> Measured:
     """The figures of a split, predictions and pictures. Raises RunError and StoreError."""
     if votes or protocol:
@@ -38,7 +53,7 @@ def measure(
         raise RunError(f"{predictor.path}: {what} for parts, this run tells classes apart")
     chosen = opened.select(split)
     truth = opened.labels[chosen]
-    answers = split_logits(predictor, opened, split)
+    answers, pooled = _looks(predictor, opened, split)
     figures = metrics.classification_report(answers, truth, predictor.classes)
     probabilities = metrics.softmax(answers)
     first = {key: figures[key] for key in ("num_shapes", "oa", "oa_interval", "macc", "ece", "loss")}
@@ -47,6 +62,9 @@ def measure(
     if draws:
         whole["draws"] = _draws(predictor, opened, split, draws)
     whole |= _beside(opened, chosen, probabilities, whole["classes"])
+    if rotate:
+        whole["rotated"] = {"about": rotate, **_spread(predictor, opened, split, TURNED, rotate)}
+    whole["foreign"] = foreigners.measure(predictor, pooled, foreign)
     pictures = _pictures(predictor, opened, chosen, truth, probabilities, whole)
     return Measured(whole, _predictions(predictor, opened, chosen, truth, probabilities), pictures)
 
@@ -65,24 +83,23 @@ def _beside(opened: Store, chosen: Array, probabilities: Array, rows: list[dict[
 
 
 def _draws(predictor: Predictor, opened: Store, split: str, draws: int) -> dict[str, Any]:
-    truth = opened.labels[opened.select(split)]
-    figures = [
-        metrics.classification_report(split_logits(predictor, opened, split, draw), truth, predictor.classes)
-        for draw in range(1, draws + 1)
-    ]
-    oa_mean, oa_sd = metrics.mean_sd([f["oa"] for f in figures])
-    macc_mean, macc_sd = metrics.mean_sd([f["macc"] for f in figures])
     fresh = bool((opened.counts[opened.select(split)] > predictor.num_points).any())
     return {
-        "k": draws,
-        "oa_mean": oa_mean,
-        "oa_sd": oa_sd,
-        "macc_mean": macc_mean,
-        "macc_sd": macc_sd,
+        **_spread(predictor, opened, split, draws),
         "note": ""
         if fresh
         else f"no shape holds more than the {predictor.num_points} points taken: all draws are the same",
     }
+
+
+def _spread(predictor: Predictor, opened: Store, split: str, draws: int, turn: str = "") -> dict[str, Any]:
+    """Mean and standard deviation of both accuracies over draws of the points, or over turns of the shapes."""
+    truth = opened.labels[opened.select(split)]
+    logits = (split_logits(predictor, opened, split, draw, turn) for draw in range(1, draws + 1))
+    figures = [metrics.classification_report(each, truth, predictor.classes) for each in logits]
+    oa_mean, oa_sd = metrics.mean_sd([f["oa"] for f in figures])
+    macc_mean, macc_sd = metrics.mean_sd([f["macc"] for f in figures])
+    return {"k": draws, "oa_mean": oa_mean, "oa_sd": oa_sd, "macc_mean": macc_mean, "macc_sd": macc_sd}
 
 
 def _predictions(predictor: Predictor, opened: Store, chosen: Array, truth: Array, probabilities: Array) -> str:
