@@ -10,21 +10,26 @@ Nothing that stands is replaced, unless the user says so. An answer of the same 
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pointkit import disk, explain, formats, label, outputs, predictions
+from pointkit import checks, disk, explain, formats, label, outputs, predictions
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
-from pointkit.predict import Answered, Predictor
+from pointkit.machine import lean_keras
 from pointkit.reader import Reader
+
+if TYPE_CHECKING:
+    from pointkit.predict import Answered, Predictor
 
 MORE = "; close other programs, or use a machine with more"
 REPLACES = "--force replaces it"
@@ -107,9 +112,11 @@ def answer_all(
     if not paths:
         raise PointkitError("predict needs a file or folder, got none")
     found = find_files(paths)
-    predictor = Predictor(run) if found.files else None
+    if found.files:
+        checks.to_predict(run, category=category, explained=explained, output=output)
+    predictor = _predictor(run) if any(file.exists() for file in found.files) else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
-    problems = list(found.problems)
+    problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
         listener.problem(problem)
     skipped, total = 0, len(problems)
@@ -133,6 +140,18 @@ def answer_all(
                 listener.result(file, result)
     listener.end(problems, skipped, total)
     return not problems
+
+
+def _predictor(run: pathlib.Path) -> Predictor:
+    """The run's network. Keras is imported here, as it takes seconds: after all that can be refused without it."""
+    lean_keras()
+    from pointkit.predict import Predictor
+
+    return Predictor(run)
+
+
+def _missing(file: pathlib.Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
 
 
 def results(

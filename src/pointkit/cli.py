@@ -43,7 +43,7 @@ def use_backend(name: str | None) -> None:
     """
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
-    chosen = os.environ.get("KERAS_BACKEND", "jax")
+    chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
     if chosen not in BACKENDS:
         raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
     if importlib.util.find_spec(chosen) is None:
@@ -187,7 +187,7 @@ def train(
         Several, like 0,1,2: each trains into OUTPUT/seed-N.
     """
     use_backend(backend)
-    from pointkit import config, console, run_folder
+    from pointkit import checks, config, console
     from pointkit import store as stores
 
     if seed is not None and seeds is not None:
@@ -196,9 +196,8 @@ def train(
     given = {**(settings or {}), "seed": seed}
     decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
     runs = config.seeded(decided, output, seeds)
-    for path, _ in runs:
-        run_folder.check(path)
-    lean_keras()  # after the checks above: a mistake is then answered sooner
+    checks.to_train(opened, runs, os.environ["KERAS_BACKEND"])
+    lean_keras()  # after the checks: a mistake is then answered at once
     from pointkit.train import train_all
 
     train_all(opened, output, runs, console.training(reason))
@@ -218,15 +217,14 @@ def evaluate(
 ) -> None:
     """Measure runs on the test shapes: a table, and report.json, report.html, predictions.csv and pictures in each.
 
-    A folder that 'train --seeds' made stands for all its runs. Several such folders, or --against, are compared side by
-    side.
+    A folder that 'train --seeds' made stands for the mean of its runs. Several runs or folders are compared side by side.
 
     Parameters
     ----------
     runs
         Runs, or folders of seeds.
     against
-        Other runs to compare them with, on the same test shapes.
+        Further runs to compare with; the same as naming them among the others.
     store
         The store, where it has moved since the training.
     split
@@ -239,11 +237,14 @@ def evaluate(
         For parts: also count as reference system B does.
     """
     use_backend(backend)
+    from pointkit import checks
+
+    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol or ""}
+    checks.to_evaluate(runs, against, store, split, **how)
     lean_keras()
     from pointkit.console.figures import evaluated
     from pointkit.evaluate.groups import evaluate_groups
 
-    how = {"draws": draws, "votes": votes, "protocol": protocol or ""}
     evaluated(evaluate_groups(runs, against, store_path=store, split=split, **how), as_json)
 
 
@@ -284,7 +285,6 @@ def predict(
         Print one JSON object a line and nothing else.
     """
     use_backend(backend)
-    lean_keras()
     from pointkit.answers import answer_all
     from pointkit.console.answers import Answers
     from pointkit.formats.columns import Meaning

@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import disk, features, formats, models, preprocess, run_folder
+from pointkit import checks, disk, features, formats, models, preprocess, run_folder
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Seen, Window
 from pointkit.cloud import Float32, Float64, Shape
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.machine import exhausted
-from pointkit.models import families
 from pointkit.preprocess import Contract, Inputs
 from pointkit.task import Task
 
@@ -61,7 +60,7 @@ class Predictor:
         self.contract = Contract.of_run(self.facts["input"])
         checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
         if checkpoint is None or not checkpoint.arrays:
-            raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
+            raise checks.without_weights(self.path)
         self.progress = checkpoint.progress
         self.asker: Asker = ASKERS[self.task.name](self)
         self.model = models.build(self.facts["settings"], **self.task.network, blank=True)
@@ -115,12 +114,8 @@ class Predictor:
     def check(self, category: str | None = None, *, mark: bool = False) -> None:
         """Raise PointkitError for a category that the run does not know, and with ``mark`` where no maximum decides."""
         self.asker.check(category)
-        name = self.facts["settings"]["model"]
-        if mark and not families.find(name).maxima_alone:
-            raise PointkitError(
-                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-                f"network {name}"
-            )
+        if mark:
+            checks.explains(self.path, self.facts)
 
     def answered(
         self,

@@ -239,6 +239,11 @@ def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
     return total.hexdigest()
 
 
+def has_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a training in ``path`` has written a checkpoint, whole or damaged."""
+    return any((path / name).exists() for name in (CHECKPOINT, PREVIOUS))
+
+
 def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint of a run, None where there is none yet; and notes about damaged ones.
 

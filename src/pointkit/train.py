@@ -6,7 +6,6 @@ that is stopped or killed anywhere and started again ends with the same weights,
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import pathlib
@@ -20,10 +19,11 @@ import keras
 import numpy as np
 
 import pointkit
-from pointkit import config, disk, features, run_folder
+from pointkit import checks, config, disk, run_folder
 from pointkit import store as stores
+from pointkit.checks import check_trainable, fitted, learned
 from pointkit.config import Settings
-from pointkit.errors import MachineError, PointkitError, RunError, StoreError
+from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.learner import Learner, learning_rate
 from pointkit.loader import Batches
 from pointkit.machine import exhausted
@@ -96,41 +96,6 @@ def train_all(
     return outcomes
 
 
-def check_trainable(store: Store) -> None:
-    """Raise StoreError where a store cannot be trained on: nothing to tell apart, or a class or split without shapes.
-
-    Its manifest must also say how its points were drawn, as files are drawn in the same way for predictions.
-    """
-    task = store.task
-    if len(task.answer_names) < 2:
-        found = ", ".join(task.answer_names)
-        raise StoreError(f"{store.path}: there must be at least two {task.answers} to tell apart, found {found} alone")
-    for split in ("train", "val"):
-        if not len(store.select(split)):
-            raise StoreError(f"{store.path}: training needs shapes in the split {split!r}, found none")
-    present = set(store.labels[store.select("train")].tolist())
-    missing = [name for i, name in enumerate(store.classes) if i not in present]
-    if missing:
-        raise StoreError(
-            f"{store.path}: every {task.group[0]} needs training shapes, found none for {', '.join(missing)}"
-        )
-    for key in ("num_points_drawn", "seed"):
-        if not isinstance(store.manifest.get(key), int):
-            raise StoreError(f"{store.path}: manifest.json does not say how the points were drawn (it has no {key})")
-
-
-def learned(store: Store, settings: Settings) -> Task:
-    """The task that these settings learn from a store. Raises StoreError or PointkitError where they cannot."""
-    check_trainable(store)
-    task = store.task
-    if settings.task not in ("", task.name):
-        raise PointkitError(f"{store.path}: the settings are for {settings.task}, the store is for {task.name}")
-    task.check(settings.flat())
-    columns = features.columns(features.kinds(settings.features))
-    store.columns(columns)
-    return dataclasses.replace(task, features=columns)
-
-
 class Keeper:
     """Commits a training to its run folder: first the checkpoint, then history.csv, whose failure is only a warning."""
 
@@ -182,10 +147,10 @@ def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
     """
     watcher = watcher or _Silent()
     task = learned(store, settings)
-    most = int(store.counts[store.select("train")].max())
-    if settings.num_points > most:
-        watcher.note(f"the store holds {most} points a shape: the network sees {most}, not {settings.num_points}")
-        settings = dataclasses.replace(settings, num_points=most)
+    asked, settings = settings.num_points, fitted(store, settings)
+    if settings.num_points < asked:
+        most = settings.num_points
+        watcher.note(f"the store holds {most} points a shape: the network sees {most}, not {asked}")
     run_folder.create(path)
     with run_folder.locked(path):
         return _train(store, task, path, settings, watcher)
@@ -287,7 +252,7 @@ def _begun(
     checkpoint, notes = run_folder.load_checkpoint(path)
     if checkpoint is None:
         return None, None
-    _agree(store, path, settings, facts)
+    checks.agree(store, path, settings, facts, keras.backend.backend())
     for line in notes:
         watcher.note(line)
     if notes:
@@ -295,18 +260,6 @@ def _begun(
     if facts["settings"]["epochs"] != settings.epochs:
         watcher.note(f"epochs: {facts['settings']['epochs']} before, {settings.epochs} now")
     return facts, checkpoint
-
-
-def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[str, Any]) -> None:
-    """Raise RunError where a run is of another store, backend or settings. More epochs are allowed."""
-    if facts["store"]["checksum"] != store.checksum:
-        old = facts["store"]["path"]
-        raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")
-    new = {**settings.flat(), "backend": keras.backend.backend()}
-    for key, old in {**facts["settings"], "backend": facts["backend"]}.items():
-        if old != new[key] and not (key == "epochs" and new[key] > old) and key not in config.MEANT_FOR:
-            hint = "can only grow" if key == "epochs" else "cannot change"
-            raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
 
 
 def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, disk, report, store
-from pointkit.errors import RunError, StoreError
+from pointkit import checks, config, disk, report
+from pointkit.errors import RunError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
 from pointkit.report import Measured, plots
@@ -25,14 +25,7 @@ MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.mea
 
 def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
     """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
-    facts = predictor.facts["store"]
-    try:
-        opened = store.open(path or facts["path"])
-    except StoreError as error:
-        raise error if path else RunError(f"{error}; --store says where it is now") from None
-    if opened.checksum != facts["checksum"]:
-        raise RunError(f"{opened.path}: not the store that {predictor.path} was trained on (its checksum differs)")
-    return opened
+    return checks.store_of(predictor.path, predictor.facts, path)
 
 
 def evaluate(
@@ -53,8 +46,7 @@ def evaluate(
     """
     predictor = Predictor(path)
     opened = open_store(predictor, store_path)
-    if not len(opened.select(split)):
-        raise RunError(f"{opened.path}: has no shapes in the split {split!r} to evaluate {path} on")
+    checks.shapes_of(opened, path, split)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
     whole = {

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pointkit import metrics
+from pointkit import checks, metrics
 from pointkit.asking import OfClasses
 from pointkit.cloud import Array, Float32
-from pointkit.errors import RunError
 from pointkit.evaluate.shapes import asked, pictured
 from pointkit.predict import Predictor
 from pointkit.report import Measured, plots
@@ -31,9 +30,7 @@ def measure(
     predictor: Predictor, opened: Store, split: str, *, draws: int = 0, votes: int = 0, protocol: str = ""
 ) -> Measured:
     """The figures of a split, predictions and pictures. Raises RunError and StoreError."""
-    if votes or protocol:
-        what = "votes are" if votes else "reference-b is"
-        raise RunError(f"{predictor.path}: {what} for parts, this run tells classes apart")
+    checks.suits(predictor.path, predictor.task, votes, protocol)
     chosen = opened.select(split)
     truth = opened.labels[chosen]
     answers = split_logits(predictor, opened, split)
