@@ -27,6 +27,7 @@ from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
 from pointkit.machine import lean_keras
 from pointkit.reader import Reader
+from pointkit.watching import Waiting
 
 if TYPE_CHECKING:
     from pointkit.predict import Answered, Predictor
@@ -100,12 +101,15 @@ def answer_all(
     force: bool = False,
     meaning: formats.columns.Meaning | None = None,
     deadline: float | None = None,
+    top_k: int | None = None,
+    waiting: Waiting | None = None,
 ) -> bool:
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
     replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's. Several files are
-    read in another process (``Reader``), within ``deadline`` seconds each.
+    read in another process (``Reader``), within ``deadline`` seconds each. ``top_k``: so many classes of each shape go
+    into the table. ``waiting`` is told of what takes long.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
@@ -113,14 +117,14 @@ def answer_all(
         raise PointkitError("predict needs a file or folder, got none")
     found = find_files(paths)
     if found.files:
-        checks.to_predict(run, category=category, explained=explained, output=output)
-    predictor = _predictor(run) if any(file.exists() for file in found.files) else None
+        checks.to_predict(run, category=category, explained=explained, output=output, top_k=top_k)
+    predictor = _predictor(run, waiting) if any(file.exists() for file in found.files) else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
     problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
         listener.problem(problem)
     skipped, total = 0, len(problems)
-    rows = predictions.Rows()
+    rows = predictions.Rows(top_k)
     with contextlib.ExitStack() as stack:
         how: dict[str, Any] = {"category": category, "output": output, "explained": explained, "force": force}
         if predictor is not None:
@@ -142,12 +146,12 @@ def answer_all(
     return not problems
 
 
-def _predictor(run: pathlib.Path) -> Predictor:
+def _predictor(run: pathlib.Path, waiting: Waiting | None) -> Predictor:
     """The run's network. Keras is imported here, as it takes seconds: after all that can be refused without it."""
     lean_keras()
     from pointkit.predict import Predictor
 
-    return Predictor(run)
+    return Predictor(run, waiting)
 
 
 def _missing(file: pathlib.Path) -> FileNotFoundError:

@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pointkit import config, disk, features, run_folder, store
+from pointkit import config, disk, features, initial, run_folder, store
 from pointkit.asking import ASKERS
 from pointkit.config import Settings
 from pointkit.errors import PointkitError, RunError, StoreError
@@ -23,13 +23,25 @@ from pointkit.task import Task
 # ---- train
 
 
-def to_train(opened: Store, runs: Sequence[tuple[pathlib.Path, Settings]], backend: str) -> None:
-    """Raise PointkitError where a training of these settings could not begin, or go on, in each of the folders."""
+def to_train(
+    opened: Store,
+    runs: Sequence[tuple[pathlib.Path, Settings]],
+    backend: str,
+    init: pathlib.Path | None = None,
+) -> None:
+    """Raise PointkitError where a training of these settings could not begin, or go on, in each of the folders.
+
+    ``init`` is the run that new ones start from.
+    """
     for path, settings in runs:
         learned(opened, settings)
         run_folder.check(path)
         if (path / run_folder.FACTS).is_file() and run_folder.has_checkpoint(path):
-            agree(opened, path, fitted(opened, settings), run_folder.read_facts(path), backend)
+            facts = run_folder.read_facts(path)
+            agree(opened, path, fitted(opened, settings), facts, backend)
+            initial.agree(path, facts, init)
+        elif init is not None:
+            initial.read(init, settings.model)
 
 
 def fitted(opened: Store, settings: Settings) -> Settings:
@@ -74,13 +86,14 @@ def learned(store: Store, settings: Settings) -> Task:
 
 
 def agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[str, Any], backend: str) -> None:
-    """Raise RunError where a run is of another store, backend or settings. More epochs are allowed."""
+    """Raise RunError where a run is of another store, backend or settings. ``config.LENGTH`` may change."""
     if facts["store"]["checksum"] != store.checksum:
         old = facts["store"]["path"]
         raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")
     new = {**settings.flat(), "backend": backend}
     for key, old in {**facts["settings"], "backend": facts["backend"]}.items():
-        if old != new[key] and not (key == "epochs" and new[key] > old) and key not in config.MEANT_FOR:
+        longer = key == "patience" or (key == "epochs" and new[key] > old)
+        if old != new[key] and not longer and key not in config.MEANT_FOR:
             hint = "can only grow" if key == "epochs" else "cannot change"
             raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
 
@@ -182,7 +195,12 @@ class _Asked:
 
 
 def to_predict(
-    run: pathlib.Path, *, category: str | None = None, explained: bool = False, output: pathlib.Path | None = None
+    run: pathlib.Path,
+    *,
+    category: str | None = None,
+    explained: bool = False,
+    output: pathlib.Path | None = None,
+    top_k: int | None = None,
 ) -> None:
     """Raise PointkitError where a run has no weights or cannot be asked, or nothing can be written to ``output``."""
     facts = trained(run)
@@ -190,6 +208,10 @@ def to_predict(
     ASKERS[asked.task.name](asked).check(category)
     if explained:
         explains(run, facts)
+    if top_k is not None and asked.task.labels_points:
+        raise RunError(f"{run}: top-k is for classes, this run tells {asked.task.answers} apart")
+    if top_k is not None and top_k < 1:
+        raise PointkitError(f"top-k must be at least 1, got {top_k}")
     if output is not None and output.is_dir():
         writable(output)
     elif output is not None and output.exists():

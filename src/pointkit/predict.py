@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 from pointkit import checks, disk, features, formats, models, preprocess, run_folder
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Seen, Window
 from pointkit.cloud import Float32, Float64, Shape
+from pointkit.compiling import FirstCall
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.machine import exhausted
 from pointkit.preprocess import Contract, Inputs
 from pointkit.task import Task
+from pointkit.watching import Patient, Waiting
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
 
@@ -52,8 +54,9 @@ class Predictor:
     weights yet.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], waiting: Waiting | None = None) -> None:
         self.path = pathlib.Path(path)
+        self.waiting = waiting or Patient()
         self.facts = run_folder.read_facts(self.path)
         self.task = Task.of(self.facts)
         self.classes = self.task.classes
@@ -217,8 +220,13 @@ class Predictor:
 
     def logits(self, given: Inputs) -> Float32:
         """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3) or a dict of the inputs."""
-        answer: Float32 = self._in_batches(self._answer, given)
+        answer: Float32 = self._in_batches(self._answer, given, self._first["answers"])
         return answer
+
+    @functools.cached_property
+    def _first(self) -> dict[str, FirstCall]:
+        arrays = len(self.model.weights)
+        return {what: FirstCall(what, self.facts["settings"], arrays, self.waiting) for what in ("answers", "marks")}
 
     @functools.cached_property
     def _answer(self) -> Callable[[Any], Float32]:
@@ -229,7 +237,7 @@ class Predictor:
 
         Raises PointkitError where the network has no pooled maximum, or its points meet elsewhere, too.
         """
-        answer: NDArray[np.uint8] = self._in_batches(self._critical, given)
+        answer: NDArray[np.uint8] = self._in_batches(self._critical, given, self._first["marks"])
         return answer
 
     @functools.cached_property
@@ -239,13 +247,13 @@ class Predictor:
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
 
-    def _in_batches(self, function: Callable[[Any], Any], given: Inputs) -> Any:
+    def _in_batches(self, function: Callable[[Any], Any], given: Inputs, first: FirstCall) -> Any:
         whole = given if isinstance(given, dict) else {"points": given}
         answers = []
         for start in range(0, len(whole["points"]), BATCH):
             part = {name: array[start : start + BATCH] for name, array in whole.items()}
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
-            with exhausted(ADVICE):
+            with exhausted(ADVICE), first():
                 answers.append(function(preprocess.named_inputs(**padded))[:size])
         return np.concatenate(answers)

@@ -19,6 +19,7 @@ from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
 from pointkit.report import Measured, plots
 from pointkit.store import Store
+from pointkit.watching import Waiting
 
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
 
@@ -36,6 +37,7 @@ def evaluate(
     draws: int = 0,
     votes: int = 0,
     protocol: str = "",
+    waiting: Waiting | None = None,
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
@@ -44,7 +46,8 @@ def evaluate(
     many answers, each turned, stretched and drawn anew; ``protocol`` "reference-b" adds that system's own figure.
     Returns the report. Raises RunError and StoreError.
     """
-    predictor = Predictor(path)
+    predictor = Predictor(path, waiting)
+    predictor.waiting.begin(f"measuring {path}")
     opened = open_store(predictor, store_path)
     checks.shapes_of(opened, path, split)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol}
@@ -99,6 +102,7 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
     store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
     flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
+    command += ["--init", facts["init"]["path"]] if "init" in facts else []
     return {
         "name": predictor.path.resolve().name,
         "path": str(predictor.path),

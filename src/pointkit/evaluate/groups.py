@@ -11,6 +11,7 @@ from typing import Any
 from pointkit import checks, disk, report, run_folder
 from pointkit.evaluate import evaluate, folder_of
 from pointkit.task import TASKS
+from pointkit.watching import Waiting
 
 Report = Mapping[str, Any]
 
@@ -42,6 +43,7 @@ def evaluate_groups(
     *,
     store_path: pathlib.Path | None = None,
     split: str = "test",
+    waiting: Waiting | None = None,
     **how: Any,
 ) -> Evaluated:
     """Measure several runs, in groups.
@@ -54,7 +56,7 @@ def evaluate_groups(
     checks.to_evaluate(paths, against, store_path, split, **how)
     grouped, warnings = _grouped([*paths, *against])
     groups = {
-        name: [evaluate(run, store_path=store_path, split=split, **how) for run in runs]
+        name: [evaluate(run, store_path=store_path, split=split, waiting=waiting, **how) for run in runs]
         for name, runs in grouped.items()
     }
     reports = [one for group in groups.values() for one in group]
