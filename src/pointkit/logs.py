@@ -97,8 +97,11 @@ class MLflow:
     def __init__(self, path: pathlib.Path, settings: Mapping[str, Any], known: str) -> None:
         from mlflow import MlflowClient
 
-        here = (path / "mlruns").resolve()
-        self.client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or here.as_uri())
+        place = os.environ.get("MLFLOW_TRACKING_URI")
+        if not place:  # MLflow 3 asks to be told that a folder is meant
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            place = (path / "mlruns").resolve().as_uri()
+        self.client = MlflowClient(place)
         if known:
             self.id = known
             return
