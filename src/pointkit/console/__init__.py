@@ -19,7 +19,6 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -121,7 +120,7 @@ def bar(*columns: ProgressColumn | str) -> Progress:
 class Work:
     """A line that moves while a command works, and says what it waits for. Implements ``watching.Waiting``.
 
-    Without a terminal there is no motion, and only a compiler at work is told of.
+    Without a terminal nothing is shown.
     """
 
     def __init__(self, description: str) -> None:
@@ -143,7 +142,7 @@ class Work:
 
     def compiling(self, what: str, seconds: float) -> None:
         """Say that a compiler is at work, and about how long."""
-        compiling(self.bar, self.task, what, seconds)
+        self.bar.update(self.task, description=compiling(what, seconds))
 
     def compiled(self) -> None:
         """Go back to the work."""
@@ -154,14 +153,10 @@ class Work:
         self.bar.update(self.task, completed=number, total=total)
 
 
-def compiling(bar: Progress, task: TaskID, what: str, seconds: float) -> None:
-    """Say on a bar that a network is compiled; without a terminal, in a line."""
+def compiling(what: str, seconds: float) -> str:
+    """The words for a compiler at work."""
     words = f"compiling, once, about {max(1, round(seconds))} s"
-    words = words if what in ("training", "answers") else f"{words} ({what})"
-    if moves():
-        bar.update(task, description=words)
-    else:
-        aside(words)
+    return words if what in ("training", "answers") else f"{words} ({what})"
 
 
 # --- fetch ---------------------------------------------------------------------------------------------------------

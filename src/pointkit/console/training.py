@@ -80,7 +80,9 @@ class TrainingBar:
     def compiling(self, what: str, seconds: float) -> None:
         """Say that the network is compiled, and about how long that takes."""
         assert self.task is not None
-        compiling(self.bar, self.task, what, seconds)
+        self.bar.update(self.task, description=compiling(what, seconds))
+        if not err.is_terminal:
+            aside(compiling(what, seconds))
 
     def compiled(self) -> None:
         """The next step says what is done."""
