@@ -85,6 +85,12 @@ class Prediction:
     runner_up: str
     probabilities: Float64
     warnings: tuple[Warned, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The ``k`` most probable classes with their probabilities, or all where there are fewer."""
+        places = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.classes[place], float(self.probabilities[place])) for place in places]
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +240,7 @@ class OfClasses:
     def answer(self, seen: Seen, rows: Float64) -> Prediction:
         first, second = np.argsort(-rows, kind="stable")[:2]
         names = self.network.classes
-        return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings)
+        return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings, names)
 
 
 class OfParts:

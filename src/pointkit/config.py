@@ -24,6 +24,7 @@ from pointkit.rules import Rule, Value, suggest
 from pointkit.task import TASKS, Task
 
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
+LENGTH = ("epochs", "patience")  # settings of how long a training goes; they may change when it goes on
 MANY = 2000  # training shapes of a large set
 BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 
@@ -50,6 +51,9 @@ class Settings:
         0.9, "of batch norm's moving statistics; 0.9 follows within ten steps, which small sets need", below=1
     )
     epochs: int = _setting(20, "passes over the training shapes", low=1)
+    patience: int = _setting(
+        0, "stop after so many epochs in a row without a better one on validation; 0 never stops early"
+    )
     batch_size: int = _setting(32, "shapes a step", low=1)
     learning_rate: float = _setting(0.001, "Adam's rate")
     weight_decay: float = _setting(

@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import checks, disk, features, formats, models, preprocess, run_folder, upright
+from pointkit import checks, disk, features, formats, models, outside, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cloud import Float32, Float64, Shape
+from pointkit.compiling import FirstCall
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.foreign import Reference
 from pointkit.machine import exhausted
-from pointkit.models import families
 from pointkit.preprocess import Contract, Inputs
 from pointkit.task import Task
+from pointkit.watching import Patient, Waiting
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
 
@@ -55,8 +56,9 @@ class Predictor:
     PointkitError for another axis.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, up: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], waiting: Waiting | None = None, *, up: str | None = None) -> None:
         self.path = pathlib.Path(path)
+        self.waiting = waiting or Patient()
         self.facts = run_folder.read_facts(self.path)
         self.task = Task.of(self.facts)
         self.classes = self.task.classes
@@ -65,7 +67,7 @@ class Predictor:
             self.contract = dataclasses.replace(self.contract, up=upright.check(up))
         checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
         if checkpoint is None or not checkpoint.arrays:
-            raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
+            raise checks.without_weights(self.path)
         self.progress = checkpoint.progress
         self.asker: Asker = ASKERS[self.task.name](self)
         self.model = models.build(self.facts["settings"], **self.task.network, blank=True)
@@ -122,12 +124,8 @@ class Predictor:
     def check(self, category: str | None = None, *, mark: bool = False) -> None:
         """Raise PointkitError for a category that the run does not know, and with ``mark`` where no maximum decides."""
         self.asker.check(category)
-        name = self.facts["settings"]["model"]
-        if mark and not families.find(name).maxima_alone:
-            raise PointkitError(
-                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-                f"network {name}"
-            )
+        if mark:
+            checks.explains(self.path, self.facts)
 
     def answered(
         self,
@@ -201,7 +199,7 @@ class Predictor:
                 raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
         except ValueError as error:
             raise PointkitError(f"{path}: {error}" if path else str(error)) from None
-        return drawn.warned(*checks.of_points(drawn, self.contract))
+        return drawn.warned(*outside.of_points(drawn, self.contract))
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
         """A question with drawn points and the features that the network sees, turned so that up is z."""
@@ -237,8 +235,13 @@ class Predictor:
 
     def look(self, given: Inputs) -> tuple[Float32, Float32]:
         """The same logits, and what the network pooled of each cloud, (B, D)."""
-        logits, pooled = self._in_batches(self._answer, given)
+        logits, pooled = self._in_batches(self._answer, given, self._first["answers"])
         return logits, pooled
+
+    @functools.cached_property
+    def _first(self) -> dict[str, FirstCall]:
+        arrays = len(self.model.weights)
+        return {what: FirstCall(what, self.facts["settings"], arrays, self.waiting) for what in ("answers", "marks")}
 
     @functools.cached_property
     def _answer(self) -> Callable[[Any], list[Float32]]:
@@ -250,7 +253,7 @@ class Predictor:
         Raises PointkitError where the network has no pooled maximum, or its points meet elsewhere, too.
         """
         marks: NDArray[np.uint8]
-        [marks] = self._in_batches(lambda batch: [self._critical(batch)], given)
+        [marks] = self._in_batches(lambda batch: [self._critical(batch)], given, self._first["marks"])
         return marks
 
     @functools.cached_property
@@ -260,13 +263,13 @@ class Predictor:
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
 
-    def _in_batches(self, function: Callable[[Any], list[Any]], given: Inputs) -> list[Any]:
+    def _in_batches(self, function: Callable[[Any], list[Any]], given: Inputs, first: FirstCall) -> list[Any]:
         whole = given if isinstance(given, dict) else {"points": given}
         answers = []
         for start in range(0, len(whole["points"]), BATCH):
             part = {name: array[start : start + BATCH] for name, array in whole.items()}
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
-            with exhausted(ADVICE):
+            with exhausted(ADVICE), first():
                 answers.append([array[:size] for array in function(preprocess.named_inputs(**padded))])
         return [np.concatenate(arrays) for arrays in zip(*answers, strict=True)]

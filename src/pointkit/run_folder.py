@@ -95,6 +95,10 @@ class Progress:
         """Loss and accuracy of the epoch so far, and the rate."""
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
 
+    def over(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a training of these settings has ended: all epochs, or ``patience`` without a better one."""
+        return bool(self.epoch >= settings["epochs"] or 0 < settings["patience"] <= self.epoch - self.best_epoch)
+
     def finish_epoch(self, judged: Mapping[str, float], choice: Choice = LOSS) -> bool:
         """Add the epoch's row to the history, and say whether it is the best so far.
 
@@ -220,6 +224,9 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
         Contract.of_run(facts["input"])
     except (ValueError, TypeError) as error:
         raise RunError(f"{file}: damaged, or newer than this pointkit (input.{error})") from None
+    init = facts.get("init", {"path": ""})
+    if not isinstance(init, dict) or not isinstance(init.get("path"), str):
+        raise RunError(f"{file}: damaged (init must name the path of a run)")
     try:
         facts["settings"] = combine(facts["settings"]).flat()
     except (PointkitError, TypeError) as error:
@@ -268,6 +275,11 @@ def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
         total.update(json.dumps([name, str(array.dtype), array.shape]).encode())
         total.update(array.tobytes())
     return total.hexdigest()
+
+
+def has_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a training in ``path`` has written a checkpoint, whole or damaged."""
+    return any((path / name).exists() for name in (CHECKPOINT, PREVIOUS))
 
 
 def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:

@@ -135,8 +135,9 @@ def _side_by_side(result: Evaluated, summary: Mapping[str, Any]) -> None:
     for name, group in result.groups.items():
         for report in group:
             table.add_row(escape(report["run"]["path"]), *(_figure(report, figure) for figure in figures))
-        means = [_mean(summary["groups"][name][figure.key], figure) for figure in figures]
-        table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *means, style="bold")
+        if len(group) > 1:
+            means = [_mean(summary["groups"][name][figure.key], figure) for figure in figures]
+            table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *means, style="bold")
         table.add_section()
     out.print(table)
     first, lead = next(iter(result.groups)), figures[0]

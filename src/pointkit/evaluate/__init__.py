@@ -13,12 +13,13 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, disk, report, run_folder, store, verdict
-from pointkit.errors import RunError, StoreError
+from pointkit import checks, config, disk, report, verdict
+from pointkit.errors import RunError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
 from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
+from pointkit.watching import Waiting
 
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
 
@@ -28,20 +29,8 @@ STALE = ("mistake_*.png", "category_*.png", "mixed_up.png", "curves.png", "learn
 
 
 def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
-    """The store that a run was trained on: at ``path``, or where it was, or in the run's own folder.
-
-    Raises RunError where it is another one.
-    """
-    facts = predictor.facts["store"]
-    inside = predictor.path / run_folder.STORE  # ``learn`` puts it there, and it moves with the run
-    known = pathlib.Path(facts["path"])
-    try:
-        opened = store.open(path or (inside if inside.is_dir() and not known.is_dir() else known))
-    except StoreError as error:
-        raise error if path else RunError(f"{error}; --store says where it is now") from None
-    if opened.checksum != facts["checksum"]:
-        raise RunError(f"{opened.path}: not the store that {predictor.path} was trained on (its checksum differs)")
-    return opened
+    """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
+    return checks.store_of(predictor.path, predictor.facts, path)
 
 
 def evaluate(
@@ -54,6 +43,7 @@ def evaluate(
     protocol: str = "",
     rotate: str = "",
     foreign: pathlib.Path | None = None,
+    waiting: Waiting | None = None,
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
@@ -64,10 +54,10 @@ def evaluate(
     (``shapes.TURNED`` times). ``foreign`` is a store or a folder of shapes of other kinds: how well are they marked?
     Returns the report. Raises RunError and StoreError.
     """
-    predictor = Predictor(path)
+    predictor = Predictor(path, waiting)
+    predictor.waiting.begin(f"measuring {path}")
     opened = open_store(predictor, store_path)
-    if not len(opened.select(split)):
-        raise RunError(f"{opened.path}: has no shapes in the split {split!r} to evaluate {path} on")
+    checks.shapes_of(opened, path, split)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol, "rotate": rotate, "foreign": foreign}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
     whole = {
@@ -119,6 +109,7 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
     store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
     flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
+    command += ["--init", facts["init"]["path"]] if "init" in facts else []
     return {
         "name": predictor.path.resolve().name,
         "path": str(predictor.path),

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pointkit import metrics
+from pointkit import checks, metrics
 from pointkit.asking import OfClasses
 from pointkit.cloud import Array, Float32
-from pointkit.errors import RunError
 from pointkit.evaluate import baselines, doubts, foreigners
 from pointkit.evaluate.shapes import TURNED, asked, pictured
 from pointkit.predict import Predictor
@@ -48,9 +47,7 @@ def measure(
     foreign: pathlib.Path | None = None,
 ) -> Measured:
     """The figures of a split, predictions and pictures. Raises RunError and StoreError."""
-    if votes or protocol:
-        what = "votes are" if votes else "reference-b is"
-        raise RunError(f"{predictor.path}: {what} for parts, this run tells classes apart")
+    checks.suits(predictor.path, predictor.task, votes, protocol)
     chosen = opened.select(split)
     truth = opened.labels[chosen]
     answers, pooled = _looks(predictor, opened, split)
