@@ -182,7 +182,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
     training, judging = (compiling.FirstCall(what, flat, arrays, watcher) for what in ("training", "validation"))
     words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
     started = time.monotonic() - progress.seconds
-    heard = "stopping after this step; a second Ctrl-C stops at once"
+    heard = "stopping, within ten seconds; a second Ctrl-C stops at once"
     with StopRequest(last_words=lambda: watcher.note(words), heard=lambda: watcher.note(heard)) as stop:
         try:
             while not progress.over(flat):
