@@ -61,6 +61,7 @@ def evaluate(
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
     }
+    predictor.waiting.begin(f"writing the report of {path}")
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")

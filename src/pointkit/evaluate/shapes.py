@@ -43,6 +43,7 @@ def asked(
         if vary:
             points, numbers = _varied(points, numbers, predictor, rng)
         yield Asked(Query(points, numbers, int(opened.labels[index])), order)
+    predictor.waiting.done(len(chosen), len(chosen))
 
 
 def _varied(
