@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pointkit import checks, disk, explain, formats, label, outputs, predictions
+from pointkit import checks, disk, explain, formats, label, outputs, predictions, upright
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import tree
@@ -100,6 +100,7 @@ def answer_all(
     explained: bool = False,
     force: bool = False,
     meaning: formats.columns.Meaning | None = None,
+    up: str | None = None,
     deadline: float | None = None,
     top_k: int | None = None,
     waiting: Waiting | None = None,
@@ -107,9 +108,9 @@ def answer_all(
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
-    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's. Several files are
-    read in another process (``Reader``), within ``deadline`` seconds each. ``top_k``: so many classes of each shape go
-    into the table. ``waiting`` is told of what takes long.
+    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
+    about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
+    each. ``top_k``: so many classes of each shape go into the table. ``waiting`` is told of what takes long.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
@@ -118,7 +119,7 @@ def answer_all(
     found = find_files(paths)
     if found.files:
         checks.to_predict(run, category=category, explained=explained, output=output, top_k=top_k)
-    predictor = _predictor(run, waiting) if any(file.exists() for file in found.files) else None
+    predictor = _predictor(run, waiting, up) if any(file.exists() for file in found.files) else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
     problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
@@ -146,12 +147,12 @@ def answer_all(
     return not problems
 
 
-def _predictor(run: pathlib.Path, waiting: Waiting | None) -> Predictor:
+def _predictor(run: pathlib.Path, waiting: Waiting | None, up: str | None) -> Predictor:
     """The run's network. Keras is imported here, as it takes seconds: after all that can be refused without it."""
     lean_keras()
     from pointkit.predict import Predictor
 
-    return Predictor(run, waiting)
+    return Predictor(run, waiting, up=up)
 
 
 def _missing(file: pathlib.Path) -> FileNotFoundError:
@@ -228,6 +229,8 @@ class _Job:
         what = "labels" if self.predictor.task.labels_points else "points"
         category = self.predictor.asker.category(self.category, file)
         words = f"{what}{f' of {category}' if category else ''}{' and what decided' if self.explained else ''}"
+        if (up := self.predictor.contract.up) != self.predictor.facts["input"].get("up", upright.UP):
+            words += f" with {up} up"
         return outputs.mark(file, self.predictor.weights, words)
 
     def _result(self, path: pathlib.Path, answered: Answered | Exception) -> Result | Exception:

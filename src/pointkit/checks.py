@@ -161,9 +161,14 @@ def suits(path: pathlib.Path, task: Task, votes: int, protocol: str) -> None:
 
 
 def store_of(path: pathlib.Path, facts: Mapping[str, Any], place: pathlib.Path | None = None) -> Store:
-    """The store that a run was trained on, where it was or at ``place``. Raises RunError where it is another one."""
+    """The store that a run was trained on: at ``place``, or where it was, or in the run's own folder.
+
+    Raises RunError where it is another one.
+    """
+    inside = path / run_folder.STORE  # ``learn`` puts it there, and it moves with the run
+    known = pathlib.Path(facts["store"]["path"])
     try:
-        opened = store.open(place or facts["store"]["path"])
+        opened = store.open(place or (inside if inside.is_dir() and not known.is_dir() else known))
     except StoreError as error:
         raise error if place else RunError(f"{error}; --store says where it is now") from None
     if opened.checksum != facts["store"]["checksum"]:

@@ -31,6 +31,7 @@ from pointkit.flags import (
     Quiet,
     ReadFlags,
     SettingFlags,
+    Up,
     Whole,
 )
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
@@ -179,6 +180,56 @@ def prepare(
 
 
 @app.command
+def learn(
+    folder: Path,
+    /,
+    *,
+    output: Output,
+    minutes: float = 20.0,
+    task: Literal["classification", "parts"] | None = None,
+    classes: str | None = None,
+    seed: Whole = 0,
+    groups: Path | None = None,
+    force: Annotated[bool, Parameter(negative="", help="Go on where the audit finds a training worthless.")] = False,
+    backend: Backend = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
+) -> None:
+    """Prepare, check, train and evaluate in one go. The same command goes on after a stop.
+
+    The settings are chosen for the data, the number of epochs for the time. OUTPUT then holds the run, its store, and
+    the pages data.html and report.html.
+
+    Parameters
+    ----------
+    folder
+        The folder of shapes, as for prepare.
+    output
+        The run to write.
+    minutes
+        The time to take, about.
+    task
+        The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
+    classes
+        Only these, like chair,lamp; by default all.
+    seed
+        Decides the split, the points drawn and the training.
+    groups
+        A CSV with the columns file and group: shapes of one group stay on one side of a split.
+    """
+    use_backend(backend)
+    from pointkit import console
+    from pointkit import learn as learning
+    from pointkit.console.learning import Learning, learned
+
+    console.hush(quiet)
+    names = tuple(classes.split(",")) if classes is not None else ()
+    how: dict[str, Any] = {"minutes": minutes, "task": task, "classes": names, "seed": seed, "groups": groups}
+    learned(learning.learn(folder, output, **how, force=force, listener=Learning(as_json), **(said or {})), as_json)
+
+
+@app.command
 def train(
     store: Path,
     /,
@@ -251,6 +302,8 @@ def evaluate(
     draws: Whole = 0,
     votes: Whole = 0,
     protocol: Literal["reference-b"] | None = None,
+    rotate: Literal["up", "any"] | None = None,
+    foreign: Path | None = None,
     backend: Backend = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -275,12 +328,18 @@ def evaluate(
         For parts: also measure the mean of so many answers, each with the shapes turned, stretched and drawn anew.
     protocol
         For parts: also count as reference system B does.
+    rotate
+        Also measure with every shape turned, five times: about the up axis, or in any direction.
+    foreign
+        A store or folder of other kinds of shapes: how well are they marked as foreign? Of a store, those of classes
+        that the run does not know are taken.
     """
     use_backend(backend)
     from pointkit import checks, console
 
     console.hush(quiet)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol or ""}
+    how |= {"rotate": rotate or "", "foreign": foreign}
     checks.to_evaluate(runs, against, store, split, **how)
     with console.Work("starting Keras") as waiting:
         lean_keras()
@@ -301,6 +360,7 @@ def predict(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     explain: Flag = False,
     columns: str | None = None,
+    up: Up | None = None,
     top_k: Whole | None = None,
     force: Force = False,
     backend: Backend = None,
@@ -350,6 +410,7 @@ def predict(
             explained=explain,
             force=force,
             meaning=meaning,
+            up=up,
             top_k=top_k,
             waiting=listener.work,
         )
@@ -358,7 +419,12 @@ def predict(
 
 @app.command
 def view(
-    file: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Force = False
+    file: Path,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    up: Up = "z",
+    force: Force = False,
 ) -> None:
     """Draw a mesh or cloud: a PNG, or a page that turns under the mouse, as the suffix of --output says.
 
@@ -372,7 +438,7 @@ def view(
     from pointkit import console
     from pointkit.view import view as draw
 
-    console.viewed(draw(file, output or file.with_suffix(".html"), force=force))
+    console.viewed(draw(file, output or file.with_suffix(".html"), up=up, force=force))
 
 
 @app.command
@@ -382,6 +448,8 @@ def info(
     *,
     recipe: str | None = None,
     show: Whole = 0,
+    columns: str | None = None,
+    label_field: str | None = None,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
@@ -395,6 +463,10 @@ def info(
         Print the layer table of this recipe's network.
     show
         Print so many shapes of a store with their sizes and first points.
+    columns
+        The names of the columns of a text or array, as prepare takes them: x,y,z,-,label.
+    label_field
+        The field that holds the labels, as prepare takes it.
     """
     use_backend(backend)
     from pointkit import console
@@ -406,14 +478,16 @@ def info(
     elif path is None:
         console.facts(about.machine(), as_json)
     else:
-        console.facts(about.describe(path, show), as_json)
+        from pointkit.formats.columns import Meaning
+
+        console.facts(about.describe(path, show, Meaning.said(label_field or "", columns or "")), as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code. A command that trains runs in huge pages (``machine``)."""
     if arguments is None:
         arguments = sys.argv[1:]
-        if arguments[:1] in (["train"], ["demo"]):
+        if arguments[:1] in (["train"], ["learn"], ["demo"]):
             in_huge_pages()
     sys.exit(run(arguments))
 

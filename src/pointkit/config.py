@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pointkit.errors import PointkitError
-from pointkit.features import KINDS, NONE, columns, kinds
+from pointkit.features import KINDS, NONE, SIZE, columns, kinds
 from pointkit.models import families
 from pointkit.rules import Rule, Value, suggest
 from pointkit.task import TASKS, Task
@@ -42,7 +42,8 @@ class Settings:
     model: str = _setting("pointnet", "which network")
     features: str = _setting(
         NONE,
-        f"what it sees of each point beside its place, some of {', '.join(KINDS)}; the store must hold it",
+        f"what it sees beside the points' places: some of {', '.join(KINDS)}, which the store must hold, and {SIZE}, "
+        "the shape's own in the files' units",
     )
     num_points: int = _setting(1024, "points of each shape that the network sees; at most what the store holds", low=1)
     dropout: float = _setting(0.3, "share of the head's features dropped in training", below=1)

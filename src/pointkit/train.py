@@ -6,6 +6,7 @@ that is stopped or killed anywhere and started again ends with the same weights,
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -18,17 +19,18 @@ import keras
 import numpy as np
 
 import pointkit
-from pointkit import checks, compiling, config, disk, initial, run_folder
+from pointkit import checks, compiling, config, disk, features, initial, pace, run_folder
 from pointkit import store as stores
 from pointkit.checks import check_trainable, fitted, learned
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.learner import Learner, learning_rate
-from pointkit.loader import Batches
+from pointkit.loader import Batches, radii
 from pointkit.machine import exhausted
 from pointkit.preprocess import Contract
 from pointkit.run_folder import Checkpoint, Progress
 from pointkit.signals import Stopped, StopRequest
+from pointkit.size import Size, alike
 from pointkit.store import SPLITS, Store
 from pointkit.task import Task
 from pointkit.watching import Outcome, Silent
@@ -111,10 +113,12 @@ def train(
     settings: Settings,
     watcher: Watcher | None = None,
     init: pathlib.Path | None = None,
+    plan: pace.Plan | None = None,
 ) -> Outcome:
     """Train on a store into the run folder ``path``. Goes on where an earlier call with the same settings stopped.
 
-    ``init`` is another run, whose weights a new one starts from as far as they fit (``initial``).
+    ``init`` is another run, whose weights a new one starts from as far as they fit (``initial``). With a ``plan``, a
+    new run first measures its own pace, and the plan decides the number of epochs.
 
     Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory.
     Raises Stopped after SIGINT or SIGTERM, with everything committed.
@@ -127,11 +131,17 @@ def train(
         watcher.note(f"the store holds {most} points a shape: the network sees {most}, not {asked}")
     run_folder.create(path)
     with run_folder.locked(path):
-        return _train(store, task, path, settings, watcher, init)
+        return _train(store, task, path, settings, watcher, init, plan)
 
 
 def _train(
-    store: Store, task: Task, path: pathlib.Path, settings: Settings, watcher: Watcher, init: pathlib.Path | None
+    store: Store,
+    task: Task,
+    path: pathlib.Path,
+    settings: Settings,
+    watcher: Watcher,
+    init: pathlib.Path | None,
+    plan: pace.Plan | None,
 ) -> Outcome:
     begun, checkpoint = _begun(store, path, settings, watcher, init)
     progress = checkpoint.progress if checkpoint else Progress()
@@ -139,22 +149,27 @@ def _train(
         complaint = _write_history(path, progress.history)  # in case the training was killed just before it
         if complaint:
             watcher.note(complaint)
+        _keep_reference(store, path, begun, progress)
         return _outcome(path, progress, settings, already=True)
     stores.verify(store)
     learner = Learner(settings, task)
-    if begun:
-        facts = begun | {"settings": settings.flat()}
-    else:
-        began = _start_from(init, learner, task, settings, watcher) if init else {}
-        facts = _facts(store, task, settings, learner.model, began)
+    contract = Contract.of_run(begun["input"]) if begun else _contract(store, settings, watcher)
+    began = _start_from(init, learner, task, settings, watcher) if init and not begun else {}
     shared: dict[str, Any] = {
         "num_points": settings.num_points,
         "batch_size": settings.batch_size,
         "features": task.features,
+        "size": contract.size,
     }
     batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared)
     validation = Batches(store, "val", **shared)
     steps = batches.num_batches
+    if plan and not checkpoint:
+        with StopRequest() as stop, exhausted(_smaller(settings)):
+            measured = pace.measure(learner, batches, validation, settings, stop.check)
+        settings = dataclasses.replace(settings, epochs=plan(measured, settings))
+    new = {"settings": settings.flat()}
+    facts = begun | new if begun else _facts(store, task, settings, contract, learner.model, began)
     if checkpoint:
         try:
             learner.restore(checkpoint.arrays)
@@ -166,6 +181,7 @@ def _train(
     done = {"epochs": settings.epochs, "done": progress.epoch, "history": list(progress.history)}
     watcher.begin(facts | {"batch": batches[0], "steps": steps, **done})
     _fit(learner, batches, validation, settings, Keeper(path, facts["id"], progress, learner, watcher))
+    _keep_reference(store, path, facts, progress)
     return _outcome(path, progress, settings, already=False)
 
 
@@ -173,11 +189,22 @@ def _outcome(path: pathlib.Path, progress: Progress, settings: Settings, already
     return Outcome(path, progress.history, progress.best_epoch, already, early=progress.epoch < settings.epochs)
 
 
+def _keep_reference(store: Store, path: pathlib.Path, facts: Mapping[str, Any] | None, progress: Progress) -> None:
+    """Keep what the finished network pools of its shapes, unless the run has it, so that foreign ones can be marked."""
+    assert facts is not None
+    weights = run_folder.weights_name(facts, progress)
+    if progress.best_epoch and run_folder.load_reference(path, weights)[0] is None:
+        from pointkit.evaluate import foreigners
+        from pointkit.predict import Predictor
+
+        foreigners.keep(Predictor(path), store)
+
+
 def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
     """Train the remaining epochs: steps, validation, and a commit after each epoch."""
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
-    advice = f" at --batch-size {settings.batch_size}; try a smaller one"
+    advice = _smaller(settings)
     flat, arrays = settings.flat(), len(learner.model.weights)
     training, judging = (compiling.FirstCall(what, flat, arrays, watcher) for what in ("training", "validation"))
     words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
@@ -214,6 +241,11 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
         except Stopped:
             keeper.commit()
             raise
+
+
+def _smaller(settings: Settings) -> str:
+    """What to do where memory runs out."""
+    return f" at --batch-size {settings.batch_size}; try a smaller one"
 
 
 def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitError:
@@ -264,8 +296,24 @@ def _start_from(
     return {"init": facts}
 
 
+def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
+    """How the network of a new run sees a shape."""
+    contract = Contract.of_store(store.manifest, settings.num_points)
+    if not features.sees_size(settings.features):
+        return contract
+    sizes = radii(store, "train", settings.num_points)
+    if alike(sizes):
+        watcher.note("--features size adds nothing here: all training shapes are of one size, as if they were scaled")
+    return dataclasses.replace(contract, size=Size.of_radii(sizes))
+
+
 def _facts(
-    store: Store, task: Task, settings: Settings, model: keras.Model, began: Mapping[str, Any]
+    store: Store,
+    task: Task,
+    settings: Settings,
+    contract: Contract,
+    model: keras.Model,
+    began: Mapping[str, Any],
 ) -> dict[str, Any]:
     free = (*config.MEANT_FOR, *config.LENGTH)
     fixed = {key: value for key, value in settings.flat().items() if key not in free}
@@ -278,7 +326,7 @@ def _facts(
         **{key: store.manifest[key] for key in ("codes", "colors", "directories", "layout") if key in store.manifest},
         **({"features": list(task.features)} if task.features else {}),
         "settings": settings.flat(),
-        "input": Contract.of_store(store.manifest, settings.num_points).facts(),
+        "input": contract.facts(),
         "parameters": model.count_params(),
         "store": {
             "name": store.path.resolve().name,

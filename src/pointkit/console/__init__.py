@@ -255,8 +255,8 @@ def _in_sight(classes: Sequence[str], total: Mapping[str, int]) -> list[str]:
     return [name for name in classes if name in chosen]
 
 
-def prepared(result: Prepared) -> None:
-    """Counts by class and split, what could not be read, and what to do next."""
+def prepared(result: Prepared, then: bool = True) -> None:
+    """Counts by class and split, what could not be read, and (``then``) what to do next."""
     from pointkit.prepare import ready
     from pointkit.store import SPLITS
 
@@ -282,7 +282,7 @@ def prepared(result: Prepared) -> None:
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
     if lack := ready.lacks(store):
         note(f"not to be trained on as it is: {lack}")
-    else:
+    elif then:
         next_step(f"pointkit train {shlex.quote(str(store.path))} -o RUN")
 
 

@@ -59,7 +59,7 @@ class Answers:
         else:
             self._lines(file, result, result.answer)
             for line in result.answer.warnings:
-                note(f"warning: {file}: {line}")
+                note(f"warning: {file}: {line.text}")
 
     def _step(self) -> None:
         self.number += 1
@@ -116,7 +116,7 @@ def _result_facts(file: Path, result: Result, top_k: int | None = None) -> dict[
             "category": answer.category,
             "parts": answer.counts,
             "probability": round(answer.mean_probability, 6),
-            "warnings": list(answer.warnings),
+            "warnings": [warned._asdict() for warned in answer.warnings],
         }
     else:
         about = {
@@ -124,7 +124,7 @@ def _result_facts(file: Path, result: Result, top_k: int | None = None) -> dict[
             "probability": round(answer.probability, 6),
             "runner_up": answer.runner_up,
             **({"top": _top(answer, top_k)} if top_k else {}),
-            "warnings": list(answer.warnings),
+            "warnings": [warned._asdict() for warned in answer.warnings],
             **written,
         }
     return {"file": str(file), **about, **(_explanation_facts(explanation) if explanation else {})}

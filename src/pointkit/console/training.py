@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from pointkit.watching import Outcome
 
 
-def _tell(line: str) -> None:
-    """A line about what is trained, which --quiet leaves out."""
-    if not console.quiet():
-        say(line)
-
-
 @dataclass(frozen=True)
 class Why:
     """Why the settings are what they are: the flags that were ``given``, and the ``reason`` for the others."""
@@ -57,22 +51,27 @@ class TrainingBar:
         self.steps = 0
         self.mentioned = 0.0
 
+    def tell(self, line: str) -> None:
+        """A line about what is trained, which --quiet leaves out."""
+        if not console.quiet():
+            say(line)
+
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Print what is trained on what."""
         shapes, settings = facts["store"]["shapes"], facts["settings"]
         for line in self.why.lines(settings):
-            _tell(line)
-        _tell(f"  all settings: pointkit info {shlex.quote(str(self.path))}")
+            self.tell(line)
+        self.tell(f"  all settings: pointkit info {shlex.quote(str(self.path))}")
         counts = ", ".join(f"{count} {split}" for split, count in shapes.items())
-        _tell(f"shapes: {counts}; {Task.of(facts).size}")
+        self.tell(f"shapes: {counts}; {Task.of(facts).size}")
         given, labels, weights = facts["batch"]
         named = given if isinstance(given, Mapping) else {"points": given}
         for name, array in {**named, "labels": labels, "weights": weights}.items():
-            _tell(f"batch {name}: {array.shape} {array.dtype}")
+            self.tell(f"batch {name}: {array.shape} {array.dtype}")
         self.steps = facts["steps"]
         total = self.steps * facts["epochs"]
-        _tell(f"steps per epoch: {self.steps}, total {total}")
-        _tell(f"parameters: {facts['parameters']:,}; backend: {facts['backend']}")
+        self.tell(f"steps per epoch: {self.steps}, total {total}")
+        self.tell(f"parameters: {facts['parameters']:,}; backend: {facts['backend']}")
         self.task = self.bar.add_task(
             "training", total=total, completed=self.steps * facts["done"], loss="", accuracy="", rate=""
         )
@@ -123,20 +122,22 @@ class TrainingBar:
         trained(outcome)
 
 
-def bars(why: Why) -> Callable[[Path], AbstractContextManager[TrainingBar]]:
+def bars(
+    why: Why, make: Callable[[Path, Why], TrainingBar] = TrainingBar
+) -> Callable[[Path], AbstractContextManager[TrainingBar]]:
     """A function that gives the bar of each run's training."""
 
     @contextmanager
     def watch(path: Path) -> Iterator[TrainingBar]:
-        watcher = TrainingBar(path, why)
+        watcher = make(path, why)
         with watcher.bar:
             yield watcher
 
     return watch
 
 
-def trained(outcome: Outcome) -> None:
-    """How a training ended."""
+def trained(outcome: Outcome, then: bool = True) -> None:
+    """How a training ended, and (``then``) what to do next."""
     best = outcome.history[outcome.best_epoch - 1] if outcome.best_epoch else None
     kept = (
         f"kept epoch {outcome.best_epoch}, val_loss {best['val_loss']:.3f}"
@@ -149,4 +150,5 @@ def trained(outcome: Outcome) -> None:
     if outcome.early and not outcome.already:
         state = f"stopped early, {len(outcome.history) - outcome.best_epoch} epochs without a better one"
     say(f"{outcome.path}: {state}; {len(outcome.history)} epochs, {kept}")
-    next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")
+    if then:
+        next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")

@@ -13,15 +13,19 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import checks, config, disk, report
+from pointkit import checks, config, disk, report, verdict
 from pointkit.errors import RunError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
-from pointkit.report import Measured, plots
+from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
 from pointkit.watching import Waiting
 
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
+
+
+# Pictures of an earlier report, which may have shown more.
+STALE = ("mistake_*.png", "category_*.png", "mixed_up.png", "curves.png", "learning_rate.png")
 
 
 def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
@@ -37,6 +41,8 @@ def evaluate(
     draws: int = 0,
     votes: int = 0,
     protocol: str = "",
+    rotate: str = "",
+    foreign: pathlib.Path | None = None,
     waiting: Waiting | None = None,
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
@@ -44,13 +50,15 @@ def evaluate(
     Files about another split than the test shapes go into a folder with the split's name there. ``draws`` > 0 repeats
     the measurement on so many fresh draws of the points. For parts, ``votes`` > 0 adds the figures of the mean of so
     many answers, each turned, stretched and drawn anew; ``protocol`` "reference-b" adds that system's own figure.
+    ``rotate`` "up" or "any" adds the figures with every shape turned, about the up axis or in any direction
+    (``shapes.TURNED`` times). ``foreign`` is a store or a folder of shapes of other kinds: how well are they marked?
     Returns the report. Raises RunError and StoreError.
     """
     predictor = Predictor(path, waiting)
     predictor.waiting.begin(f"measuring {path}")
     opened = open_store(predictor, store_path)
     checks.shapes_of(opened, path, split)
-    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol}
+    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol, "rotate": rotate, "foreign": foreign}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
     whole = {
         "task": predictor.task.name,
@@ -61,17 +69,16 @@ def evaluate(
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
     }
+    whole["verdict"] = verdict.of(whole)
     predictor.waiting.begin(f"writing the report of {path}")
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
-    for pattern in ("mistake_*.png", "category_*.png"):  # an earlier report may have shown more
+    for pattern in STALE:
         for stale in place.glob(pattern):
             stale.unlink()
-    pictures = measured.pictures | {
-        "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
-        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
-    }
+    curves = charts.curves(whole["history"], whole["run"]["best_epoch"])
+    pictures = measured.pictures | {name: plots.png(figure) for name, figure in curves.items()}
     for name, data in pictures.items():
         disk.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))
@@ -109,6 +116,7 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
         "path": str(predictor.path),
         "settings": settings,
         "seed": settings["seed"],
+        "shapes": trained_on["shapes"],
         "parameters": facts["parameters"],
         "trained_epochs": predictor.progress.epoch,
         "best_epoch": predictor.progress.best_epoch,

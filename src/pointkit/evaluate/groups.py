@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pointkit import checks, disk, report, run_folder
+from pointkit import checks, disk, report, run_folder, verdict
 from pointkit.evaluate import evaluate, folder_of
 from pointkit.task import TASKS
 from pointkit.watching import Waiting
@@ -69,6 +69,7 @@ def evaluate_groups(
     top = {"num_shapes": reports[0]["num_shapes"]}
     top |= {key: first[key] and first[key][0] for key, *_ in TASKS[task].figures}
     together = {"task": task, "split": split, **top, "summary": summary, "groups": groups}
+    together["verdict"] = verdict.of_groups(groups)
     place = folder_of(paths[0], split)
     name = "comparison" if (paths[0] / "run.json").is_file() else "report"
     disk.replace(place / f"{name}.json", (json.dumps(together, indent=1) + "\n").encode())
