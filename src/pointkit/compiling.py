@@ -13,7 +13,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pointkit import disk
 from pointkit.models import families
@@ -90,3 +90,15 @@ class FirstCall:
             self.first = seconds
             self.tell.compiled()
         self.calls += 1
+
+
+class Calls(NamedTuple):
+    """The calls of a training: its steps and its validations."""
+
+    training: FirstCall
+    validation: FirstCall
+
+
+def calls(settings: Mapping[str, Any], arrays: int, tell: Compiling) -> Calls:
+    """The calls of a training of these settings, of a network of so many weight arrays."""
+    return Calls(*(FirstCall(what, settings, arrays, tell) for what in Calls._fields))
