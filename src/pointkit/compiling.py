@@ -21,7 +21,7 @@ from pointkit.watching import Compiling
 
 DECIDES = ("model", "features", "num_points", "batch_size")  # settings; the network's own ones come with them
 MOST = 200  # times that are kept
-# Seconds for each weight array, measured for PointNet on two cores of an Intel Xeon and JAX (docs/log.md).
+# Seconds for each weight array, measured for PointNet on JAX and two cores (docs/log.md).
 GUESS = {"training": 0.1, "validation": 0.03, "answers": 0.03, "marks": 0.03}
 
 
