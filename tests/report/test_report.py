@@ -183,8 +183,13 @@ def test_pictures_must_be_png():
 @given(st.text(min_size=1, max_size=40))
 def test_any_name_is_only_text(name):
     name = name.replace("\r", "").replace("\x00", "")  # a parser reads these two differently from a browser
-    plain = Page(report.render(example()))
-    found = example(warnings=[name], mistakes=[{"file": name, "truth": name, "answer": name, "probability": 0.5}])
+    said = {"kind": "rare", "text": "x", "command": "pointkit info"}
+    plain = Page(report.render(example(warnings=["x"], verdict=[said])))
+    found = example(
+        warnings=[name],
+        verdict=[{**said, "text": name}],
+        mistakes=[{"file": name, "truth": name, "answer": name, "probability": 0.5}],
+    )
     found["classes"][0]["name"] = name
     found["run"] = {**found["run"], "name": name or "x"}
     page = Page(report.render(found))

@@ -292,7 +292,7 @@ def test_what_never_occurs_is_named():
 
 def test_kinds_are_those_that_are_documented():
     assert [*verdict.KINDS] == [
-        "chance", "commonest", "nearest", "dominates", "good", "too-few-shapes", "still-improving", "over-fitting",
+        "chance", "commonest", "dominates", "nearest", "good", "too-few-shapes", "still-improving", "over-fitting",
         "rare", "mixed-up", "mislabels", "absent",
     ]  # fmt: skip
     assert verdict.level("of a later version") == verdict.NOTE
