@@ -6,19 +6,16 @@ Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sys
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from pointkit import __version__, mistakes
-from pointkit.config import BACKENDS
 from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
 from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Whole
-from pointkit.machine import in_huge_pages, keep_pages, lean_keras
+from pointkit.machine import in_huge_pages, lean_keras, use_backend
 
 DEMO = Path("demo")
 
@@ -34,23 +31,6 @@ app = App(
   pointkit predict runs/a chair.off scan.ply    class and probability of new files, or their points labelled
   pointkit demo                                 all of it, on built-in shapes""",
 )
-
-
-def use_backend(name: str | None) -> None:
-    """Choose Keras's backend, before Keras is first imported. PyTorch then keeps the memory that it frees.
-
-    Raises PointkitError where the backend is unknown or not installed.
-    """
-    if name is not None:
-        os.environ["KERAS_BACKEND"] = name
-    chosen = os.environ.get("KERAS_BACKEND", "jax")
-    if chosen not in BACKENDS:
-        raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
-    if importlib.util.find_spec(chosen) is None:
-        wanted = "jax" if chosen == "jax" else f"'pointkit[{chosen}]'"
-        raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
-    if chosen == "torch":
-        keep_pages()
 
 
 @app.command

@@ -16,7 +16,7 @@ import numpy as np
 from pointkit import __version__, features, formats, run_folder, store
 from pointkit import machine as machines
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
-from pointkit.config import BACKENDS, combine, read_recipe
+from pointkit.config import combine, read_recipe
 from pointkit.errors import PointkitError
 from pointkit.formats import columns
 from pointkit.task import TASKS, Classification, Parts
@@ -27,8 +27,9 @@ PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no dat
 SHOWN_LABELS = 64  # the number of points of each label is told up to so many
 
 
-def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
+def describe(path: str | os.PathLike[str], show: int = 0) -> dict[str, Any]:
     """Facts about a store, a run, a folder of seeds or of shapes, or a file. Raises PointkitError or OSError else."""
+    path = pathlib.Path(path)
     if (path / "manifest.json").is_file():
         return _store(store.open(path), show)
     if (path / "run.json").is_file():
@@ -201,7 +202,7 @@ def _version(package: str) -> str | None:
 
 def machine() -> dict[str, Any]:
     """Versions, backends, cores, memory, GPU and extras of this machine."""
-    found = [name for name in BACKENDS if importlib.util.find_spec(name)]
+    found = [name for name in machines.BACKENDS if importlib.util.find_spec(name)]
     return {
         "pointkit": __version__,
         "python": sys.version.split()[0],

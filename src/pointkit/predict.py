@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pointkit import disk, features, formats, models, preprocess, run_folder
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Seen, Window
-from pointkit.cloud import Float32, Float64, Shape
+from pointkit.cards import Card, Carded
+from pointkit.cloud import Float32, Float64, Shape, as_shape
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.machine import exhausted
 from pointkit.models import families
@@ -45,12 +46,12 @@ class Answered:
     marks: NDArray[np.uint8] | None = None
 
 
-class Predictor:
+class Predictor(Carded):
     """A trained run, rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
 
-    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.answer(...)`` a ``Mesh`` or ``PointCloud``, and
-    ``.logits(...)`` points that are normalised already. Raises RunError where the folder is no run, or has no trained
-    weights yet.
+    ``Predictor("runs/a").file("chair.off")`` answers one file. ``.answer(...)`` answers a ``Mesh``, a ``PointCloud`` or
+    an array of points (N, 3), and ``.logits(...)`` points that are normalised already. Raises RunError where the folder
+    is no run, or has no trained weights yet.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -71,6 +72,14 @@ class Predictor:
                 raise RunError(f"{self.path}: its weights do not fit its settings (at {variable.path})")
             variable.assign(array)
 
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_run(self.path, self.facts, self.progress.history, self.progress.best_epoch)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def num_points(self) -> int:
         """Points of each shape that the network sees at once."""
@@ -88,14 +97,14 @@ class Predictor:
 
     # ---- the way of a file
 
-    def answer(self, shape: Shape, category: str | None = None) -> Answer:
+    def answer(self, shape: Shape | ArrayLike, category: str | None = None) -> Answer:
         """The answer for one shape: its class, or the part of each of its points or faces (``PartsPrediction``).
 
         A run of parts with several categories needs the shape's ``category``. Raises PointkitError where the shape has
         no points or lacks the features that the network sees, and for a category that the run does not know.
         """
         self.asker.check(category)
-        seen = self.asker.see(shape, category)
+        seen = self.asker.see(as_shape(shape), category)
         return self.asker.answer(seen, next(self.asker.rows([seen.query])))
 
     def file(self, path: str | os.PathLike[str], category: str | None = None) -> Answer:
@@ -174,7 +183,12 @@ class Predictor:
     # ---- what the network is asked
 
     def draw(
-        self, shape: Shape, path: pathlib.Path | None = None, *, count: int | None = None, whole: bool = False
+        self,
+        shape: Shape | ArrayLike,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        count: int | None = None,
+        whole: bool = False,
     ) -> preprocess.Drawn:
         """Points of a shape by the run's contract, with the features that the network sees.
 

@@ -9,29 +9,34 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
 
 import pointkit
 from pointkit import config, disk, features, run_folder
 from pointkit import store as stores
+from pointkit.cards import Card, Carded
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
-from pointkit.learner import Learner, learning_rate
-from pointkit.loader import Batches
 from pointkit.machine import exhausted
 from pointkit.preprocess import Contract
 from pointkit.run_folder import Checkpoint, Progress
 from pointkit.signals import Stopped, StopRequest
 from pointkit.store import SPLITS, Store
 from pointkit.task import Task
+
+if TYPE_CHECKING:  # they import Keras, and a caller may yet choose its backend
+    import keras
+
+    from pointkit.learner import Learner
+    from pointkit.loader import Batches
 
 CHECKPOINT_SECONDS = 240.0  # between checkpoints within an epoch; each epoch ends with one in any case
 ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
@@ -65,8 +70,8 @@ class _Silent(Watcher):
     pass
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(frozen=True, repr=False)
+class Outcome(Carded):
     """A finished training: its folder and history, the epoch whose weights were kept, whether it was done before."""
 
     path: pathlib.Path
@@ -74,17 +79,26 @@ class Outcome:
     best_epoch: int
     already: bool
 
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_outcome(self)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
 
 Watch = Callable[[pathlib.Path], AbstractContextManager[Watcher]]
 
 
 def train_all(
-    store: Store, output: pathlib.Path, runs: Sequence[tuple[pathlib.Path, Settings]], watch: Watch
+    store: Store, output: str | os.PathLike[str], runs: Sequence[tuple[pathlib.Path, Settings]], watch: Watch
 ) -> list[Outcome]:
     """Train into each run folder in turn, with its settings. ``watch`` gives a watcher for each.
 
     A single run is ``output`` itself; several lie in it. Raises what ``train`` raises.
     """
+    output = pathlib.Path(output)
     check_trainable(store)
     if runs[0][0] != output:
         disk.make(output, RunError)
@@ -174,13 +188,13 @@ def _write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -
     return ""
 
 
-def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher | None = None) -> Outcome:
+def train(store: Store, path: str | os.PathLike[str], settings: Settings, watcher: Watcher | None = None) -> Outcome:
     """Train on a store into the run folder ``path``. Goes on where an earlier call with the same settings stopped.
 
     Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory.
     Raises Stopped after SIGINT or SIGTERM, with everything committed.
     """
-    watcher = watcher or _Silent()
+    path, watcher = pathlib.Path(path), watcher or _Silent()
     task = learned(store, settings)
     most = int(store.counts[store.select("train")].max())
     if settings.num_points > most:
@@ -192,6 +206,9 @@ def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
 
 
 def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, watcher: Watcher) -> Outcome:
+    from pointkit.learner import Learner
+    from pointkit.loader import Batches
+
     begun, checkpoint = _begun(store, path, settings, watcher)
     progress = checkpoint.progress if checkpoint else Progress()
     if progress.epoch >= settings.epochs:
@@ -225,6 +242,8 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
 
 def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
     """Train the remaining epochs: steps, validation, and a commit after each epoch."""
+    from pointkit.learner import learning_rate
+
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
     advice = f" at --batch-size {settings.batch_size}; try a smaller one"
@@ -299,6 +318,8 @@ def _begun(
 
 def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[str, Any]) -> None:
     """Raise RunError where a run is of another store, backend or settings. More epochs are allowed."""
+    import keras
+
     if facts["store"]["checksum"] != store.checksum:
         old = facts["store"]["path"]
         raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")
@@ -310,6 +331,8 @@ def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[
 
 
 def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> dict[str, Any]:
+    import keras
+
     fixed = {key: value for key, value in settings.flat().items() if key not in (*config.MEANT_FOR, "epochs")}
     backend = keras.backend.backend()
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import shlex
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from pointkit.store import Store
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
 
 
-def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
+def open_store(predictor: Predictor, path: str | os.PathLike[str] | None = None) -> Store:
     """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
     facts = predictor.facts["store"]
     try:
@@ -36,9 +37,9 @@ def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
 
 
 def evaluate(
-    path: pathlib.Path,
+    path: str | os.PathLike[str],
     *,
-    store_path: pathlib.Path | None = None,
+    store_path: str | os.PathLike[str] | None = None,
     split: str = "test",
     draws: int = 0,
     votes: int = 0,
@@ -51,6 +52,7 @@ def evaluate(
     many answers, each turned, stretched and drawn anew; ``protocol`` "reference-b" adds that system's own figure.
     Returns the report. Raises RunError and StoreError.
     """
+    path = pathlib.Path(path)
     predictor = Predictor(path)
     opened = open_store(predictor, store_path)
     if not len(opened.select(split)):
@@ -93,7 +95,7 @@ def _write(path: pathlib.Path, name: str, text: str) -> None:
     disk.replace(path / name, text.encode())
 
 
-def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, **given: object) -> list[str]:
+def _command(path: pathlib.Path, store_path: str | os.PathLike[str] | None, split: str, **given: object) -> list[str]:
     """The command that makes this report."""
     command = ["pointkit", "evaluate", str(path), *(["--store", str(store_path)] if store_path else [])]
     command += ["--split", split] if split != "test" else []
