@@ -142,18 +142,21 @@ def load(path: str | os.PathLike[str]) -> Scene:
     shape = formats.read(path)
     try:
         return scene(shape, disk.shown(path.name), _named_labels(path))
-    except ValueError as error:
+    except PointkitError as error:
         raise PointkitError(f"{disk.shown(path)}: {error}") from None
 
 
 def scene(shape: Shape | ArrayLike, name: str = "", names: Mapping[float, str] = MappingProxyType({})) -> Scene:
     """The scene of a shape, or of an array of points (N, 3). ``names``: label -> its name in the legend.
 
-    Raises ValueError where there is nothing to show.
+    Raises PointkitError where there is nothing to show.
     """
     shape = as_shape(shape)
     surface = shape if isinstance(shape, Mesh) and len(shape.faces) else None
-    drawn = preprocess.draw(shape, MOST if surface is None else SAMPLED, kinds=("color",))
+    try:
+        drawn = preprocess.draw(shape, MOST if surface is None else SAMPLED, kinds=("color",))
+    except ValueError as error:
+        raise PointkitError(str(error)) from None
     labels = _labels(names, shape, drawn.index)
     shares = drawn.features.get("color")
     if labels is not None or shares is None or not shares.any():  # only black is no colour

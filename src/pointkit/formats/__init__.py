@@ -117,8 +117,8 @@ def _shape(kind: str, data: bytes, meaning: Meaning) -> Shape:
 def write(path: Path, shape: Shape | ArrayLike, notes: Sequence[str] = ()) -> None:
     """Write a shape in the coordinates that its file had, in the format that the suffix names.
 
-    An array of points (N, 3) is a cloud. ``notes`` are lines for people, kept as comments where the format has them. The file appears whole under its name,
-    or not at all. Raises FormatError where the format cannot hold the shape.
+    An array of points (N, 3) is a cloud. ``notes`` are lines for people, kept as comments where the format has them.
+    The file appears whole under its name, or not at all. Raises FormatError where the format cannot hold the shape.
     """
     writer = WRITERS[_known(shown(path), _suffix(path), "write")]
     with _named(shown(path)):
