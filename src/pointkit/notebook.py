@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+import io
 import logging
 import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,17 @@ def running() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Let nothing be printed or displayed by a library that greets in any case."""
+    with redirect_stdout(io.StringIO()), ExitStack() as stack:
+        if running():
+            from IPython.utils.capture import capture_output
+
+            stack.enter_context(capture_output())
+        yield
 
 
 class Bar:

@@ -6,9 +6,7 @@ times as large. A viewer that fetches the file would need a server that keeps ru
 
 from __future__ import annotations
 
-import contextlib
 import html
-import io
 import os
 import pathlib
 import re
@@ -21,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointkit import disk, formats, preprocess
+from pointkit import disk, formats, notebook, preprocess
 from pointkit.cards import Card, Carded
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape, as_shape
 from pointkit.errors import MissingExtraError, PointkitError
@@ -202,7 +200,7 @@ def page(scene: Scene) -> bytes:
     """A scene as one HTML page. Raises MissingExtraError where viser is not installed."""
     viser = _viser()
     socket.create_server(("127.0.0.1", 0)).close()  # fails where there is no port; viser would wait for ever
-    with contextlib.redirect_stdout(io.StringIO()):  # viser prints a greeting in any case
+    with notebook.hushed():  # viser prints a greeting in any case
         server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
         try:
             _fill(server, scene)
