@@ -71,7 +71,7 @@ def _picture(shape: Shape) -> Pictures:
 
 
 def _triple(values: Array) -> str:
-    return ", ".join(f"{value:,.6g}" for value in values)
+    return ", ".join(f"{value:,.3f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.4g}" for value in values)
 
 
 def _fields(fields: Mapping[str, Array]) -> str:
