@@ -1,4 +1,4 @@
-"""The example notebooks run from top to bottom as a reader would run them, and their last cells show what they should."""
+"""The example notebooks run from top to bottom as a reader would run them, and show what they should."""
 
 import pathlib
 import re
