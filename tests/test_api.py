@@ -13,6 +13,7 @@ import pytest
 import pointkit
 from pointkit import Mesh, PointCloud, api, datasets, formats, notebook, run_folder, store, synthetic
 from pointkit.answers import find_files
+from pointkit.api import progress
 from pointkit.cli import app
 from pointkit.config import RULES, seeded
 from pointkit.datasets.asked import Said
@@ -23,7 +24,7 @@ from pointkit.prepare.survey import look
 from tests import shapes
 
 # What a flag is called in Python, or None where it makes no sense there.
-ELSEWHERE = {"json": None, "dry_run": None, "help": None, "version": None, "groups": "groups"}
+ELSEWHERE = {"json": None, "dry_run": None, "help": None, "version": None, "quiet": None}
 
 
 @pytest.fixture
@@ -50,17 +51,17 @@ def flags(command):
     return {ELSEWHERE.get(word, word) for word in words} - {None}
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "predict", "view"])
+@pytest.mark.parametrize("command", ["prepare", "learn", "train", "evaluate", "predict", "view"])
 def test_every_flag_is_an_argument(command):
     arguments = set(inspect.signature(getattr(api, command)).parameters)
-    if command == "prepare":
+    if command in ("prepare", "learn"):
         arguments |= set(Said.__annotations__)
     if command == "train":
         arguments |= {*RULES, *(name for family in FAMILIES.values() for name in family.settings)}
     assert flags(command) - arguments == set()
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "predict", "view"])
+@pytest.mark.parametrize("command", ["prepare", "learn", "train", "evaluate", "predict", "view"])
 def test_every_argument_is_described(command):
     function = getattr(api, command)
     described = inspect.getdoc(function).partition("Parameters\n")[2]
@@ -271,25 +272,30 @@ def test_text_is_as_good_as_a_path_for_runs(tiny_store, run, tmp_path):
 # ---- progress
 
 
-@pytest.mark.parametrize(("progress", "inside", "shown"), [(None, True, 1), (None, False, 0), (False, True, 0)])
-def test_bars_are_shown_in_notebooks(files, tmp_path, monkeypatch, progress, inside, shown):
+@pytest.mark.parametrize(("wanted", "inside", "shown"), [(None, True, 1), (None, False, 0), (False, True, 0)])
+def test_bars_are_shown_in_notebooks(files, tmp_path, monkeypatch, wanted, inside, shown):
     bars = []
     monkeypatch.setattr(notebook, "running", lambda: inside)
     monkeypatch.setattr(notebook.Bar, "show", lambda self, done, total, *_: bars.append((done, total)))
-    pointkit.prepare(files, tmp_path / "store", workers=1, progress=progress)
+    pointkit.prepare(files, tmp_path / "store", workers=1, progress=wanted)
     assert bool(bars) == bool(shown)
     assert not bars or bars[-1] == (6, 6)
 
 
 def test_asked_for_outside_of_a_notebook_bars_are_the_command_lines(tmp_path):
-    from pointkit.console import TrainingBar
+    from pointkit.console import Work
+    from pointkit.console.training import TrainingBar
 
-    with api._watch(True, "because")(tmp_path) as watcher:
+    with progress.watch(True, {}, "because")(tmp_path) as watcher:
         assert isinstance(watcher, TrainingBar)
-    with api._watch(None, "because")(tmp_path) as watcher:
+    with progress.watch(None, {}, "because")(tmp_path) as watcher:
         assert type(watcher) is notebook.Quiet
-    with api._bars(True, "x") as move:
+    with progress.bars(True, "x") as move:
         move(1, 2, {})
+    with progress.waiting(True) as waiting:
+        assert isinstance(waiting, Work)
+    with progress.waiting(None) as waiting:
+        assert waiting is None
 
 
 @pytest.mark.compiles

@@ -165,8 +165,8 @@ class TestPlace:
 def test_a_shape_stands_for_itself_and_an_array_for_a_cloud():
     cloud = PointCloud(np.eye(3))
     assert as_shape(cloud) is cloud
-    for given in (np.eye(3), np.eye(3, dtype=np.float32), np.eye(3, dtype=int), np.eye(3).tolist()):
-        made = as_shape(given)
+    for some in (np.eye(3), np.eye(3, dtype=np.float32), np.eye(3, dtype=int), np.eye(3).tolist()):
+        made = as_shape(some)
         assert isinstance(made, PointCloud)
         assert np.array_equal(made.points, np.eye(3))
 

@@ -66,6 +66,14 @@ def test_a_mesh_with_fields_of_vertices_and_faces(tmp_path):
     assert about["size"] == [1, 2, 0], "the box is that of the faces"
 
 
+def test_what_of_a_mesh_is_left_out(tmp_path):
+    path = tmp_path / "mesh.obj"
+    path.write_text("v 0 0 0 255 0 0\nv 1 0 0\nv 0 1 0\nv nan nan nan\nf 1 2 3\n")
+    about = info.describe(path)
+    assert about["vertices_without_coordinates"] == 1
+    assert about["taken_for"]["color"] == "none; some vertices or faces alone have it"
+
+
 def test_labels_of_vertices_and_those_that_cannot_be_told(tmp_path):
     faces = np.int32([[0, 1, 2], [1, 0, 3]])
     one = {"scalar_label": np.float32([1, 1, 1, 2])}
@@ -80,6 +88,34 @@ def test_labels_of_vertices_and_those_that_cannot_be_told(tmp_path):
     hint = "none; scalar_Thing looks like labels: --label-field scalar_Thing takes it"
     assert described(tmp_path, other)["taken_for"]["labels"] == hint
     assert described(tmp_path, PointCloud(POINTS))["taken_for"]["labels"] == "none"
+
+
+def test_the_users_word_is_tried_on_one_file(tmp_path, capsys):
+    path = tmp_path / "scan.txt"
+    path.write_text("".join(f"{x} 0 1 {x % 2} 200 {3 - x}\n" for x in range(4)))
+    word = ["--columns", "x,y,z,kind,r,-", "--label-field", "Kind"]
+    assert run(["info", str(path), "--json", *word]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert list(about["fields"]) == ["kind", "r"]
+    assert (about["taken_for"]["labels"], about["taken_for"]["label_counts"]) == ("kind", {"0": 2, "1": 2})
+    assert run(["info", str(path), "--columns", "x,y,z,label"]) == 2
+    assert "--columns names 4 columns (x,y,z,label), got 6" in capsys.readouterr().err
+    assert run(["info", str(path), "--columns", "x,y,z,kind,r,-", "--label-field", "knd"]) == 2
+    assert "scan.txt: no field knd of one number each (did you mean 'kind'?); found kind" in capsys.readouterr().err
+    formats.write(tmp_path / "scan.ply", PointCloud(POINTS))
+    assert run(["info", str(tmp_path / "scan.ply"), "--columns", "x,y,z"]) == 2
+    assert "--columns is for texts and arrays; .ply files name their columns" in capsys.readouterr().err
+
+
+def test_the_users_word_on_a_folder_and_on_what_is_none(tmp_path, capsys):
+    for number in range(3):
+        (tmp_path / "set" / "a").mkdir(parents=True, exist_ok=True)
+        formats.write(tmp_path / "set" / "a" / f"{number}.xyz", PointCloud(POINTS, {"kind": np.arange(4)}))
+    assert run(["info", str(tmp_path / "set"), "--json", "--label-field", "kind"]) == 0
+    assert json.loads(capsys.readouterr().out)["task"] == "parts"
+    (tmp_path / "manifest.json").write_text("{}")
+    assert run(["info", str(tmp_path), "--label-field", "kind"]) == 2
+    assert "--columns and --label-field are for files and folders of shapes" in capsys.readouterr().err
 
 
 def test_as_lines_and_as_json(tmp_path, capsys):

@@ -87,18 +87,32 @@ def test_a_training_shows_its_last_epochs(displays, monkeypatch, tmp_path):
     monkeypatch.setattr(notebook, "EVERY", 0)
     with notebook.training(tmp_path / "run") as watcher:
         watcher.begin({"steps": 5, "epochs": 9, "done": 1})
+        watcher.compiling("training", 30.0)
         watcher.step(2, 3, {"loss": 1.25})
         for epoch in range(2, 10):
             row = {"epoch": epoch, "loss": 0.5, "accuracy": 0.25, "val_accuracy": 0.5, "val_loss": 1.0}
             watcher.epoch(row, best=epoch == 9)
     shown = displays[0].shown
     assert 'value="5" max="45"' in shown[0]
-    assert "compiling" in shown[0]
-    assert 'value="8"' in shown[1]
-    assert "epoch 2, loss 1.250" in shown[1]
+    assert "compiling for training, once, about 30 s" in shown[1]
+    assert 'value="8"' in shown[2]
+    assert "epoch 2, loss 1.250" in shown[2]
     assert "epoch 3:" not in shown[-2]
     assert "epoch 9: loss 0.500, accuracy 25.0 %, val_accuracy 50.0 %, best so far" in shown[-2]
     assert shown[-1] == ""
+
+
+def test_an_evaluation_shows_the_shapes_done(displays, monkeypatch):
+    monkeypatch.setattr(notebook, "EVERY", 0)
+    with notebook.waiting() as waiting:
+        waiting.begin("measuring runs/a")
+        waiting.compiling("answers", 20.0)
+        waiting.done(3, 9)
+    first, compiling, done, gone = displays[0].shown
+    assert "measuring runs/a" in first
+    assert "compiling for answers, once, about 20 s" in compiling
+    assert "3 of 9, measuring runs/a" in done
+    assert gone == ""
 
 
 def test_what_one_should_know_goes_to_the_logger(caplog):

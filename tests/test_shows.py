@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from pointkit import Mesh, PointCloud, shows, store, synthetic
+from pointkit.api.collected import Answers
 from pointkit.asking import PartsPrediction, Prediction
 from pointkit.cards import LINES
 from pointkit.cloud import Placement
-from pointkit.collected import Answers
 from pointkit.errors import FormatError
 from tests import shapes
 

@@ -1,10 +1,10 @@
 """pointkit: 3D files in, trained and honestly measured Keras models out, and labelled files back.
 
-``prepare``, ``train``, ``evaluate``, ``predict`` and ``view`` are the commands, with the same words as their flags.
-Importing this package is cheap: it loads NumPy at most. Submodules load on first use. Keras is told to run on JAX
-unless ``KERAS_BACKEND`` names another backend or Keras is already imported. (Its file ``keras.json`` is ignored: Keras
-itself writes "tensorflow" there at the first import, whatever is installed.) Keras knows the layers of ``pointkit.nn``
-as soon as both are imported, so it loads saved models that hold them.
+``learn``, ``prepare``, ``train``, ``evaluate``, ``predict`` and ``view`` are the commands, with the same words as their
+flags. Importing this package is cheap: it loads NumPy at most. Submodules load on first use. Keras is told to run on
+JAX unless ``KERAS_BACKEND`` names another backend or Keras is already imported. (Its file ``keras.json`` is ignored:
+Keras itself writes "tensorflow" there at the first import, whatever is installed.) Keras knows the layers of
+``pointkit.nn`` as soon as both are imported, so it loads saved models that hold them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pointkit.registered import register
 
 if TYPE_CHECKING:
     from pointkit.api import evaluate as evaluate
+    from pointkit.api import learn as learn
     from pointkit.api import predict as predict
     from pointkit.api import prepare as prepare
     from pointkit.api import train as train
@@ -41,6 +42,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "formats",
+    "learn",
     "metrics",
     "models",
     "nn",

@@ -10,22 +10,27 @@ Nothing that stands is replaced, unless the user says so. An answer of the same 
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import os
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pointkit import disk, explain, formats, label, outputs, predictions
+from pointkit import checks, disk, explain, formats, label, outputs, predictions, upright
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
-from pointkit.predict import Answered, Predictor
+from pointkit.machine import lean_keras
 from pointkit.reader import Reader
+from pointkit.watching import Waiting
+
+if TYPE_CHECKING:
+    from pointkit.predict import Answered, Predictor
 
 MORE = "; close other programs, or use a machine with more"
 REPLACES = "--force replaces it"
@@ -95,13 +100,17 @@ def answer_all(
     explained: bool = False,
     force: bool = False,
     meaning: formats.columns.Meaning | None = None,
+    up: str | None = None,
     deadline: float | None = None,
+    top_k: int | None = None,
+    waiting: Waiting | None = None,
 ) -> bool:
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
-    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's. Several files are
-    read in another process (``Reader``), within ``deadline`` seconds each.
+    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
+    about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
+    each. ``top_k``: so many classes of each shape go into the table. ``waiting`` is told of what takes long.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
@@ -109,15 +118,15 @@ def answer_all(
         raise PointkitError("predict needs a file or folder, got none")
     found = find_files(paths)
     output = None if output is None else pathlib.Path(output)
-    predictor = None
     if found.files:
-        predictor = run if isinstance(run, Predictor) else Predictor(run)
+        checks.to_predict(pathlib.Path(run), category=category, explained=explained, output=output, top_k=top_k)
+    predictor = _predictor(run, waiting, up) if any(file.exists() for file in found.files) else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
-    problems = list(found.problems)
+    problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
         listener.problem(problem)
     skipped, total = 0, len(problems)
-    rows = predictions.Rows()
+    rows = predictions.Rows(top_k)
     with contextlib.ExitStack() as stack:
         how: dict[str, Any] = {"category": category, "output": output, "explained": explained, "force": force}
         if predictor is not None:
@@ -137,6 +146,20 @@ def answer_all(
                 listener.result(file, result)
     listener.end(problems, skipped, total)
     return not problems
+
+
+def _predictor(run: str | os.PathLike[str] | Predictor, waiting: Waiting | None, up: str | None) -> Predictor:
+    """The run's network. Keras is imported here, as it takes seconds: after all that can be refused without it."""
+    lean_keras()
+    from pointkit.predict import Predictor
+
+    if isinstance(run, Predictor):
+        return run
+    return Predictor(run, waiting, up=up)
+
+
+def _missing(file: pathlib.Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
 
 
 def results(
@@ -211,6 +234,8 @@ class _Job:
         what = "labels" if self.predictor.task.labels_points else "points"
         category = self.predictor.asker.category(self.category, file)
         words = f"{what}{f' of {category}' if category else ''}{' and what decided' if self.explained else ''}"
+        if (up := self.predictor.contract.up) != self.predictor.facts["input"].get("up", upright.UP):
+            words += f" with {up} up"
         return outputs.mark(file, self.predictor.weights, words)
 
     def _result(self, path: pathlib.Path, answered: Answered | Exception) -> Result | Exception:

@@ -14,7 +14,7 @@ from typing import Any
 
 COMMANDS: Mapping[str, str] = {  # name of a module of the package -> the module with the function that a call runs
     "evaluate": "api",
-    "learn": "learn",
+    "learn": "api",
     "predict": "api",
     "prepare": "api",
     "train": "api",

@@ -100,6 +100,14 @@ def _points(name: str, value: ArrayLike) -> Float32:
     return _frozen(points)
 
 
+def _rows(what: str, there: ArrayLike, count: int) -> NDArray[np.bool_]:
+    """Which of a file's rows are in a shape, checked to be ``count``."""
+    rows = np.asarray(there, bool)
+    if rows.ndim != 1 or int(rows.sum()) != count:
+        raise ValueError(f"there must mark {count} {what}, got {int(rows.sum())} of {rows.shape}")
+    return _frozen(rows)
+
+
 def _fields(name: str, values: Mapping[str, ArrayLike], count: int) -> Mapping[str, Array]:
     arrays = {key: _frozen(np.asarray(value)) for key, value in values.items()}
     for key, array in arrays.items():
@@ -131,7 +139,9 @@ class Mesh(_Shape):
 
     ``vertices`` (V, 3) float32; ``faces`` (F, 3) int32, indices of vertices; ``face_fields``: name -> (F, ...) array in
     the file's own type; ``polygons`` (F,) int64, ascending: the file's polygon that each triangle was cut from, None
-    where each is a polygon of its own; ``vertex_fields``: name -> (V, ...) array. All arrays are read-only.
+    where each is a polygon of its own; ``vertex_fields``: name -> (V, ...) array; ``there`` (R,) bool: which of the
+    file's R vertices are here, as unused ones without coordinates are not, or None where all are; ``partial``: kinds
+    of features that the file has for some vertices or faces alone, and that are left out. All arrays are read-only.
     """
 
     vertices: Float32
@@ -140,6 +150,8 @@ class Mesh(_Shape):
     placement: Placement = field(default_factory=Placement)
     polygons: NDArray[np.int64] | None = None
     vertex_fields: Mapping[str, Array] = field(default_factory=dict)
+    there: NDArray[np.bool_] | None = None
+    partial: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         vertices = _points("vertices", self.vertices)
@@ -157,6 +169,8 @@ class Mesh(_Shape):
             if polygons.shape != (len(faces),) or (np.diff(polygons, prepend=0) < 0).any():
                 raise ValueError(f"polygons must be ({len(faces)},) ascending numbers from 0 on, got {polygons.shape}")
             _set(self, polygons=_frozen(polygons.astype(np.int64, copy=False)))
+        if self.there is not None:
+            _set(self, there=_rows("vertices", self.there, len(vertices)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,7 +179,8 @@ class PointCloud(_Shape):
 
     ``points`` (N, 3) float32; ``fields``: name -> (N, ...) array in the file's own type (colour, intensity, normals
     ...); ``labels`` (N,) int32, -1 = unlabelled, or None; ``there`` (R,) bool: which of the file's R rows are points,
-    as rows without coordinates are none, or None where all are. All arrays are read-only.
+    as rows without coordinates are none, or None where all are; ``partial``: kinds of features that the file has for
+    some points alone, and that are left out. All arrays are read-only.
     """
 
     points: Float32
@@ -173,6 +188,7 @@ class PointCloud(_Shape):
     labels: NDArray[np.int32] | None = None
     placement: Placement = field(default_factory=Placement)
     there: NDArray[np.bool_] | None = None
+    partial: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         points = _points("points", self.points)
@@ -183,10 +199,7 @@ class PointCloud(_Shape):
                 raise ValueError(f"labels must have the shape ({len(points)},), got {labels.shape}")
             _set(self, labels=_frozen(labels.astype(np.int32, copy=False)))
         if self.there is not None:
-            there = np.asarray(self.there, bool)
-            if there.ndim != 1 or int(there.sum()) != len(points):
-                raise ValueError(f"there must mark {len(points)} rows, got {int(there.sum())} of {there.shape}")
-            _set(self, there=_frozen(there))
+            _set(self, there=_rows("rows", self.there, len(points)))
 
     @property
     def left_out(self) -> int:

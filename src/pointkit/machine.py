@@ -83,12 +83,13 @@ def use_backend(name: str | None) -> None:
     Raises PointkitError where the backend is unknown or not installed, or where Keras already runs on another.
     """
     keras = sys.modules.get("keras")
-    if name is not None and keras is not None and name in BACKENDS and keras.backend.backend() != name:
-        running = f"Keras already runs on {keras.backend.backend()} in this Python"
-        raise PointkitError(f"{running}; {name} needs a new one: set KERAS_BACKEND={name} before Keras is imported")
-    if name is not None and keras is None:
-        os.environ["KERAS_BACKEND"] = name
-    chosen = os.environ.get("KERAS_BACKEND", "jax")
+    running = keras.backend.backend() if keras is not None else None
+    if running is not None and name not in (None, running) and name in BACKENDS:
+        why = f"Keras already runs on {running} in this Python"
+        raise PointkitError(f"{why}; {name} needs a new one: set KERAS_BACKEND={name} before Keras is imported")
+    if (known := name or running) is not None:
+        os.environ["KERAS_BACKEND"] = known
+    chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
     if chosen not in BACKENDS:
         raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
     if importlib.util.find_spec(chosen) is None:

@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pointkit.train import Outcome
+from pointkit.watching import Patient, Silent
 
 EVERY = 0.2  # seconds between two drawings
 ROWS = 6  # of the bars by class, and epochs, that are shown
@@ -95,23 +94,11 @@ def bars(title: str) -> Iterator[Move]:
         bar.close()
 
 
-class Quiet:
-    """Shows nothing of a training; what one should know goes to the logger. Implements ``train.Watcher``."""
-
-    def begin(self, facts: Mapping[str, Any]) -> None:
-        return
-
-    def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
-        return
-
-    def epoch(self, row: Mapping[str, float], best: bool) -> None:
-        return
+class Quiet(Silent):
+    """Shows nothing of a training; what one should know goes to the logger."""
 
     def note(self, line: str) -> None:
         logger.warning(line)
-
-    def end(self, outcome: Outcome) -> None:
-        return
 
 
 class TrainingBar(Quiet):
@@ -125,7 +112,11 @@ class TrainingBar(Quiet):
     def begin(self, facts: Mapping[str, Any]) -> None:
         self.steps, self.done = facts["steps"], facts["done"] * facts["steps"]
         self.total = self.steps * facts["epochs"]
-        self.bar.show(self.done, self.total, "compiling, once", now=True)
+        self.bar.show(self.done, self.total, "", self.lines, now=True)
+
+    def compiling(self, what: str, seconds: float) -> None:
+        words = f"compiling for {what}, once, about {_time(seconds)}"
+        self.bar.show(self.done, self.total, words, self.lines, now=True)
 
     def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
         self.done = (epoch - 1) * self.steps + batch
@@ -137,6 +128,33 @@ class TrainingBar(Quiet):
         line = f"epoch {row['epoch']:.0f}: {', '.join(parts)}{', best so far' if best else ''}"
         self.lines = (*self.lines, line)[-ROWS:]
         self.bar.show(self.done, self.total, "", self.lines, now=True)
+
+
+class Measuring(Patient):
+    """A bar of the shapes that are measured."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar, self.what = bar, ""
+
+    def begin(self, what: str) -> None:
+        self.what = what
+        self.bar.show(0, 1, what, now=True)
+
+    def compiling(self, what: str, seconds: float) -> None:
+        self.bar.show(0, 1, f"compiling for {what}, once, about {_time(seconds)}", now=True)
+
+    def done(self, number: int, total: int) -> None:
+        self.bar.show(number, total, self.what)
+
+
+@contextmanager
+def waiting() -> Iterator[Measuring]:
+    """The bar of an evaluation."""
+    bar = Bar("evaluating")
+    try:
+        yield Measuring(bar)
+    finally:
+        bar.close()
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from pointkit.store import SPLITS, Store
 from pointkit.task import TASKS
 
 if TYPE_CHECKING:
+    from pointkit.api.collected import Answers
     from pointkit.asking import PartsPrediction, Prediction
-    from pointkit.collected import Answers
     from pointkit.evaluate.groups import Evaluated
+    from pointkit.learn import Learned
     from pointkit.prepare import Prepared
-    from pointkit.train import Outcome
+    from pointkit.watching import Outcome
 
 Rows = tuple[tuple[str, str], ...]
 MOST = 12  # classes, answers or seeds that are shown
@@ -156,9 +157,13 @@ def _validated(row: Mapping[str, float], columns: Iterable[str]) -> list[str]:
 
 
 def _curves(history: Sequence[Mapping[str, float]], best: int) -> Pictures:
-    from pointkit.report import plots
+    from pointkit.report import charts, plots
 
-    return {"training": plots.png(plots.curves(history, best or None), 80)} if history else {}
+    return (
+        {name: plots.png(figure, 80) for name, figure in charts.curves(history, best or None).items()}
+        if history
+        else {}
+    )
 
 
 def of_outcome(outcome: Outcome) -> Card:
@@ -187,6 +192,15 @@ def of_report(measured: Evaluated) -> Card:
             rows.append((shown(name), f"{figures[0].title} {percent(mean)}{more} ({counted(group['runs'], 'run')})"))
     title = f"Report {shown(measured.page)}: {counted(first['num_shapes'], 'shape')} of the {first['split']} split"
     return Card(title, tuple(rows), lambda: _measured(measured))
+
+
+def of_learned(result: Learned) -> Card:
+    """The card of the report, with the pages and what the audit found."""
+    from pointkit.evaluate.groups import Evaluated
+
+    whole = of_report(Evaluated({str(result.path): [result.report]}, result.path / "report.html"))
+    pages = ("your data", shown(result.path / "data.html"))
+    return Card(whole.title, (pages, *whole.rows, *(("found", one["text"]) for one in result.findings)), whole.pictures)
 
 
 def _interval(report: Mapping[str, Any], key: str, share: bool, interval: str) -> str:

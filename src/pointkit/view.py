@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointkit import disk, formats, notebook, preprocess
+from pointkit import disk, formats, notebook, preprocess, upright
 from pointkit.cards import Card, Carded
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape, as_shape
 from pointkit.errors import MissingExtraError, PointkitError
@@ -61,19 +61,22 @@ class Scene:
     paint: NDArray[np.uint8] | None = None
 
 
-def view(path: str | os.PathLike[str], output: str | os.PathLike[str], *, force: bool = False) -> pathlib.Path:
+def view(
+    path: str | os.PathLike[str], output: str | os.PathLike[str], *, up: str = upright.UP, force: bool = False
+) -> pathlib.Path:
     """Draw the mesh or cloud in a file into ``output``, a .png or .html, and return that path.
 
     A mesh is shown beside points drawn from its surface. Both are coloured by the labels of its faces or vertices, else
     by its own colours. A cloud is coloured likewise, else by its classification, else by its height. Of more than
     ``MOST`` points only so many, chosen at random, are shown, and the title says so. Labels have a legend, with the
-    names in the file's comments. Nothing is printed.
+    names in the file's comments. ``up`` is the axis of the file that points up in the picture. Nothing is printed.
 
     Raises PointkitError where ``output`` has another suffix, is the file itself, or exists and ``force`` is not given.
     Raises MissingExtraError where a page needs viser and it is missing, FormatError or OSError from reading the file.
     """
     path = pathlib.Path(path)
-    return write(lambda: load(path), output, force=force, source=path)
+    upright.check(up)
+    return write(lambda: load(path, up), output, force=force, source=path)
 
 
 def write(
@@ -134,10 +137,13 @@ class Viewed(Carded):
         return f'<iframe srcdoc="{inside}" title="{title}" style="width:100%;height:480px;border:0"></iframe>'
 
 
-def load(path: str | os.PathLike[str]) -> Scene:
-    """The scene of a file. Raises PointkitError or OSError where it cannot be read or has nothing to show."""
+def load(path: str | os.PathLike[str], up: str = upright.UP) -> Scene:
+    """The scene of a file, turned so that ``up`` is z.
+
+    Raises PointkitError or OSError where it cannot be read or has nothing to show.
+    """
     path = pathlib.Path(path)
-    shape = formats.read(path)
+    shape = upright.turned_shape(formats.read(path), up)
     try:
         return scene(shape, disk.shown(path.name), _named_labels(path))
     except PointkitError as error:

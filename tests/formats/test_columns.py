@@ -154,6 +154,8 @@ class TestLabels:
         assert columns.labels_of(cloud(**fields), Meaning("kind")).tolist() == [1, 0, 6]
         assert columns.labels_of(cloud(**fields), Meaning("scalar_Kind")).tolist() == [2, 1, 7]
         assert columns.labels_of(cloud(scalar_Kind=NUMBERS), Meaning("kind")).tolist() == [0, -1, 5]
+        with pytest.raises(ValueError, match=r"each \(did you mean 'scan_part'\?\); found scalar_Scan_Part \(int64"):
+            columns.labels_of(cloud(scalar_Scan_Part=NUMBERS), Meaning("scan_prt"))
         with pytest.raises(ValueError, match=r"no field what of one number each; found label \(int64, -1 to 5\)"):
             columns.labels_of(cloud(label=NUMBERS), Meaning("what"))
 

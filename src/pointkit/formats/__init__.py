@@ -89,6 +89,7 @@ __all__ = [
     "annotate",
     "columns",
     "read",
+    "takes_columns",
     "takes_notes",
     "write",
 ]
@@ -175,6 +176,11 @@ def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
 def _together(theirs: Mapping[str, Array], ours: Mapping[str, Array], count: int) -> dict[str, Array]:
     names = records.renamed(theirs, ours)
     return {names.get(name, name): array for name, array in theirs.items()} | records.added(ours, count)
+
+
+def takes_columns(path: Path) -> bool:
+    """Whether the user may name the columns of a file with that suffix."""
+    return READERS.get(_suffix(path).lower()) in NAMED
 
 
 def takes_notes(path: Path) -> bool:

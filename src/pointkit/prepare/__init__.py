@@ -22,7 +22,6 @@ from pointkit.cards import Card, Carded
 from pointkit.datasets import DATASETS, shapenet_part
 from pointkit.datasets.asked import Asked, Said
 from pointkit.datasets.folder import Found
-from pointkit.disk import shown
 from pointkit.errors import PointkitError, StoreError
 from pointkit.prepare import chunks, label_ids, reading, rows, splits, survey, unread
 from pointkit.prepare.chunks import ReadResult
@@ -185,8 +184,9 @@ def _plan(
         seed=seed,
         whole=num_points is None and bool(found.layout),
         layout=found.layout,
-        features=features.kinds(keep) if keep is not None else tuple(features.KINDS) if found.layout else (),
+        features=features.to_keep(keep) if keep is not None else tuple(features.KINDS) if found.layout else (),
         meaning=survey.meaning_of(asked),
+        up=asked.up,
     )
     return _Plan(source, output, found, rule, keep, rows.groups_of(groups, found), splits.shares(asked.split))
 
@@ -210,6 +210,7 @@ def _write(
     about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
     about |= {"scales": scales} if scales else {}
     if found.layout:
+        label_ids.refuse_mixed(found, results)
         ids = label_ids.LabelIds(found, shapes, chunks.samples(job.paths))
         samples = ids.apply(shapes, samples)
         about, warnings = {**ids.facts, **about}, (*warnings, *ids.warnings)
@@ -220,6 +221,7 @@ def _write(
         **_known(found),
         **about,
         "drawn": _drawn(plan.rule),
+        "stray": "left out",
         "split": how,
         "counts": rows.counts(shapes, found.classes),
         "unread": len(lost),
@@ -282,14 +284,8 @@ def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
     """The features that the store keeps: those that all shapes have. Raises PointkitError where some were asked for."""
     kept, _ = features.shared(result.features for result in results if result.size)
     for kind in features.kinds(plan.keep) if plan.keep is not None else ():
-        read = zip(plan.found.files, results, strict=True)
-        without = [file.file for file, result in read if result.size and kind not in result.features]
-        if without:
-            some = f"{len(without):,} of {len(results):,} files"
-            raise PointkitError(
-                f"{plan.found.root}: --features {plan.keep}, but {some} have no {kind} "
-                f"({', '.join(features.KINDS[kind])} of each point), such as {shown(without[0])}"
-            )
+        if lack := rows.lack_of(kind, plan.found, results, plan.rule):
+            raise PointkitError(f"{plan.found.root}: --features {plan.keep}, but {lack}")
     return kept
 
 

@@ -15,6 +15,7 @@ from pointkit import formats
 from pointkit.datasets import folder, shapenet_part
 from pointkit.datasets.asked import NOTHING_ASKED, Asked
 from pointkit.datasets.folder import Found, Words
+from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats.columns import Meaning, labels_of
 from pointkit.prepare import rows, splits
@@ -85,7 +86,7 @@ def find(
     published = shapenet_part.layout_of(source) if task != Classification.name else None
     if published:
         return _published(*published, asked)
-    return folder.find(
+    found = folder.find(
         source,
         formats.SUFFIXES,
         parts=task == Parts.name,
@@ -93,6 +94,12 @@ def find(
         labelled=_labelled(meaning_of(asked)),
         without=[pathlib.Path(path) for path in (groups, asked.names) if path and pathlib.Path(path).is_file()],
     )
+    files = [name for file in found.files for name in ([piece for piece, _ in file.pieces] or [file.file])]
+    if asked.columns and not any(map(formats.takes_columns, files)):
+        raise PointkitError(
+            f"{source}: --columns is for texts and arrays, found none; {shown(files[0])} names its own columns"
+        )
+    return found
 
 
 def _task(task: str | None, asked: Asked) -> str | None:
