@@ -78,7 +78,7 @@ def test_the_run_and_its_store_move_together(folder, tmp_path, small):
 
 
 def test_a_stopped_training_goes_on_with_the_epochs_that_were_planned(folder, tmp_path, small, monkeypatch):
-    from pointkit import train
+    from pointkit import watching
 
     plans = []
 
@@ -88,7 +88,7 @@ def test_a_stopped_training_goes_on_with_the_epochs_that_were_planned(folder, tm
 
     monkeypatch.setattr("pointkit.pace.epochs_within", two)
 
-    class Stops(train._Silent):
+    class Stops(watching.Silent):
         def epoch(self, row, best):
             raise Stopped(15)
 
