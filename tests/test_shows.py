@@ -137,14 +137,15 @@ def test_a_run_and_its_report(tiny_run, tiny_store, tmp_path):
     assert "none yet" in lines(predictor)[-1]
     best = predictor.progress.best_epoch
     assert f"  epoch {best}, kept: val_loss {predictor.progress.history[best - 1]['val_loss']:.3f}" in repr(predictor)
-    assert drawn(*pictures(predictor).values())
+    assert list(pictures(predictor)) == ["loss", "accuracy"]
+    assert all(map(drawn, pictures(predictor).values()))
     outcome = Outcome(run, predictor.progress.history, best, True)
     assert repr(outcome) == repr(predictor)
 
     measured = evaluate_groups([run], store_path=tiny_store.path)
     assert lines(measured)[0].endswith("report.html: 9 shapes of the test split")
     assert f"  overall accuracy: {100 * measured.reports[0]['oa']:.1f} % (95 % interval " in repr(measured)
-    assert drawn(*pictures(measured).values())
+    assert all(map(drawn, pictures(measured).values()))
     assert lines(predictor)[-1] == f"  report: {run / 'report.html'}"
 
     verdict = [{"kind": "chance", "text": "no better than chance", "command": "pointkit info"}]

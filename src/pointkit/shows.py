@@ -159,11 +159,10 @@ def _validated(row: Mapping[str, float], columns: Iterable[str]) -> list[str]:
 def _curves(history: Sequence[Mapping[str, float]], best: int) -> Pictures:
     from pointkit.report import charts, plots
 
-    return (
-        {name: plots.png(figure, 80) for name, figure in charts.curves(history, best or None).items()}
-        if history
-        else {}
-    )
+    figures = charts.curves(history, best or None) if history else {}
+    return {
+        name.removeprefix("curve_"): plots.png(figure, 80) for name, figure in figures.items() if name != "curve_rate"
+    }
 
 
 def of_outcome(outcome: Outcome) -> Card:
