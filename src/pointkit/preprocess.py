@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pointkit import features, sampling, stray
-from pointkit.cloud import Array, Float32, Float64, Mesh, Shape
+from pointkit.cloud import Array, Float32, Float64, Mesh, Shape, as_shape
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.size import Size
@@ -88,7 +88,7 @@ class Drawn:
 
 
 def draw(
-    shape: Shape,
+    shape: Shape | ArrayLike,
     count: int,
     seed: int = 0,
     *,
@@ -98,11 +98,13 @@ def draw(
 ) -> Drawn:
     """Up to ``count`` points of a shape in random order, decided by ``seed`` and the shape's content alone.
 
-    A mesh gives exactly ``count``. A cloud, or a mesh without faces (its vertices), gives at most that many, each once,
-    or all with ``whole``. The features of ``kinds`` come along, as far as the shape has them. Colours and intensities
-    are shares of the full scale in ``scales``, or of the shape's own where that names none.
-    Raises ValueError where the shape holds no point, or faces without any area.
+    An array of points (N, 3) is a cloud. A mesh gives exactly ``count``. A cloud, or a mesh without faces (its
+    vertices), gives at most that many, each once, or all with ``whole``. The features of ``kinds`` come along, as far
+    as the shape has them. Colours and intensities are shares of the full scale in ``scales``, or of the shape's own
+    where that names none.
+    Raises ValueError where the shape holds no point, or faces without any area, and for what is no shape.
     """
+    shape = as_shape(shape)
     rng = np.random.default_rng([seed, sampling.content_seed(shape)])
     if isinstance(shape, Mesh) and len(shape.faces):
         sample = sampling.surface(shape, count, rng)
@@ -307,7 +309,9 @@ class Contract:
         size = {"size": self.size.facts()} if self.size else {}
         return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {}), **size}
 
-    def draw(self, shape: Shape, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()) -> Drawn:
+    def draw(
+        self, shape: Shape | ArrayLike, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()
+    ) -> Drawn:
         """``draw`` by this contract: without stray points, where it leaves them out. They are counted in any case.
 
         A warning says where colours or intensities seem to have another full scale.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import pathlib
 import stat
 from collections.abc import Mapping, Sequence
@@ -178,8 +179,9 @@ def not_a_run(path: pathlib.Path, why: str) -> RunError:
     return RunError(f"{path}: not a run ({why}); make one with: pointkit train {store} -o RUN")
 
 
-def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
+def find_runs(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     """The runs that a folder stands for: itself, or its seed-* folders in order. Raises RunError for neither."""
+    path = pathlib.Path(path)
     if (path / FACTS).is_file():
         return [path]
     runs = [folder for folder in path.glob("seed-*") if (folder / FACTS).is_file()]
@@ -188,11 +190,12 @@ def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
     return sorted(runs, key=lambda folder: (len(folder.name), folder.name))
 
 
-def read_facts(path: pathlib.Path) -> dict[str, Any]:
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read run.json. Raises RunError, a line that names it, where it is no run's, damaged, or of a newer version.
 
     Settings that an older pointkit did not know have their defaults.
     """
+    path = pathlib.Path(path)
     file = path / FACTS
     if not file.is_file():
         raise not_a_run(path, f"it has no {FACTS}")
@@ -282,12 +285,15 @@ def has_checkpoint(path: pathlib.Path) -> bool:
     return any((path / name).exists() for name in (CHECKPOINT, PREVIOUS))
 
 
-def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:
+def load_checkpoint(
+    path: str | os.PathLike[str], prefixes: tuple[str, ...] = ("",)
+) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint of a run, None where there is none yet; and notes about damaged ones.
 
     Only arrays whose names begin with one of ``prefixes`` are loaded. Raises RunError where the folder is no run, and
     where all checkpoints are damaged.
     """
+    path = pathlib.Path(path)
     facts = read_facts(path)
     run, columns = facts["id"], history_columns(Task.of(facts))
     problems: list[str] = []

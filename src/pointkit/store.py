@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointkit.cards import Card, Carded
 from pointkit.cloud import Array, Float32, Sample
 from pointkit.disk import csv_rows, csv_text, digest, disk_errors, file_digest, making, sync
 from pointkit.errors import StoreError
@@ -60,8 +61,8 @@ class ShapeRow:
     strays: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Store:
+@dataclass(frozen=True, eq=False, repr=False)
+class Store(Carded):
     """A prepared set, opened. Its arrays are memory-mapped and read-only.
 
     ``points`` (T, 3) float32; ``point_labels`` (T,) int32 and ``features`` (T, C) float32, or None.
@@ -73,6 +74,14 @@ class Store:
     points: Float32
     point_labels: NDArray[np.int32] | None = None
     features: Float32 | None = None
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_store(self)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -156,7 +165,7 @@ class Store:
 
 
 def write(
-    path: pathlib.Path,
+    path: str | os.PathLike[str],
     shapes: Iterable[tuple[ShapeRow, Float32 | Sample]],
     classes: Sequence[str],
     facts: dict[str, Any],
@@ -170,7 +179,7 @@ def write(
     StoreError where ``path`` is something other than a store, PointkitError where it cannot be written, MachineError
     where the disk is full.
     """
-    path = path.absolute()
+    path = pathlib.Path(path).absolute()
     refuse_strangers(path)
     with disk_errors(path), making(path) as staging:
         staging.mkdir(parents=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 from pointkit import disk, features, machine, store
+from pointkit.cards import Card, Carded
 from pointkit.datasets import DATASETS, shapenet_part
 from pointkit.datasets.asked import Asked, Said
 from pointkit.datasets.folder import Found
@@ -29,8 +30,8 @@ from pointkit.prepare.reading import Progress
 NUM_POINTS = 2048  # drawn of each shape by default
 
 
-@dataclass(frozen=True)
-class Prepared:
+@dataclass(frozen=True, repr=False)
+class Prepared(Carded):
     """What ``prepare`` made: the store, the files it could not read and why, and what the user should know.
 
     ``already``: the store was there, made from the same files and settings, and nothing was done. ``resumed``: the
@@ -42,6 +43,14 @@ class Prepared:
     warnings: tuple[str, ...]
     already: bool = False
     resumed: int = 0
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_prepared(self)
+
+    def __fspath__(self) -> str:
+        return str(self.store.path)
 
 
 @dataclass(frozen=True)

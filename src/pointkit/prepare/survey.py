@@ -19,7 +19,8 @@ from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats.columns import Meaning, labels_of
 from pointkit.prepare import rows, splits
-from pointkit.task import Classification, Parts
+from pointkit.rules import suggest
+from pointkit.task import TASKS, Classification, Parts
 
 Path = str | os.PathLike[str]
 
@@ -103,6 +104,8 @@ def find(
 
 def _task(task: str | None, asked: Asked) -> str | None:
     """The task; flags that are for parts alone say it, too."""
+    if task is not None and task not in TASKS:
+        raise PointkitError(f"task must be one of {', '.join(TASKS)}, got {task!r}{suggest(task, TASKS)}")
     given = {
         "--category": asked.category,
         "--folders pieces": asked.folders == "pieces",
