@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pointkit import disk, explain, formats, label, outputs, predictions
+from pointkit import disk, explain, formats, label, outputs, predictions, upright
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
-from pointkit.datasets import tree
+from pointkit.datasets import lists, tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
 from pointkit.predict import Answered, Predictor
@@ -47,13 +47,15 @@ class Found:
     """The files to answer, and what else lay in the folders.
 
     ``below``: file -> its place below the folder to write into. ``problems`` are folders without a file to read.
-    ``ours`` counts answers of ours that are passed over, ``ignored`` the suffixes that nothing here reads.
+    ``ours`` counts answers of ours that are passed over, ``lists`` those of a split, as ``prepare`` passes over them,
+    ``ignored`` the suffixes that nothing here reads.
     """
 
     files: list[pathlib.Path] = field(default_factory=list)
     below: dict[pathlib.Path, pathlib.PurePath] = field(default_factory=dict)
     problems: list[Exception] = field(default_factory=list)
     ours: int = 0
+    lists: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -62,6 +64,8 @@ class Found:
         notes = []
         if self.ours:
             notes.append(f"passed over {self.ours:,} files that hold pointkit's own answers")
+        if self.lists:
+            notes.append(f"passed over {self.lists:,} lists of names (train, test ...)")
         if self.ignored:
             counts = (f"{count:,} {disk.shown(suffix) or 'without suffix'}" for suffix, count in self.ignored.items())
             notes.append(f"left out files whose suffix is not read: {', '.join(sorted(counts))}")
@@ -94,20 +98,22 @@ def answer_all(
     explained: bool = False,
     force: bool = False,
     meaning: formats.columns.Meaning | None = None,
+    up: str | None = None,
     deadline: float | None = None,
 ) -> bool:
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
-    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's. Several files are
-    read in another process (``Reader``), within ``deadline`` seconds each.
+    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
+    about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
+    each.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
     if not paths:
         raise PointkitError("predict needs a file or folder, got none")
     found = find_files(paths)
-    predictor = Predictor(run) if found.files else None
+    predictor = Predictor(run, up=up) if found.files else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
     problems = list(found.problems)
     for problem in problems:
@@ -205,6 +211,8 @@ class _Job:
         what = "labels" if self.predictor.task.labels_points else "points"
         category = self.predictor.asker.category(self.category, file)
         words = f"{what}{f' of {category}' if category else ''}{' and what decided' if self.explained else ''}"
+        if (up := self.predictor.contract.up) != self.predictor.facts["input"].get("up", upright.UP):
+            words += f" with {up} up"
         return outputs.mark(file, self.predictor.weights, words)
 
     def _result(self, path: pathlib.Path, answered: Answered | Exception) -> Result | Exception:
@@ -270,12 +278,14 @@ def find_files(paths: Iterable[pathlib.Path]) -> Found:
             continue
         seen = tree.walk(path, formats.SUFFIXES)
         marked = [parts for parts in seen.files if outputs.marked(path.joinpath(*parts))]
+        listing = seen.files.keys() & lists.candidates(path, seen).keys()
         ours = len(seen.answers) + len(marked)
         found.ours += ours
+        found.lists += len(listing)
         found.ignored += seen.ignored
-        files = sorted(seen.files.keys() - {*marked})
+        files = sorted(seen.files.keys() - {*marked, *listing})
         if not files:
-            notes = Found(ours=ours, ignored=seen.ignored).notes
+            notes = Found(ours=ours, lists=len(listing), ignored=seen.ignored).notes
             others = f"; {'; '.join(notes)}" if notes else ""
             suffixes = ", ".join(formats.SUFFIXES)
             error = FormatError(f"{path}: no file that can be read in this folder; suffixes are {suffixes}{others}")

@@ -17,7 +17,7 @@ from pointkit import __version__, mistakes
 from pointkit.config import BACKENDS
 from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
-from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Whole
+from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Up, Whole
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
 
 DEMO = Path("demo")
@@ -156,6 +156,53 @@ def prepare(
 
 
 @app.command
+def learn(
+    folder: Path,
+    /,
+    *,
+    output: Output,
+    minutes: float = 20.0,
+    task: Literal["classification", "parts"] | None = None,
+    classes: str | None = None,
+    seed: Whole = 0,
+    groups: Path | None = None,
+    force: Annotated[bool, Parameter(negative="", help="Go on where the audit finds a training worthless.")] = False,
+    backend: Backend = None,
+    as_json: Json = False,
+    said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
+) -> None:
+    """Prepare, check, train and evaluate in one go. The same command goes on after a stop.
+
+    The settings are chosen for the data, the number of epochs for the time. OUTPUT then holds the run, its store, and
+    the pages data.html and report.html.
+
+    Parameters
+    ----------
+    folder
+        The folder of shapes, as for prepare.
+    output
+        The run to write.
+    minutes
+        The time to take, about.
+    task
+        The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
+    classes
+        Only these, like chair,lamp; by default all.
+    seed
+        Decides the split, the points drawn and the training.
+    groups
+        A CSV with the columns file and group: shapes of one group stay on one side of a split.
+    """
+    use_backend(backend)
+    from pointkit import learn as learning
+    from pointkit.console.learning import Learning, learned
+
+    names = tuple(classes.split(",")) if classes is not None else ()
+    how: dict[str, Any] = {"minutes": minutes, "task": task, "classes": names, "seed": seed, "groups": groups}
+    learned(learning.learn(folder, output, **how, force=force, listener=Learning(as_json), **(said or {})), as_json)
+
+
+@app.command
 def train(
     store: Path,
     /,
@@ -256,6 +303,7 @@ def predict(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     explain: Flag = False,
     columns: str | None = None,
+    up: Up | None = None,
     force: Force = False,
     backend: Backend = None,
     as_json: Json = False,
@@ -300,13 +348,19 @@ def predict(
             explained=explain,
             force=force,
             meaning=meaning,
+            up=up,
         )
     return 0 if good else 2
 
 
 @app.command
 def view(
-    file: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Force = False
+    file: Path,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    up: Up = "z",
+    force: Force = False,
 ) -> None:
     """Draw a mesh or cloud: a PNG, or a page that turns under the mouse, as the suffix of --output says.
 
@@ -320,7 +374,7 @@ def view(
     from pointkit import console
     from pointkit.view import view as draw
 
-    console.viewed(draw(file, output or file.with_suffix(".html"), force=force))
+    console.viewed(draw(file, output or file.with_suffix(".html"), up=up, force=force))
 
 
 @app.command
@@ -369,7 +423,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code. A command that trains runs in huge pages (``machine``)."""
     if arguments is None:
         arguments = sys.argv[1:]
-        if arguments[:1] in (["train"], ["demo"]):
+        if arguments[:1] in (["train"], ["learn"], ["demo"]):
             in_huge_pages()
     sys.exit(run(arguments))
 

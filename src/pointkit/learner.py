@@ -192,10 +192,10 @@ class Learner:
         self.best = self.validated
 
     def arrays(self) -> dict[str, Array]:
-        """Everything as arrays, the best weights included."""
+        """Copies of everything as arrays, the best weights included."""
         whole = {name: np.array(keras.ops.convert_to_numpy(v)) for name, v in self.variables.items()}
         for prefix, weights in (("average", self.average), ("best", self.best)):
-            whole |= {f"{prefix}/{path}": array for path, array in weights.items()}
+            whole |= {f"{prefix}/{path}": np.array(array) for path, array in weights.items()}
         return whole
 
     def restore(self, arrays: Mapping[str, Array]) -> None:

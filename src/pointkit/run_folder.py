@@ -37,6 +37,7 @@ from pointkit.task import LOSS, Choice, Task
 
 VERSION = 1
 FACTS = "run.json"
+LEARN, STORE = "learn.json", "store"  # in a run that ``learn`` makes: what was asked for, and the run's own store
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 # Losses and accuracies are means over shapes, or over points. ``loss`` includes the T-Nets' penalty. ``val_loss`` is
@@ -129,7 +130,7 @@ def create(path: pathlib.Path) -> None:
     disk.make(path, RunError)
     try:
         strangers = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
-        if strangers and not (path / FACTS).is_file():
+        if strangers and not any((path / name).is_file() for name in (FACTS, LEARN)):
             raise RunError(
                 f"{path}: not a run (it has no {FACTS}) and not empty (it has {min(strangers)}); give -o another folder"
             )

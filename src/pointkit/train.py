@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 import pointkit
-from pointkit import config, disk, features, run_folder
+from pointkit import config, disk, features, pace, run_folder
 from pointkit import store as stores
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
@@ -174,8 +174,16 @@ def _write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -
     return ""
 
 
-def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher | None = None) -> Outcome:
+def train(
+    store: Store,
+    path: pathlib.Path,
+    settings: Settings,
+    watcher: Watcher | None = None,
+    plan: pace.Plan | None = None,
+) -> Outcome:
     """Train on a store into the run folder ``path``. Goes on where an earlier call with the same settings stopped.
+
+    With a ``plan``, a new run first measures its own pace, and the plan decides the number of epochs.
 
     Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory.
     Raises Stopped after SIGINT or SIGTERM, with everything committed.
@@ -188,10 +196,12 @@ def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
         settings = dataclasses.replace(settings, num_points=most)
     run_folder.create(path)
     with run_folder.locked(path):
-        return _train(store, task, path, settings, watcher)
+        return _train(store, task, path, settings, watcher, plan)
 
 
-def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, watcher: Watcher) -> Outcome:
+def _train(
+    store: Store, task: Task, path: pathlib.Path, settings: Settings, watcher: Watcher, plan: pace.Plan | None
+) -> Outcome:
     begun, checkpoint = _begun(store, path, settings, watcher)
     progress = checkpoint.progress if checkpoint else Progress()
     if progress.epoch >= settings.epochs:
@@ -201,7 +211,6 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
         return Outcome(path, progress.history, progress.best_epoch, already=True)
     stores.verify(store)
     learner = Learner(settings, task)
-    facts = begun | {"settings": settings.flat()} if begun else _facts(store, task, settings, learner.model)
     shared: dict[str, Any] = {
         "num_points": settings.num_points,
         "batch_size": settings.batch_size,
@@ -210,6 +219,11 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
     batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared)
     validation = Batches(store, "val", **shared)
     steps = batches.num_batches
+    if plan and not checkpoint:
+        with StopRequest() as stop, exhausted(_smaller(settings)):
+            measured = pace.measure(learner, batches, validation, settings, stop.check)
+        settings = dataclasses.replace(settings, epochs=plan(measured, settings))
+    facts = begun | {"settings": settings.flat()} if begun else _facts(store, task, settings, learner.model)
     if checkpoint:
         try:
             learner.restore(checkpoint.arrays)
@@ -227,7 +241,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
     """Train the remaining epochs: steps, validation, and a commit after each epoch."""
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
-    advice = f" at --batch-size {settings.batch_size}; try a smaller one"
+    advice = _smaller(settings)
     words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
     started = time.monotonic() - progress.seconds
     with StopRequest(last_words=lambda: watcher.note(words)) as stop:
@@ -261,6 +275,11 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
         except Stopped:
             keeper.commit()
             raise
+
+
+def _smaller(settings: Settings) -> str:
+    """What to do where memory runs out."""
+    return f" at --batch-size {settings.batch_size}; try a smaller one"
 
 
 def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitError:

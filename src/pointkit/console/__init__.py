@@ -158,8 +158,8 @@ def _counts(
     out.print(table)
 
 
-def prepared(result: Prepared) -> None:
-    """Counts by class and split, what could not be read, and what to do next."""
+def prepared(result: Prepared, then: bool = True) -> None:
+    """Counts by class and split, what could not be read, and (``then``) what to do next."""
     from pointkit.prepare import ready
     from pointkit.store import SPLITS
 
@@ -185,7 +185,7 @@ def prepared(result: Prepared) -> None:
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
     if lack := ready.lacks(store):
         note(f"not to be trained on as it is: {lack}")
-    else:
+    elif then:
         next_step(f"pointkit train {shlex.quote(str(store.path))} -o RUN")
 
 
@@ -195,15 +195,23 @@ def prepared(result: Prepared) -> None:
 class TrainingBar:
     """A bar with loss, accuracy, rate and time left; a line an epoch. Implements ``train.Watcher``."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path, self.reason = path, reason
+    def __init__(self, path: Path, reason: str, silent: bool = False) -> None:
+        self.path, self.reason, self.silent = path, reason, silent
         self.bar = bar("loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}", "rate {task.fields[rate]}")
         self.task: TaskID | None = None
         self.steps = 0
         self.mentioned = 0.0
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Print what is trained on what."""
+        """Print what is trained on what, and start the bar."""
+        self._tell(facts)
+        self.steps = facts["steps"]
+        total, done = self.steps * facts["epochs"], self.steps * facts["done"]
+        self.task = self.bar.add_task("training", total=total, completed=done, loss="", accuracy="", rate="")
+
+    def _tell(self, facts: Mapping[str, Any]) -> None:
+        if self.silent:
+            return
         settings, shapes = facts["settings"], facts["store"]["shapes"]
         say(f"settings ({self.reason}):")
         say("  " + ", ".join(f"{key}={value}" for key, value in settings.items() if value != ""))
@@ -213,13 +221,8 @@ class TrainingBar:
         named = given if isinstance(given, Mapping) else {"points": given}
         for name, array in {**named, "labels": labels, "weights": weights}.items():
             say(f"batch {name}: {array.shape} {array.dtype}")
-        self.steps = facts["steps"]
-        total = self.steps * facts["epochs"]
-        say(f"steps per epoch: {self.steps}, total {total}")
+        say(f"steps per epoch: {facts['steps']}, total {facts['steps'] * facts['epochs']}")
         say(f"parameters: {facts['parameters']:,}; backend: {facts['backend']}")
-        self.task = self.bar.add_task(
-            "training", total=total, completed=self.steps * facts["done"], loss="", accuracy="", rate=""
-        )
 
     def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
         """Move the bar; without a terminal, print a line now and then."""
@@ -258,12 +261,14 @@ class TrainingBar:
         trained(outcome)
 
 
-def training(reason: str) -> Callable[[Path], AbstractContextManager[TrainingBar]]:
+def training(
+    reason: str, make: type[TrainingBar] = TrainingBar, silent: bool = False
+) -> Callable[[Path], AbstractContextManager[TrainingBar]]:
     """A function that gives the bar of each run's training. The bar says how to go on after a stop."""
 
     @contextmanager
     def watch(path: Path) -> Iterator[TrainingBar]:
-        watcher = TrainingBar(path, reason)
+        watcher = make(path, reason, silent)
         try:
             with watcher.bar:
                 yield watcher
@@ -274,8 +279,8 @@ def training(reason: str) -> Callable[[Path], AbstractContextManager[TrainingBar
     return watch
 
 
-def trained(outcome: Outcome) -> None:
-    """How a training ended."""
+def trained(outcome: Outcome, then: bool = True) -> None:
+    """How a training ended, and (``then``) what to do next."""
     best = outcome.history[outcome.best_epoch - 1] if outcome.best_epoch else None
     kept = (
         f"kept epoch {outcome.best_epoch}, val_loss {best['val_loss']:.3f}"
@@ -285,7 +290,8 @@ def trained(outcome: Outcome) -> None:
     )
     state = "was finished before; nothing to do (larger --epochs goes on)" if outcome.already else "finished"
     say(f"{outcome.path}: {state}; {len(outcome.history)} epochs, {kept}")
-    next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")
+    if then:
+        next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")
 
 
 # --- view and info -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, disk, report, store
+from pointkit import config, disk, report, run_folder, store
 from pointkit.errors import RunError, StoreError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
@@ -24,10 +24,15 @@ MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.mea
 
 
 def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
-    """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
+    """The store that a run was trained on: at ``path``, or where it was, or in the run's own folder.
+
+    Raises RunError where it is another one.
+    """
     facts = predictor.facts["store"]
+    inside = predictor.path / run_folder.STORE  # ``learn`` puts it there, and it moves with the run
+    known = pathlib.Path(facts["path"])
     try:
-        opened = store.open(path or facts["path"])
+        opened = store.open(path or (inside if inside.is_dir() and not known.is_dir() else known))
     except StoreError as error:
         raise error if path else RunError(f"{error}; --store says where it is now") from None
     if opened.checksum != facts["checksum"]:

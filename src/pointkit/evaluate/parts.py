@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import metrics, preprocess
-from pointkit.asking import Query
+from pointkit.asking import Query, to_all
 from pointkit.cloud import Float64
 from pointkit.evaluate.shapes import asked, pictured
 from pointkit.metrics import ShapeScore
@@ -60,7 +60,10 @@ def measure(
 def _probabilities(
     predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draw: int = 0, vary: bool = False
 ) -> Iterator[Float64]:
-    """For each shape (T, parts), in the store's order of points. ``draw`` and ``vary`` are those of ``asked``."""
+    """For each shape (T, parts), in the store's order of points. ``draw`` and ``vary`` are those of ``asked``.
+
+    A stray point has the answer of the point nearest to it.
+    """
     orders: list[NDArray[np.int64]] = []
 
     def queries() -> Iterator[Query]:
@@ -69,9 +72,7 @@ def _probabilities(
             yield shape.query
 
     for i, answer in enumerate(predictor.part_probabilities(queries())):
-        back = np.empty_like(answer)
-        back[orders[i]] = answer
-        yield back
+        yield to_all(opened.cloud(chosen[i]), orders[i], answer)
 
 
 def _answered(

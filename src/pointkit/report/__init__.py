@@ -33,9 +33,9 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
     "learning_rate", "grid" (test shapes with their answers), "sampling" (before and after), and those that ``mistakes``
     and ``categories`` name.
     """
-    shown = {name: _data_uri(name, data) for name, data in (pictures or {}).items()}
+    shown = {name: data_uri(name, data) for name, data in (pictures or {}).items()}
     matrix = report.get("confusion") or []
-    page: str = _template("report.html.j2").render(
+    page: str = template("report.html.j2").render(
         report=report,
         pictures=shown,
         task=_task(report),
@@ -48,7 +48,7 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
 def render_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The page of several runs: ``groups`` maps a group's name to the reports of its runs."""
     task = _task(next(iter(groups.values()))[0])
-    page: str = _template("groups.html.j2").render(groups=groups, summary=summarise_groups(groups), task=task)
+    page: str = template("groups.html.j2").render(groups=groups, summary=summarise_groups(groups), task=task)
     return page
 
 
@@ -126,7 +126,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _data_uri(name: str, data: bytes) -> str:
+def data_uri(name: str, data: bytes) -> str:
+    """A PNG as an address that a page can hold. Raises ValueError for other bytes."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         raise ValueError(f"picture {name!r} must be PNG, got bytes that begin with {bytes(data[:8])!r}")
     return "data:image/png;base64," + base64.b64encode(data).decode()
@@ -174,7 +175,8 @@ def _mean(pair: Sequence[float | None] | None, unit: str = "", signed: bool = Fa
 
 
 @functools.cache
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template with the filters that our pages use."""
     folder = resources.files("pointkit.report") / "templates"
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(

@@ -1,0 +1,66 @@
+"""What ``learn`` shows: its stages one after another, each with what the single command would show."""
+
+from __future__ import annotations
+
+import pathlib
+import shlex
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from pointkit import console, learn
+from pointkit.console import figures
+from pointkit.prepare.reading import Progress
+
+if TYPE_CHECKING:
+    from pointkit.datasets.folder import Found
+    from pointkit.prepare import Prepared
+    from pointkit.train import Outcome, Watch
+
+
+class Learning(learn.Listener):
+    """Prints the stages; with ``as_json`` only what goes to standard error."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def found(self, what: Found) -> None:
+        """What the folder was taken for."""
+        if not self.as_json:
+            console.found(what)
+
+    def reading(self) -> AbstractContextManager[Progress]:
+        """The bars of reading."""
+        return console.preparing()
+
+    def prepared(self, result: Prepared, page: pathlib.Path) -> None:
+        """The counts, warnings and findings, and where the page is."""
+        if not self.as_json:
+            console.prepared(result, then=False)
+        console.note(f"your data: {page}")
+
+    def planned(self, line: str) -> None:
+        """How long the training will take."""
+        console.note(line)
+
+    def training(self, reason: str) -> Watch:
+        """The bar of the training."""
+        return console.training(reason, _Bar, self.as_json)
+
+
+class _Bar(console.TrainingBar):
+    """A training's bar that proposes no next command."""
+
+    def end(self, outcome: Outcome) -> None:
+        """How the training ended."""
+        if not self.silent:
+            console.trained(outcome, then=False)
+
+
+def learned(result: learn.Learned, as_json: bool) -> None:
+    """The report, and the command to type next."""
+    if as_json:
+        console.print_json(result.facts)
+        return
+    figures.report_table(result.report)
+    console.say(f"page: {result.path / 'report.html'}")
+    console.next_step(f"pointkit predict {shlex.quote(str(result.path))} FILE...")
