@@ -24,7 +24,9 @@ def test_kinds_stand_in_one_order(text, wanted):
 
 @pytest.mark.parametrize("text", ["", "normal", "none,normals", "color,color", "color,", "color, normals"])
 def test_kinds_that_are_none_are_refused(text):
-    with pytest.raises(PointkitError, match="features must be none, or some of normals, color, intensity with commas"):
+    with pytest.raises(
+        PointkitError, match="features must be none, or some of normals, color, intensity, size with commas"
+    ):
         config.Settings(features=text)
 
 

@@ -10,21 +10,27 @@ Nothing that stands is replaced, unless the user says so. An answer of the same 
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pointkit import disk, explain, formats, label, outputs, predictions, upright
+from pointkit import checks, disk, explain, formats, label, outputs, predictions, upright
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import lists, tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
-from pointkit.predict import Answered, Predictor
+from pointkit.machine import lean_keras
 from pointkit.reader import Reader
+from pointkit.watching import Waiting
+
+if TYPE_CHECKING:
+    from pointkit.predict import Answered, Predictor
 
 MORE = "; close other programs, or use a machine with more"
 REPLACES = "--force replaces it"
@@ -100,26 +106,30 @@ def answer_all(
     meaning: formats.columns.Meaning | None = None,
     up: str | None = None,
     deadline: float | None = None,
+    top_k: int | None = None,
+    waiting: Waiting | None = None,
 ) -> bool:
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
     replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
     about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
-    each.
+    each. ``top_k``: so many classes of each shape go into the table. ``waiting`` is told of what takes long.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
     if not paths:
         raise PointkitError("predict needs a file or folder, got none")
     found = find_files(paths)
-    predictor = Predictor(run, up=up) if found.files else None
+    if found.files:
+        checks.to_predict(run, category=category, explained=explained, output=output, top_k=top_k)
+    predictor = _predictor(run, waiting, up) if any(file.exists() for file in found.files) else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
-    problems = list(found.problems)
+    problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
         listener.problem(problem)
     skipped, total = 0, len(problems)
-    rows = predictions.Rows()
+    rows = predictions.Rows(top_k)
     with contextlib.ExitStack() as stack:
         how: dict[str, Any] = {"category": category, "output": output, "explained": explained, "force": force}
         if predictor is not None:
@@ -139,6 +149,18 @@ def answer_all(
                 listener.result(file, result)
     listener.end(problems, skipped, total)
     return not problems
+
+
+def _predictor(run: pathlib.Path, waiting: Waiting | None, up: str | None) -> Predictor:
+    """The run's network. Keras is imported here, as it takes seconds: after all that can be refused without it."""
+    lean_keras()
+    from pointkit.predict import Predictor
+
+    return Predictor(run, waiting, up=up)
+
+
+def _missing(file: pathlib.Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
 
 
 def results(

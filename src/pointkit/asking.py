@@ -46,6 +46,17 @@ class Query(NamedTuple):
     category: int
 
 
+class Rows(NamedTuple):
+    """What the network says of a query.
+
+    ``probabilities`` are (classes,), or (T, parts of its category). ``pooled`` (D,) is what the network pooled of the
+    query's first window.
+    """
+
+    probabilities: Float64
+    pooled: Float32
+
+
 Window = tuple[Query, NDArray[np.int64]]  # a cloud, and the indices (N,) of some of its points
 
 
@@ -74,6 +85,12 @@ class Prediction:
     runner_up: str
     probabilities: Float64
     warnings: tuple[Warned, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The ``k`` most probable classes with their probabilities, or all where there are fewer."""
+        places = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.classes[place], float(self.probabilities[place])) for place in places]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +163,8 @@ class Network(Protocol):
     def inputs(self, windows: Sequence[Window]) -> preprocess.Inputs:
         """The network's inputs for a batch of windows."""
 
-    def logits(self, given: preprocess.Inputs) -> Float32:
-        """The network's answer."""
+    def look(self, given: preprocess.Inputs) -> tuple[Float32, Float32]:
+        """The network's logits, and what it pooled of each window, (B, D)."""
 
     def marks(self, given: preprocess.Inputs) -> NDArray[np.uint8]:
         """What each point did for the answer: see ``models.CriticalPoints``."""
@@ -167,8 +184,8 @@ class Asker(Protocol):
     def category(self, category: str | None, path: pathlib.Path | None = None) -> str:
         """A shape's category: the one that is given, or that of a folder above ``path``; "" where none is asked."""
 
-    def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
-        """For each query the probabilities, (classes,) or (T, parts of its category)."""
+    def rows(self, queries: Iterable[Query]) -> Iterator[Rows]:
+        """What the network says of each query, in order."""
 
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         """For each query, what each of its points did for the answer, (T,): see ``models.CriticalPoints``."""
@@ -201,15 +218,15 @@ class OfClasses:
         for query in queries:
             yield query, preprocess.window(len(query.points), self.network.num_points)
 
-    def logits(self, queries: Iterable[Query]) -> Iterator[Float32]:
-        """The logits of the queries, (B, classes) for a batch of them."""
+    def looks(self, queries: Iterable[Query]) -> Iterator[tuple[Float32, Float32]]:
+        """The logits (B, classes) of a batch of the queries, and what the network pooled of them (B, D)."""
         windows = self.windows(queries)
         while batch := list(itertools.islice(windows, BATCH)):
-            yield self.network.logits(self.network.inputs(batch))
+            yield self.network.look(self.network.inputs(batch))
 
-    def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
-        for logits in self.logits(queries):
-            yield from metrics.softmax(logits)
+    def rows(self, queries: Iterable[Query]) -> Iterator[Rows]:
+        for logits, pooled in self.looks(queries):
+            yield from map(Rows, metrics.softmax(logits), pooled)
 
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         windows = self.windows(queries)
@@ -223,7 +240,7 @@ class OfClasses:
     def answer(self, seen: Seen, rows: Float64) -> Prediction:
         first, second = np.argsort(-rows, kind="stable")[:2]
         names = self.network.classes
-        return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings)
+        return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings, names)
 
 
 class OfParts:
@@ -268,16 +285,23 @@ class OfParts:
             raise PointkitError(f"of which category is the shape? must be one of {names}, got none")
         raise PointkitError(f"{path}: of which category? give --category, one of {names}, or a folder of that name")
 
-    def rows(self, queries: Iterable[Query]) -> Iterator[Float64]:
+    def rows(self, queries: Iterable[Query]) -> Iterator[Rows]:
         spans = list(self.network.task.part_ids.values())
+        firsts: deque[Float32] = deque()  # of each query begun, what was pooled of its first window
+        last: Query | None = None
 
         def answers(windows: Sequence[Window]) -> Iterator[Float64]:
-            logits = self.network.logits(self.network.inputs(windows))
-            for (query, _), rows in zip(windows, logits, strict=True):
+            nonlocal last
+            looks = zip(*self.network.look(self.network.inputs(windows)), strict=True)
+            for (query, _), (rows, pooled) in zip(windows, looks, strict=True):
+                if query is not last:
+                    firsts.append(pooled)
+                    last = query
                 span = spans[query.category]
                 yield metrics.softmax(rows[:, span.start : span.stop])
 
-        return windowed(queries, self.network.num_points, answers, operator.setitem)
+        for whole in windowed(queries, self.network.num_points, answers, operator.setitem):
+            yield Rows(whole, firsts.popleft())
 
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         def answers(windows: Sequence[Window]) -> Iterable[Array]:

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pointkit.errors import PointkitError
-from pointkit.features import KINDS, NONE, columns, kinds
+from pointkit.features import KINDS, NONE, SIZE, columns, kinds
 from pointkit.models import families
 from pointkit.rules import Rule, Value, suggest
 from pointkit.task import TASKS, Task
 
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
+LENGTH = ("epochs", "patience")  # settings of how long a training goes; they may change when it goes on
 MANY = 2000  # training shapes of a large set
 BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 
@@ -41,7 +42,8 @@ class Settings:
     model: str = _setting("pointnet", "which network")
     features: str = _setting(
         NONE,
-        f"what it sees of each point beside its place, some of {', '.join(KINDS)}; the store must hold it",
+        f"what it sees beside the points' places: some of {', '.join(KINDS)}, which the store must hold, and {SIZE}, "
+        "the shape's own in the files' units",
     )
     num_points: int = _setting(1024, "points of each shape that the network sees; at most what the store holds", low=1)
     dropout: float = _setting(0.3, "share of the head's features dropped in training", below=1)
@@ -49,6 +51,9 @@ class Settings:
         0.9, "of batch norm's moving statistics; 0.9 follows within ten steps, which small sets need", below=1
     )
     epochs: int = _setting(20, "passes over the training shapes", low=1)
+    patience: int = _setting(
+        0, "stop after so many epochs in a row without a better one on validation; 0 never stops early"
+    )
     batch_size: int = _setting(32, "shapes a step", low=1)
     learning_rate: float = _setting(0.001, "Adam's rate")
     weight_decay: float = _setting(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pointkit import disk
 from pointkit.asking import Seen
 from pointkit.cloud import Array, Float32
-from pointkit.models.critical import DECIDES, IDLE, TURNS
+from pointkit.models.families import DECIDES, IDLE, TURNS
 
 FIELD = "critical"
 NOTES = (

@@ -1,4 +1,7 @@
-"""Features: what a file says of each point beside its place, such as normals, colour, intensity. No NumPy."""
+"""Features: what a file says of each point beside its place, such as normals, colour, intensity. No NumPy.
+
+``SIZE`` stands among them in a training's settings. It is a number of the whole shape, which every store has.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,35 @@ from pointkit.errors import PointkitError
 # Kind -> the fields of a file, and the columns of a store, that hold it. Columns of several kinds follow this order.
 KINDS = {"normals": ("nx", "ny", "nz"), "color": ("red", "green", "blue"), "intensity": ("intensity",)}
 NONE = "none"
+SIZE = "size"
 
 
 def kinds(text: str) -> tuple[str, ...]:
-    """The kinds in "normals,color", in the order of KINDS. Raises PointkitError for others and for repeats."""
+    """The kinds of a point in "normals,color,size", in the order of KINDS.
+
+    Raises PointkitError for others and for repeats.
+    """
     names = [] if text == NONE else text.split(",")
-    if set(names) - KINDS.keys() or len(set(names)) < len(names):
-        raise PointkitError(f"features must be {NONE}, or some of {', '.join(KINDS)} with commas between, got {text!r}")
+    known = (*KINDS, SIZE)
+    if set(names) - {*known} or len(set(names)) < len(names):
+        raise PointkitError(f"features must be {NONE}, or some of {', '.join(known)} with commas between, got {text!r}")
     return tuple(kind for kind in KINDS if kind in names)
+
+
+def sees_size(text: str) -> bool:
+    """Whether "normals,color,size" names the size of the shape."""
+    return SIZE in text.split(",")
+
+
+def to_keep(text: str) -> tuple[str, ...]:
+    """The kinds that a store is to keep. Raises PointkitError as ``kinds``, and for size, which no store can lack."""
+    found = kinds(text)
+    if sees_size(text):
+        raise PointkitError(
+            f"--features {text}: {SIZE} is not for prepare, as a store keeps the size of every shape as it is; give it "
+            f"to train"
+        )
+    return found
 
 
 def columns(some: Iterable[str]) -> tuple[str, ...]:

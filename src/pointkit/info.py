@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
 import platform
@@ -22,9 +23,16 @@ from pointkit.errors import PointkitError
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.fields import described
-from pointkit.task import TASKS, Classification, Parts
+from pointkit.task import LOSS, TASKS, Classification, Parts, Task
 
-EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
+EXTRAS = {
+    "view": ("viser",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+}
 PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
 PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no data set
 SHOWN_LABELS = 64  # the number of points of each label is told up to so many
@@ -128,11 +136,34 @@ def _run(path: pathlib.Path) -> dict[str, Any]:
     about["progress"] = {
         "epochs_finished": progress.epoch,
         "epochs": facts["settings"]["epochs"],
-        "finished": progress.epoch >= facts["settings"]["epochs"],
+        "finished": progress.over(facts["settings"]),
         "best_epoch": progress.best_epoch,
         "best_val_loss": progress.best_val_loss if progress.best_epoch else None,
     }
+    about["accuracy"] = _accuracy(path, facts, progress)
     return about
+
+
+def _accuracy(path: pathlib.Path, facts: Mapping[str, Any], progress: run_folder.Progress) -> dict[str, Any] | None:
+    """The figures of the kept weights on test shapes, where a report has them, else on validation; None for neither."""
+    if not progress.best_epoch:
+        return None
+    task = TASKS[Task.of(facts).name]
+    epoch = progress.best_epoch
+    try:
+        report = json.loads((path / "report.json").read_text(encoding="utf-8"))
+        if report["run"]["best_epoch"] == epoch and report["run"]["trained_epochs"] == progress.epoch:
+            figures = {figure.key: report[figure.key] for figure in task.figures if figure.share}
+            return {**figures, "of": f"{report['num_shapes']} {report['split']} shapes (report.json), epoch {epoch}"}
+        why = "report.json is of an earlier epoch"
+    except FileNotFoundError:
+        why = "evaluate measures the test shapes"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        why = "report.json cannot be read"
+    row = progress.history[epoch - 1]
+    shapes = facts["store"]["shapes"].get("val", "the")
+    figures = {key: row[key] for key in task.validated if key in row and key != LOSS.key}
+    return {**figures, "of": f"{shapes} validation shapes, epoch {epoch}, which they chose; {why}"}
 
 
 def _file(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:

@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pointkit import audit, config, disk, pace, run_folder
 from pointkit.datasets.asked import Said
 from pointkit.errors import PointkitError, RunError
+from pointkit.machine import lean_keras
 from pointkit.pace import Pace
 from pointkit.prepare import Prepared, prepare
 from pointkit.prepare.reading import Progress
 from pointkit.store import Store
+from pointkit.watching import Waiting
 
 if TYPE_CHECKING:
     from pointkit.config import Settings
@@ -58,6 +60,10 @@ class Listener:
     def training(self, reason: str) -> Watch | None:
         """What watches the training, or None for nothing."""
         return None
+
+    def measuring(self) -> AbstractContextManager[Waiting | None]:
+        """What is shown while the network is measured."""
+        return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def learn(
         )
     settings, reason = _settings(store, path, seed)
     plan = _Plan(store, started + 60 * minutes, minutes, listener, page)
-    return Learned(path, store, _trained(store, path, settings, plan, listener.training(reason)), page.findings)
+    return Learned(path, store, _trained(store, path, settings, reason, plan), page.findings)
 
 
 def _begin(path: pathlib.Path, folder: pathlib.Path, words: Mapping[str, Any]) -> None:
@@ -161,10 +167,10 @@ def _settings(store: Store, path: pathlib.Path, seed: int) -> tuple[Settings, st
     return config.decide(None, given, store.task, len(store.select("train")))
 
 
-def _trained(
-    store: Store, path: pathlib.Path, settings: Settings, plan: _Plan, watch: Watch | None
-) -> Mapping[str, Any]:
+def _trained(store: Store, path: pathlib.Path, settings: Settings, reason: str, plan: _Plan) -> Mapping[str, Any]:
     """Train and evaluate: the report. Keras is imported only here."""
+    lean_keras()
+    listener, watch = plan.listener, plan.listener.training(reason)
     from pointkit.evaluate import evaluate
     from pointkit.train import train
 
@@ -172,9 +178,10 @@ def _trained(
         train(store, path, settings, plan=plan)
     else:
         with watch(path) as watcher:
-            outcome = train(store, path, settings, watcher, plan)
+            outcome = train(store, path, settings, watcher, plan=plan)
         watcher.end(outcome)
-    return evaluate(path)
+    with listener.measuring() as waiting:
+        return evaluate(path, waiting=waiting)
 
 
 class _Page:

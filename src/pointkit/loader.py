@@ -1,7 +1,8 @@
 """Store -> batches: the network's inputs, the labels, and the weight of each label in the loss.
 
 Inputs are the points (B, N, 3) float32. Where the network takes more, they are a dict: ``points``, ``features`` (B, N,
-C) float32 and ``category`` (B,) int32. Labels, int32, and weights, float32, are (B,) of shapes or (B, N) of points.
+C) float32, ``category`` (B,) int32 and ``size`` (B,) float32. Labels, int32, and weights, float32, are (B,) of shapes
+or (B, N) of points.
 
 ``Batches`` is a ``keras.utils.PyDataset`` over the memory-mapped store, so it feeds ``fit`` on every backend (with
 ``shuffle=False``). What a batch holds depends on seed, epoch and batch number alone. So a training can stop after any
@@ -10,6 +11,7 @@ batch and go on as if it had not.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import preprocess
-from pointkit.cloud import Float32
+from pointkit.cloud import Float32, Float64
 from pointkit.preprocess import Contract, Inputs
+from pointkit.size import Size
 from pointkit.store import Store
 
 Batch = tuple[Inputs, NDArray[np.int32], Float32]
@@ -36,6 +39,13 @@ def class_weights(labels: NDArray[np.int32], num_classes: int, mode: str) -> Flo
     return (len(labels) / (num_classes * np.maximum(counts, 1))).astype(np.float32)
 
 
+def radii(store: Store, split: str, num_points: int) -> Float64:
+    """By how much the shapes of a split are divided for the unit sphere, (S,), on the first points of each."""
+    clouds = (store.cloud(index) for index in store.select(split))
+    seen = (cloud[preprocess.window(len(cloud), num_points)] for cloud in clouds)
+    return np.array([preprocess.normalise(points)[2] for points in seen])
+
+
 class Batches(keras.utils.PyDataset):
     """Batches of one split of a store, all of the same size.
 
@@ -43,8 +53,9 @@ class Batches(keras.utils.PyDataset):
     order is fixed, and so are the points: the first N of each shape. Stray points are left out. The last batch is
     filled up with further shapes of weight 0, so that every shape counts once and a compiler sees one size. In a store
     of parts a point without label has the label 0 and the weight 0. "balanced" lets the parts of a category count
-    alike. ``features`` names columns of the store's features. Raises StoreError where the store lacks one, and where it
-    is cut while it is in use, as reading on would end the process.
+    alike. ``features`` names columns of the store's features, ``size`` says how a shape's size is seen. Raises
+    StoreError where the store lacks a column, and where it is cut while it is in use, as reading on would end the
+    process.
     """
 
     def __init__(
@@ -58,12 +69,13 @@ class Batches(keras.utils.PyDataset):
         seed: int = 0,
         class_weight: str = "none",
         features: Sequence[str] = (),
+        size: Size | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.store = store
         self.indices = store.select(split)
-        self.contract = Contract.of_store(store.manifest, num_points)
+        self.contract = dataclasses.replace(Contract.of_store(store.manifest, num_points), size=size)
         self.batch_size = batch_size
         self.training = training
         self.seed = seed
@@ -105,7 +117,8 @@ class Batches(keras.utils.PyDataset):
         kept = self.store.features
         features = kept[places][..., self.features] if kept is not None and self.features else None
         task, classes = self.store.task, self.store.labels[chosen]
-        given = self.contract.inputs(self.store.points[places], features, classes if task.takes_category else None)
+        category = classes if task.takes_category else None
+        given = self.contract.inputs(self.store.points[places], features, category, rng)
         labels, known = task.labels(self.store, chosen, places)
         real = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size) < len(self.indices)
         counted = known & real.reshape(-1, *[1] * (known.ndim - 1))

@@ -21,14 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import checks, disk, features, formats, models, preprocess, run_folder, upright
-from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Seen, Window
+from pointkit import checks, disk, features, formats, models, outside, preprocess, run_folder, upright
+from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cloud import Float32, Float64, Shape
+from pointkit.compiling import FirstCall
 from pointkit.errors import MachineError, PointkitError, RunError
+from pointkit.foreign import Reference
 from pointkit.machine import exhausted
-from pointkit.models import families
 from pointkit.preprocess import Contract, Inputs
 from pointkit.task import Task
+from pointkit.watching import Patient, Waiting
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
 
@@ -54,8 +56,9 @@ class Predictor:
     PointkitError for another axis.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, up: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], waiting: Waiting | None = None, *, up: str | None = None) -> None:
         self.path = pathlib.Path(path)
+        self.waiting = waiting or Patient()
         self.facts = run_folder.read_facts(self.path)
         self.task = Task.of(self.facts)
         self.classes = self.task.classes
@@ -64,7 +67,7 @@ class Predictor:
             self.contract = dataclasses.replace(self.contract, up=upright.check(up))
         checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
         if checkpoint is None or not checkpoint.arrays:
-            raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
+            raise checks.without_weights(self.path)
         self.progress = checkpoint.progress
         self.asker: Asker = ASKERS[self.task.name](self)
         self.model = models.build(self.facts["settings"], **self.task.network, blank=True)
@@ -73,6 +76,9 @@ class Predictor:
             if array is None or array.shape != tuple(variable.shape):
                 raise RunError(f"{self.path}: its weights do not fit its settings (at {variable.path})")
             variable.assign(array)
+        kept, notes = run_folder.load_reference(self.path, self.weights)
+        self.notes = [*self.notes, *notes]
+        self.reference = Reference(**kept) if kept else None
 
     @property
     def num_points(self) -> int:
@@ -82,7 +88,7 @@ class Predictor:
     @property
     def weights(self) -> str:
         """The name of the weights: the run's id, and the epoch that they are of."""
-        return f"{self.facts['id']} epoch {self.progress.best_epoch}"
+        return run_folder.weights_name(self.facts, self.progress)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -99,7 +105,7 @@ class Predictor:
         """
         self.asker.check(category)
         seen = self.asker.see(shape, category)
-        return self.asker.answer(seen, next(self.asker.rows([seen.query])))
+        return self._meant(seen, next(self.asker.rows([seen.query])))
 
     def file(self, path: str | os.PathLike[str], category: str | None = None) -> Answer:
         """The answer for one file. Raises FormatError or OSError where it cannot be read, else as ``answer``."""
@@ -118,12 +124,8 @@ class Predictor:
     def check(self, category: str | None = None, *, mark: bool = False) -> None:
         """Raise PointkitError for a category that the run does not know, and with ``mark`` where no maximum decides."""
         self.asker.check(category)
-        name = self.facts["settings"]["model"]
-        if mark and not families.find(name).maxima_alone:
-            raise PointkitError(
-                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-                f"network {name}"
-            )
+        if mark:
+            checks.explains(self.path, self.facts)
 
     def answered(
         self,
@@ -172,7 +174,14 @@ class Predictor:
             if isinstance(seen, Exception):
                 yield path, seen
             else:
-                yield path, Answered(seen, self.asker.answer(seen, next(rows)), next(marks))
+                yield path, Answered(seen, self._meant(seen, next(rows)), next(marks))
+
+    def _meant(self, seen: Seen, rows: Rows) -> Answer:
+        """The answer for a shape, with a warning where it is unlike all training shapes."""
+        warning = self.reference.warning(rows.pooled) if self.reference else None
+        if warning is not None:
+            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(preprocess.Warned("foreign", warning)))
+        return self.asker.answer(seen, rows.probabilities)
 
     # ---- what the network is asked
 
@@ -190,7 +199,7 @@ class Predictor:
                 raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
         except ValueError as error:
             raise PointkitError(f"{path}: {error}" if path else str(error)) from None
-        return drawn.warned(*checks.of_points(drawn, self.contract))
+        return drawn.warned(*outside.of_points(drawn, self.contract))
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
         """A question with drawn points and the features that the network sees, turned so that up is z."""
@@ -205,7 +214,7 @@ class Predictor:
         """
         if not self.task.labels_points:
             raise PointkitError(f"{self.path}: tells {self.task.answers} apart, not the parts of a shape")
-        return self.asker.rows(clouds)
+        return (rows.probabilities for rows in self.asker.rows(clouds))
 
     def inputs(self, windows: Sequence[Window]) -> Inputs:
         """The network's inputs for a batch of windows."""
@@ -222,20 +231,30 @@ class Predictor:
 
     def logits(self, given: Inputs) -> Float32:
         """Logits float32, (B, classes) or (B, N, parts), of normalised clouds (B, N, 3) or a dict of the inputs."""
-        answer: Float32 = self._in_batches(self._answer, given)
-        return answer
+        return self.look(given)[0]
+
+    def look(self, given: Inputs) -> tuple[Float32, Float32]:
+        """The same logits, and what the network pooled of each cloud, (B, D)."""
+        logits, pooled = self._in_batches(self._answer, given, self._first["answers"])
+        return logits, pooled
 
     @functools.cached_property
-    def _answer(self) -> Callable[[Any], Float32]:
-        return models.answering(self.model)
+    def _first(self) -> dict[str, FirstCall]:
+        arrays = len(self.model.weights)
+        return {what: FirstCall(what, self.facts["settings"], arrays, self.waiting) for what in ("answers", "marks")}
+
+    @functools.cached_property
+    def _answer(self) -> Callable[[Any], list[Float32]]:
+        return models.looking(self.model)
 
     def marks(self, given: Inputs) -> NDArray[np.uint8]:
         """What each point of normalised clouds did for the answer, (B, N): see ``models.CriticalPoints``.
 
         Raises PointkitError where the network has no pooled maximum, or its points meet elsewhere, too.
         """
-        answer: NDArray[np.uint8] = self._in_batches(self._critical, given)
-        return answer
+        marks: NDArray[np.uint8]
+        [marks] = self._in_batches(lambda batch: [self._critical(batch)], given, self._first["marks"])
+        return marks
 
     @functools.cached_property
     def _critical(self) -> models.CriticalPoints:
@@ -244,13 +263,13 @@ class Predictor:
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
 
-    def _in_batches(self, function: Callable[[Any], Any], given: Inputs) -> Any:
+    def _in_batches(self, function: Callable[[Any], list[Any]], given: Inputs, first: FirstCall) -> list[Any]:
         whole = given if isinstance(given, dict) else {"points": given}
         answers = []
         for start in range(0, len(whole["points"]), BATCH):
             part = {name: array[start : start + BATCH] for name, array in whole.items()}
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
-            with exhausted(ADVICE):
-                answers.append(function(preprocess.named_inputs(**padded))[:size])
-        return np.concatenate(answers)
+            with exhausted(ADVICE), first():
+                answers.append([array[:size] for array in function(preprocess.named_inputs(**padded))])
+        return [np.concatenate(arrays) for arrays in zip(*answers, strict=True)]

@@ -23,6 +23,7 @@ from pointkit import features, sampling, stray
 from pointkit.cloud import Array, Float32, Float64, Mesh, Shape
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
+from pointkit.size import Size
 from pointkit.traits import AXES
 from pointkit.upright import UP
 
@@ -112,7 +113,11 @@ def draw(
     if not len(points):
         raise ValueError("a shape needs at least one point, got none")
     index = sampling.random_subset(len(points), len(points) if whole else count, rng)
-    bare = Warned("no-faces", "mesh without faces: its vertices are taken as a cloud")
+    bare = (
+        (Warned("no-faces", "mesh without faces: its vertices are taken as a cloud"),)
+        if isinstance(shape, Mesh)
+        else ()
+    )
     taken: dict[str, Float32] = {}
     own: dict[str, float] = {}
     fields = shape.vertex_fields if isinstance(shape, Mesh) else shape.fields
@@ -120,10 +125,8 @@ def draw(
         if (values := numbers(fields, kind)) is not None:
             own |= {kind: full_scale(values)} if kind in SCALED else {}
             taken[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
-    lost = _left_out(shape, kinds, taken)
-    if isinstance(shape, Mesh):
-        return Drawn(points[index], index, (bare, *lost), taken, own)
-    return Drawn(points[index], index, lost, taken, own, shape.left_out)
+    warnings = (*bare, *_left_out(shape, kinds, taken))
+    return Drawn(points[index], index, warnings, taken, own, 0 if isinstance(shape, Mesh) else shape.left_out)
 
 
 def _left_out(shape: Shape, kinds: Sequence[str], found: Mapping[str, Float32]) -> tuple[Warned, ...]:
@@ -245,7 +248,8 @@ class Contract:
     each cloud has a scale of its own. ``meaning`` is the user's word about the columns of files. ``up`` is the axis of
     the files that points up: the network sees shapes turned so that this is z. ``stray`` says what becomes of stray
     points (STRAY). Two rules are named, so that a later version can change them: the ``scale`` to which points are
-    brought, and the points that a ``window`` holds. Raises ValueError for a rule that this version does not know.
+    brought, and the points that a ``window`` holds. Where the network sees a shape's ``size``, that says how. Raises
+    ValueError for a rule that this version does not know.
     """
 
     num_points: int
@@ -257,6 +261,7 @@ class Contract:
     scales: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = NOTHING_SAID
     stray: str = STRAY[0]
+    size: Size | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("num_points", 1), ("drawn", 1), ("seed", 0)):
@@ -293,13 +298,14 @@ class Contract:
         """The contract in a run's facts; what older runs lack has its default. Raises ValueError for unknown keys."""
         if unknown := given.keys() - {rule.name for rule in dataclasses.fields(cls)}:
             raise ValueError(f"{min(unknown)} is not known to this version; install a newer one")
-        return cls(**{**given, "meaning": Meaning.of(given.get("meaning", {}))})
+        return cls(**{**given, "meaning": Meaning.of(given.get("meaning", {})), "size": Size.of_run(given.get("size"))})
 
     def facts(self) -> dict[str, Any]:
         """The contract as a run keeps it."""
         given = dataclasses.asdict(self)
-        del given["meaning"]
-        return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {})}
+        del given["meaning"], given["size"]
+        size = {"size": self.size.facts()} if self.size else {}
+        return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {}), **size}
 
     def draw(self, shape: Shape, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()) -> Drawn:
         """``draw`` by this contract: without stray points, where it leaves them out. They are counted in any case.
@@ -323,17 +329,28 @@ class Contract:
         return drawn.warned(*warnings)
 
     def inputs(
-        self, points: ArrayLike, numbers: Float32 | None = None, category: NDArray[np.int32] | None = None
+        self,
+        points: ArrayLike,
+        numbers: Float32 | None = None,
+        category: NDArray[np.int32] | None = None,
+        rng: np.random.Generator | None = None,
     ) -> Inputs:
         """A network's inputs: the windows' points (B, N, 3), normalised, or a dict where there is more.
 
-        ``numbers`` (B, N, C) are the points' features, ``category`` (B,) has the shapes' categories.
+        ``numbers`` (B, N, C) are the points' features, ``category`` (B,) has the shapes' categories. ``rng`` varies the
+        sizes that the network sees, as training does.
         """
-        return named_inputs(normalise(points)[0], numbers, category)
+        normal, _, radii = normalise(points)
+        return named_inputs(normal, numbers, category, self.size.seen(radii, rng) if self.size else None)
 
 
-def named_inputs(points: Float32, features: Float32 | None = None, category: NDArray[np.int32] | None = None) -> Inputs:
-    """The points alone, or a dict where there are features or categories."""
-    named = {"points": points, "features": features, "category": category}
+def named_inputs(
+    points: Float32,
+    features: Float32 | None = None,
+    category: NDArray[np.int32] | None = None,
+    size: Float32 | None = None,
+) -> Inputs:
+    """The points alone, or a dict where there is more."""
+    named = {"points": points, "features": features, "category": category, "size": size}
     given = {name: array for name, array in named.items() if array is not None}
     return given if len(given) > 1 else points

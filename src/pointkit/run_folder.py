@@ -3,6 +3,7 @@
     run.json                         what was trained: settings, classes, input contract, store, versions
     checkpoint.safetensors           what a training needs to go on: progress, all weights, optimizer, random state
     checkpoint.previous.safetensors  the one before, in case the newest is damaged
+    reference.safetensors            what the network pools of its training shapes, by which foreign ones are known
     history.csv                      one row an epoch
     .lock                            held while a training writes here
 
@@ -40,6 +41,7 @@ FACTS = "run.json"
 LEARN, STORE = "learn.json", "store"  # in a run that ``learn`` makes: what was asked for, and the run's own store
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
+REFERENCE = "reference.safetensors"
 # Losses and accuracies are means over shapes, or over points. ``loss`` includes the T-Nets' penalty. ``val_loss`` is
 # the cross-entropy alone, of smoothed labels where training has them. ``val_miou`` is the mean over shapes.
 TRAINED, LAST = ("epoch", "loss", "accuracy"), ("learning_rate", "seconds")  # between them, the task's own figures
@@ -58,6 +60,8 @@ RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run
     "store.shapes": dict,
     "backend": str,
 }
+
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 @dataclass
@@ -90,6 +94,10 @@ class Progress:
     def means(self) -> dict[str, float]:
         """Loss and accuracy of the epoch so far, and the rate."""
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
+
+    def over(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a training of these settings has ended: all epochs, or ``patience`` without a better one."""
+        return bool(self.epoch >= settings["epochs"] or 0 < settings["patience"] <= self.epoch - self.best_epoch)
 
     def finish_epoch(self, judged: Mapping[str, float], choice: Choice = LOSS) -> bool:
         """Add the epoch's row to the history, and say whether it is the best so far.
@@ -216,6 +224,9 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
         Contract.of_run(facts["input"])
     except (ValueError, TypeError) as error:
         raise RunError(f"{file}: damaged, or newer than this pointkit (input.{error})") from None
+    init = facts.get("init", {"path": ""})
+    if not isinstance(init, dict) or not isinstance(init.get("path"), str):
+        raise RunError(f"{file}: damaged (init must name the path of a run)")
     try:
         facts["settings"] = combine(facts["settings"]).flat()
     except (PointkitError, TypeError) as error:
@@ -225,10 +236,36 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
 
 def save_checkpoint(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     """Commit a checkpoint by one rename. The one before it is kept as the previous one, for the case of a kill."""
-    arrays = {name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}
-    progress = json.dumps(asdict(checkpoint.progress))
-    metadata = {"run": checkpoint.run, "progress": progress, "sha256": _checksum(checkpoint.run, progress, arrays)}
-    disk.replace(path / CHECKPOINT, save(arrays, metadata), keep=path / PREVIOUS)
+    data = _with_checksum(checkpoint.run, json.dumps(asdict(checkpoint.progress)), checkpoint.arrays)
+    disk.replace(path / CHECKPOINT, data, keep=path / PREVIOUS)
+
+
+def weights_name(facts: Mapping[str, Any], progress: Progress) -> str:
+    """The name of a run's best weights: the run's id, and the epoch that they are of."""
+    return f"{facts['id']} epoch {progress.best_epoch}"
+
+
+def save_reference(path: pathlib.Path, weights: str, arrays: Mapping[str, Array]) -> None:
+    """Keep what a network's ``weights`` pool of its training shapes (``foreign.Reference``), by one rename."""
+    disk.replace(path / REFERENCE, _with_checksum(weights, "", arrays))
+
+
+def load_reference(path: pathlib.Path, weights: str) -> tuple[dict[str, Array] | None, list[str]]:
+    """What ``save_reference`` kept for these weights; None where there is none. And a note about a damaged one."""
+    file = path / REFERENCE
+    try:
+        return _arrays(file, weights)[1], []
+    except FileNotFoundError:
+        return None, []
+    except _DAMAGES as error:
+        again = "foreign shapes are not marked; the command that trained the run makes it anew"
+        return None, [f"{file}: damaged, or of other weights ({error}); {again}"]
+
+
+def _with_checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> bytes:
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    data: bytes = save(arrays, {"run": run, "progress": progress, "sha256": _checksum(run, progress, arrays)})
+    return data
 
 
 def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
@@ -238,6 +275,11 @@ def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
         total.update(json.dumps([name, str(array.dtype), array.shape]).encode())
         total.update(array.tobytes())
     return total.hexdigest()
+
+
+def has_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a training in ``path`` has written a checkpoint, whole or damaged."""
+    return any((path / name).exists() for name in (CHECKPOINT, PREVIOUS))
 
 
 def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:
@@ -254,7 +296,7 @@ def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tu
             checkpoint = _read(path / name, run, columns, prefixes)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        except _DAMAGES as error:
             problems.append(f"{name}: damaged ({error})")
             continue
         return checkpoint, [f"{path / line}; falling back to the checkpoint before it" for line in problems]
@@ -270,6 +312,13 @@ def history_columns(task: Task | type[Task]) -> tuple[str, ...]:
 
 
 def _read(file: pathlib.Path, run: str, columns: tuple[str, ...], prefixes: tuple[str, ...]) -> Checkpoint:
+    progress, arrays = _arrays(file, run)
+    kept = {name: array for name, array in arrays.items() if name.startswith(prefixes)}
+    return Checkpoint(run, _progress(progress, columns), kept)
+
+
+def _arrays(file: pathlib.Path, run: str) -> tuple[str, dict[str, Array]]:
+    """Progress and arrays in a file of ours. Raises one of ``_DAMAGES`` where it is damaged, or another run's."""
     if not stat.S_ISREG(file.stat().st_mode):
         raise ValueError("not a file")
     with safe_open(file, "numpy") as opened:
@@ -279,8 +328,7 @@ def _read(file: pathlib.Path, run: str, columns: tuple[str, ...], prefixes: tupl
         raise ValueError("its checksum does not match its content")
     if metadata["run"] != run:
         raise ValueError("it belongs to another run")
-    kept = {name: array for name, array in arrays.items() if name.startswith(prefixes)}
-    return Checkpoint(run, _progress(metadata["progress"], columns), kept)
+    return metadata["progress"], arrays
 
 
 def _progress(text: str, columns: tuple[str, ...]) -> Progress:

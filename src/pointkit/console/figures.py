@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from pointkit.console import next_step, note, out, percent, print_json, say
+from pointkit.console import note, out, percent, print_json, say
+from pointkit.console.verdict import said
 from pointkit.evaluate.groups import Evaluated
+from pointkit.evaluate.shapes import TURNS
 from pointkit.task import TASKS, Figure
 
 Report = Mapping[str, Any]
@@ -25,14 +28,17 @@ def report_table(report: Report) -> None:
 def _parts_table(report: Report) -> None:
     table = Table("category", "mIoU", "shapes", "IoU of each part")
     for row in report["categories"]:
-        ious = ", ".join(f"{part['name']} {percent(part['iou'])}" for part in row["parts"])
+        ious = ", ".join(
+            f"{part['name']} {percent(part['iou'])}" if part["shapes"] else f"{part['name']} never occurs"
+            for part in row["parts"]
+        )
         table.add_row(escape(row["name"]), percent(row["miou"]), str(row["shapes"]), escape(ious))
     out.print(table)
     say(
         f"{_figures(report)}: {report['num_shapes']} {report['split']} shapes on {report['points']['drawn']}, "
         f"weights of epoch {report['run']['best_epoch']} by {report['run']['selected_by']}"
     )
-    _draws_line(report)
+    _further_lines(report)
     if "votes" in report:
         say(f"with {report['votes']['k']} votes: {_figures({**report['votes'], 'task': report['task']})}")
     if "protocol" in report:
@@ -48,8 +54,8 @@ def _figures(report: Report) -> str:
     texts = []
     for figure in TASKS[report["task"]].figures:
         text = f"{figure.title} {_figure(report, figure)}" + (" %" if figure.share else "")
-        if figure.interval:
-            low, high = report[figure.interval]
+        if interval := report.get(figure.interval):
+            low, high = interval
             text += f" (95 % interval {percent(low)} to {percent(high)})"
         texts.append(text)
     return ", ".join(texts)
@@ -59,14 +65,31 @@ def _figure(report: Report, figure: Figure) -> str:
     return percent(report[figure.key]) if figure.share else f"{report[figure.key]:.3f}"
 
 
-def _draws_line(report: Report) -> None:
+def _further_lines(report: Report) -> None:
+    """What was measured beside the table: on other draws of the points, on turned shapes, on foreign ones."""
     if "draws" in report:
-        d = report["draws"]
-        figures = [figure for figure in TASKS[report["task"]].figures if f"{figure.key}_mean" in d]
-        means = (f"{f.title} {spread(d[f'{f.key}_mean'], d[f'{f.key}_sd'])} %" for f in figures)
-        say(f"{d['k']} fresh draws of the points: {', '.join(means)}")
-        if d.get("note"):
-            note(f"warning: {d['note']}")
+        say(f"{report['draws']['k']} fresh draws of the points: {_spreads(report, 'draws')}")
+        if report["draws"].get("note"):
+            note(f"warning: {report['draws']['note']}")
+    if "rotated" in report:
+        about = TURNS[report["rotated"]["about"]]
+        say(f"turned {about}, {report['rotated']['k']} times: {_spreads(report, 'rotated')}")
+    marks = report["foreign"]
+    if marks["marked"] is not None:
+        say(f"foreign: {percent(marks['marked'])} % of these shapes would be marked as unlike all training shapes")
+    if others := marks.get("others"):
+        left = f", {others['unread']} could not be read" if others["unread"] else ""
+        say(
+            f"of {others['shapes']} shapes in {escape(others['name'])} of kinds that the run does not know, "
+            f"{percent(others['found'])} % would be; AUROC {others['auroc']:.3f}{left}"
+        )
+
+
+def _spreads(report: Report, key: str) -> str:
+    """Mean ± standard deviation of each figure that was measured several times."""
+    d = report[key]
+    figures = [figure for figure in TASKS[report["task"]].figures if f"{figure.key}_mean" in d]
+    return ", ".join(f"{f.title} {spread(d[f'{f.key}_mean'], d[f'{f.key}_sd'])} %" for f in figures)
 
 
 def _classes_table(report: Report) -> None:
@@ -80,7 +103,7 @@ def _classes_table(report: Report) -> None:
         f"{report['points']['num_points']} points each, "
         f"weights of epoch {report['run']['best_epoch']} by {report['run']['selected_by']}"
     )
-    _draws_line(report)
+    _further_lines(report)
 
 
 TABLES = {"classification": _classes_table, "parts": _parts_table}
@@ -99,10 +122,11 @@ def evaluated(result: Evaluated, as_json: bool) -> None:
         [report] = result.reports
         report_table(report)
         say(f"page: {result.page}")
-        next_step(f"pointkit predict {report['run']['path']} FILE...")
+        said(report["verdict"], f"pointkit predict {shlex.quote(report['run']['path'])} FILE...")
     else:
         _side_by_side(result, result.together["summary"])
         say(f"page: {result.page}")
+        said(result.together["verdict"], "")
 
 
 def _side_by_side(result: Evaluated, summary: Mapping[str, Any]) -> None:
@@ -111,8 +135,9 @@ def _side_by_side(result: Evaluated, summary: Mapping[str, Any]) -> None:
     for name, group in result.groups.items():
         for report in group:
             table.add_row(escape(report["run"]["path"]), *(_figure(report, figure) for figure in figures))
-        means = [_mean(summary["groups"][name][figure.key], figure) for figure in figures]
-        table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *means, style="bold")
+        if len(group) > 1:
+            means = [_mean(summary["groups"][name][figure.key], figure) for figure in figures]
+            table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *means, style="bold")
         table.add_section()
     out.print(table)
     first, lead = next(iter(result.groups)), figures[0]

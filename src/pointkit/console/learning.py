@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from pointkit import console, learn
-from pointkit.console import figures
+from pointkit.console import figures, training
 from pointkit.prepare.reading import Progress
+from pointkit.watching import Outcome, Waiting
 
 if TYPE_CHECKING:
     from pointkit.datasets.folder import Found
     from pointkit.prepare import Prepared
-    from pointkit.train import Outcome, Watch
+    from pointkit.train import Watch
 
 
 class Learning(learn.Listener):
@@ -36,24 +37,37 @@ class Learning(learn.Listener):
         """The counts, warnings and findings, and where the page is."""
         if not self.as_json:
             console.prepared(result, then=False)
-        console.note(f"your data: {page}")
+        console.aside(f"your data: {page}")
 
     def planned(self, line: str) -> None:
         """How long the training will take."""
-        console.note(line)
+        console.aside(line)
 
     def training(self, reason: str) -> Watch:
         """The bar of the training."""
-        return console.training(reason, _Bar, self.as_json)
+        return training.bars(training.Why({}, reason), _Silent if self.as_json else _Bar)
+
+    def measuring(self) -> AbstractContextManager[Waiting]:
+        """The bar of the evaluation."""
+        return console.Work("measuring")
 
 
-class _Bar(console.TrainingBar):
+class _Bar(training.TrainingBar):
     """A training's bar that proposes no next command."""
 
     def end(self, outcome: Outcome) -> None:
         """How the training ended."""
-        if not self.silent:
-            console.trained(outcome, then=False)
+        training.trained(outcome, then=False)
+
+
+class _Silent(training.TrainingBar):
+    """A training's bar that prints nothing on standard output."""
+
+    def tell(self, line: str) -> None:
+        """Nothing."""
+
+    def end(self, outcome: Outcome) -> None:
+        """Nothing."""
 
 
 def learned(result: learn.Learned, as_json: bool) -> None:

@@ -13,31 +13,24 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, disk, report, run_folder, store
-from pointkit.errors import RunError, StoreError
+from pointkit import checks, config, disk, report, verdict
+from pointkit.errors import RunError
 from pointkit.evaluate import classes, parts
 from pointkit.predict import Predictor
-from pointkit.report import Measured, plots
+from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
+from pointkit.watching import Waiting
 
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
 
 
-def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
-    """The store that a run was trained on: at ``path``, or where it was, or in the run's own folder.
+# Pictures of an earlier report, which may have shown more.
+STALE = ("mistake_*.png", "category_*.png", "mixed_up.png", "curves.png", "learning_rate.png")
 
-    Raises RunError where it is another one.
-    """
-    facts = predictor.facts["store"]
-    inside = predictor.path / run_folder.STORE  # ``learn`` puts it there, and it moves with the run
-    known = pathlib.Path(facts["path"])
-    try:
-        opened = store.open(path or (inside if inside.is_dir() and not known.is_dir() else known))
-    except StoreError as error:
-        raise error if path else RunError(f"{error}; --store says where it is now") from None
-    if opened.checksum != facts["checksum"]:
-        raise RunError(f"{opened.path}: not the store that {predictor.path} was trained on (its checksum differs)")
-    return opened
+
+def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
+    """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
+    return checks.store_of(predictor.path, predictor.facts, path)
 
 
 def evaluate(
@@ -48,19 +41,24 @@ def evaluate(
     draws: int = 0,
     votes: int = 0,
     protocol: str = "",
+    rotate: str = "",
+    foreign: pathlib.Path | None = None,
+    waiting: Waiting | None = None,
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
     Files about another split than the test shapes go into a folder with the split's name there. ``draws`` > 0 repeats
     the measurement on so many fresh draws of the points. For parts, ``votes`` > 0 adds the figures of the mean of so
     many answers, each turned, stretched and drawn anew; ``protocol`` "reference-b" adds that system's own figure.
+    ``rotate`` "up" or "any" adds the figures with every shape turned, about the up axis or in any direction
+    (``shapes.TURNED`` times). ``foreign`` is a store or a folder of shapes of other kinds: how well are they marked?
     Returns the report. Raises RunError and StoreError.
     """
-    predictor = Predictor(path)
+    predictor = Predictor(path, waiting)
+    predictor.waiting.begin(f"measuring {path}")
     opened = open_store(predictor, store_path)
-    if not len(opened.select(split)):
-        raise RunError(f"{opened.path}: has no shapes in the split {split!r} to evaluate {path} on")
-    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol}
+    checks.shapes_of(opened, path, split)
+    how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol, "rotate": rotate, "foreign": foreign}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
     whole = {
         "task": predictor.task.name,
@@ -71,16 +69,15 @@ def evaluate(
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
     }
+    whole["verdict"] = verdict.of(whole)
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
-    for pattern in ("mistake_*.png", "category_*.png"):  # an earlier report may have shown more
+    for pattern in STALE:
         for stale in place.glob(pattern):
             stale.unlink()
-    pictures = measured.pictures | {
-        "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
-        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
-    }
+    curves = charts.curves(whole["history"], whole["run"]["best_epoch"])
+    pictures = measured.pictures | {name: plots.png(figure) for name, figure in curves.items()}
     for name, data in pictures.items():
         disk.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))
@@ -112,11 +109,13 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
     store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
     flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
+    command += ["--init", facts["init"]["path"]] if "init" in facts else []
     return {
         "name": predictor.path.resolve().name,
         "path": str(predictor.path),
         "settings": settings,
         "seed": settings["seed"],
+        "shapes": trained_on["shapes"],
         "parameters": facts["parameters"],
         "trained_epochs": predictor.progress.epoch,
         "best_epoch": predictor.progress.best_epoch,

@@ -1,13 +1,15 @@
 """The figures of a run that tells parts apart, on all original points. An answer is one of the category's own parts.
 
-The network itself answers every point, in a window of others as in training (``part_probabilities``).
+The network itself answers every point, in a window of others as in training (``asking.OfParts``).
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
+import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,8 +18,9 @@ from numpy.typing import NDArray
 
 from pointkit import metrics, preprocess
 from pointkit.asking import Query, to_all
-from pointkit.cloud import Float64
-from pointkit.evaluate.shapes import asked, pictured
+from pointkit.cloud import Float32, Float64
+from pointkit.evaluate import baselines, doubts, foreigners
+from pointkit.evaluate.shapes import TURNED, asked, pictured
 from pointkit.metrics import ShapeScore
 from pointkit.predict import Predictor
 from pointkit.report import Measured, plots
@@ -38,41 +41,77 @@ class _Shape(NamedTuple):
 
 
 def measure(
-    predictor: Predictor, opened: Store, split: str, *, draws: int = 0, votes: int = 0, protocol: str = ""
+    predictor: Predictor,
+    opened: Store,
+    split: str,
+    *,
+    draws: int = 0,
+    votes: int = 0,
+    protocol: str = "",
+    rotate: str = "",
+    foreign: pathlib.Path | None = None,
 ) -> Measured:
     """The figures of a split, predictions and pictures. Raises RunError and StoreError."""
     chosen = opened.select(split)
-    shapes = list(_answered(predictor, opened, chosen, _probabilities(predictor, opened, chosen)))
+    pooled: list[Float32] = []
+    probabilities = _probabilities(predictor, opened, chosen, pooled=pooled)
+    shapes = list(_answered(predictor, opened, chosen, probabilities))
     parts = predictor.task.parts
     figures = metrics.segmentation_report([shape.score for shape in shapes], parts)
     drawn = f"all original points of each shape, answered in windows of {predictor.num_points}"
     whole = figures | {"points": {"num_points": predictor.num_points, "drawn": drawn}}
+    whole["baselines"] = _beside(opened, chosen, whole["categories"])
     if draws:
-        whole["draws"] = _draws(predictor, opened, chosen, draws)
+        whole["draws"] = _spread(predictor, opened, chosen, draws)
+    if rotate:
+        whole["rotated"] = {"about": rotate, **_spread(predictor, opened, chosen, TURNED, rotate)}
+    whole["foreign"] = foreigners.measure(predictor, np.stack(pooled), foreign)
     if votes:
         whole["votes"] = _votes(predictor, opened, chosen, votes)
     if protocol:
         whole["protocol"] = _reference(opened, shapes)
     pictures = {"sampling": _sampling(predictor, opened, shapes)} | _pictures(opened, shapes, parts, whole)
+    if mixed := doubts.mixed_parts(whole["categories"], shapes, parts, functools.partial(pictured, opened)):
+        whole["mixed_up"], pictures["mixed_up"] = mixed
     return Measured(whole, _predictions(opened, shapes), pictures)
 
 
-def _probabilities(
-    predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draw: int = 0, vary: bool = False
-) -> Iterator[Float64]:
-    """For each shape (T, parts), in the store's order of points. ``draw`` and ``vary`` are those of ``asked``.
+def _beside(opened: Store, chosen: NDArray[np.int64], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What needs no network; each row of the categories, and of their parts, gets its number of training shapes."""
+    counts = baselines.part_counts(opened)
+    train = np.bincount(opened.labels[opened.select("train")], minlength=len(rows)).tolist()
+    for row, shapes in zip(rows, train, strict=True):
+        row["train"] = shapes
+        for part, having in zip(row["parts"], counts[row["name"]][0].tolist(), strict=True):
+            part["train"] = having
+    return baselines.of_parts(opened, chosen, counts)
 
-    A stray point has the answer of the point nearest to it.
+
+def _probabilities(
+    predictor: Predictor,
+    opened: Store,
+    chosen: NDArray[np.int64],
+    draw: int = 0,
+    vary: bool = False,
+    turn: str = "",
+    pooled: list[Float32] | None = None,
+) -> Iterator[Float64]:
+    """For each shape (T, parts), in the store's order of points. ``draw``, ``vary``, ``turn`` are those of ``asked``.
+
+    A stray point has the answer of the point nearest to it. What the network pooled of each shape (D,) goes into
+    ``pooled``.
     """
     orders: list[NDArray[np.int64]] = []
 
     def queries() -> Iterator[Query]:
-        for shape in asked(predictor, opened, chosen, draw, vary):
+        for shape in asked(predictor, opened, chosen, draw, vary, turn):
             orders.append(shape.order)
             yield shape.query
 
-    for i, answer in enumerate(predictor.part_probabilities(queries())):
-        yield to_all(opened.cloud(chosen[i]), orders[i], answer)
+    for i, rows in enumerate(predictor.asker.rows(queries())):
+        if pooled is not None:
+            pooled.append(rows.pooled)
+        yield to_all(opened.cloud(chosen[i]), orders[i], rows.probabilities)
 
 
 def _answered(
@@ -94,12 +133,12 @@ def _figures(shapes: list[_Shape], predictor: Predictor) -> dict[str, float]:
     return {figure.key: report[figure.key] for figure in Parts.figures}
 
 
-def _draws(predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draws: int) -> dict[str, Any]:
-    """Mean and standard deviation of the figures over fresh draws of the windows."""
-    found = [
-        _figures(list(_answered(predictor, opened, chosen, _probabilities(predictor, opened, chosen, draw))), predictor)
-        for draw in range(1, draws + 1)
-    ]
+def _spread(
+    predictor: Predictor, opened: Store, chosen: NDArray[np.int64], draws: int, turn: str = ""
+) -> dict[str, Any]:
+    """Mean and standard deviation of the figures over fresh draws of the windows, or over turns of the shapes."""
+    answers = (_probabilities(predictor, opened, chosen, draw, turn=turn) for draw in range(1, draws + 1))
+    found = [_figures(list(_answered(predictor, opened, chosen, each)), predictor) for each in answers]
     spreads = {key: metrics.mean_sd([figures[key] for figures in found]) for key in found[0]}
     named = {
         f"{key}_{word}": value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,9 @@ from pointkit.cloud import Float32
 from pointkit.predict import Predictor
 from pointkit.store import Store
 
+TURNED = 5  # times that every shape is turned
+TURNS = {"up": "about the up axis", "any": "in any direction"}
+
 
 class Asked(NamedTuple):
     """A shape of a store as a question, without its stray points: the query, and each point's index in the store."""
@@ -24,23 +27,33 @@ class Asked(NamedTuple):
 
 
 def asked(
-    predictor: Predictor, opened: Store, chosen: Iterable[int], draw: int = 0, vary: bool = False
+    predictor: Predictor,
+    opened: Store,
+    chosen: Sequence[int] | NDArray[np.int64],
+    draw: int = 0,
+    vary: bool = False,
+    turn: str = "",
 ) -> Iterator[Asked]:
     """The shapes ``chosen``, in order.
 
     ``draw`` > 0 puts the points into another random order. ``vary`` also turns and stretches each shape, no more than
-    training did.
+    training did. With a ``turn``, one of ``TURNS``, a draw leaves the points in their order, and turns each shape by an
+    angle of its own.
     """
     columns = opened.columns(predictor.task.features)
-    for index in chosen:
+    for number, index in enumerate(chosen):
+        predictor.waiting.done(number, len(chosen))
         opened.check_uncut()
         span = opened.seen(index)
         rng = np.random.default_rng([draw, index])
-        order = rng.permutation(span.stop - span.start) if draw else np.arange(span.stop - span.start)
+        mixed = draw and not turn
+        order = rng.permutation(span.stop - span.start) if mixed else np.arange(span.stop - span.start)
         points = opened.points[span][order]
         numbers = opened.features[span][order][:, columns] if columns and opened.features is not None else None
         if vary:
             points, numbers = _varied(points, numbers, predictor, rng)
+        if turn:
+            points, numbers = _turned(points, numbers, predictor, rotation(turn, rng))
         yield Asked(Query(points, numbers, int(opened.labels[index])), order)
 
 
@@ -51,12 +64,35 @@ def _varied(
     settings = predictor.facts["settings"]
     angle = math.radians(rng.uniform(-1, 1) * settings["rotate"])
     size = math.exp(rng.uniform(-1, 1) * math.log1p(settings["scale"]))
+    points, numbers = _turned(points, numbers, predictor, _about_up(angle))
+    return points * np.array([1, 1, size], np.float32), numbers
+
+
+def _about_up(angle: float) -> Float32:
     cos, sin = math.cos(angle), math.sin(angle)
-    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    turned = numbers
+    return np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+
+
+def rotation(turn: str, rng: np.random.Generator) -> Float32:
+    """A random matrix (3, 3) that turns rows of points: about z, or, for "any", uniform over all rotations."""
+    if turn == "up":
+        return _about_up(rng.uniform(0, 2 * math.pi))
+    w, x, y, z = (quaternion := rng.normal(size=4)) / np.linalg.norm(quaternion)
+    matrix = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.array(matrix, np.float32)
+
+
+def _turned(
+    points: Float32, numbers: Float32 | None, predictor: Predictor, matrix: Float32
+) -> tuple[Float32, Float32 | None]:
+    """The points of a shape, turned. Its normals, which stand first among the numbers, turn with them."""
     if numbers is not None and "normals" in predictor.kinds:
-        turned = np.concatenate([numbers[:, :3] @ turn, numbers[:, 3:]], 1)
-    return (points @ turn) * np.array([1, 1, size], np.float32), turned
+        numbers = np.concatenate([numbers[:, :3] @ matrix, numbers[:, 3:]], 1)
+    return points @ matrix, numbers
 
 
 def pictured(opened: Store, index: int, num_points: int | None = None) -> Float32:

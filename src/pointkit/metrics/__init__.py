@@ -18,6 +18,7 @@ from pointkit.metrics.classification import (
     per_class,
     wilson_interval,
 )
+from pointkit.metrics.ranking import auroc
 from pointkit.metrics.segmentation import ShapeScore, restricted_answer, score_shape, segmentation_report
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Calibration",
     "PerClass",
     "ShapeScore",
+    "auroc",
     "classification_report",
     "confusion",
     "cross_entropy",

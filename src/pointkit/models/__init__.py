@@ -13,7 +13,7 @@ from pointkit.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from pointkit.models.critical import CriticalPoints
-    from pointkit.models.inference import answering
+    from pointkit.models.inference import answering, looking
     from pointkit.models.networks import build, classifier, describe, segmenter
     from pointkit.models.piecewise import InParts
 
@@ -24,10 +24,21 @@ _NAMES = {
     "build": "networks",
     "classifier": "networks",
     "describe": "networks",
+    "looking": "inference",
     "segmenter": "networks",
 }
 
-__all__ = ["FAMILIES", "CriticalPoints", "InParts", "answering", "build", "classifier", "describe", "segmenter"]
+__all__ = [
+    "FAMILIES",
+    "CriticalPoints",
+    "InParts",
+    "answering",
+    "build",
+    "classifier",
+    "describe",
+    "looking",
+    "segmenter",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,16 +13,32 @@ from keras import layers, ops
 from pointkit.nn import Pointwise, PointwiseBlock, SplitBlock
 from pointkit.nn.pointwise import dense_block, glorot
 
+SIZE_UNITS = 32
+
 
 @dataclass(frozen=True)
 class Features:
     """A backbone's symbolic tensors, the inputs of a head. Tensors that the head does not use stay out of the model."""
 
-    inputs: dict[str, Any]  # "points" (B, N, 3), and "features" (B, N, C) where the model takes them
+    inputs: dict[
+        str, Any
+    ]  # "points" (B, N, 3), and "features" (B, N, C), "size", "category" where the model takes them
     pooled: Any  # of each cloud (B, D)
     local: list[Any]  # of each point, several (B, N, E)
     transformed: int | None = None  # index in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
+
+
+def with_size(features: Features, *, momentum: float, seeds: Iterator[int]) -> Features:
+    """The features with the shape's size, a further input (B,) float32, after the pooled features.
+
+    A dense block makes ``SIZE_UNITS`` numbers of it first. A single number among hundreds is learned slowly.
+    """
+    size = keras.Input((), name="size")
+    column = layers.Reshape((1,), name="size_column")(size)
+    code = dense_block(column, SIZE_UNITS, "size_dense", seeds=seeds, momentum=momentum)
+    pooled = layers.Concatenate(name="pooled_and_size")([features.pooled, code])
+    return dataclasses.replace(features, inputs={**features.inputs, "size": size}, pooled=pooled)
 
 
 def with_category(features: Features, num_categories: int) -> Features:
@@ -31,6 +47,15 @@ def with_category(features: Features, num_categories: int) -> Features:
     one_hot = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
     pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, one_hot])
     return dataclasses.replace(features, inputs={**features.inputs, "category": category}, pooled=pooled)
+
+
+def pooled(model: keras.Model) -> Any:
+    """The tensor (B, D) that a network's backbone pooled of each cloud, before size and category came to it."""
+    first = model.get_layer("head_dense_1" if len(model.output.shape) == 2 else "head_pointwise_1")
+    tensor = first.input[-1] if isinstance(first.input, list) else first.input
+    while (layer := tensor._keras_history.operation).name in ("pooled_and_size", "pooled_and_category"):
+        tensor = layer.input[0]
+    return tensor
 
 
 def _dtype() -> str:

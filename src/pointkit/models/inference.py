@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pointkit.models.heads import pooled
 from pointkit.nn import forms
 
 
@@ -22,26 +23,33 @@ def at_once(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         return list(pool.map(function, parts))
 
 
-def answering(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
+def looking(model: keras.Model) -> Callable[[Any], list[NDArray[np.float32]]]:
+    """Like ``answering``: the logits, and what was pooled of each cloud (B, D), in one go."""
+    return answering(keras.Model(model.input, [model.output, pooled(model)]))
+
+
+def answering(model: keras.Model) -> Callable[[Any], Any]:
     """A function that answers as the model does at inference, with the weights that it has now.
 
-    It takes the model's inputs, arrays or a dict of them, and is compiled once for each of their shapes. Keras's
-    ``predict_on_batch`` gives the same, but slower on JAX, where this computes the halves of a batch at the same time.
+    It takes the model's inputs, arrays or a dict of them, and gives its outputs as arrays. It is compiled once for each
+    shape of inputs. Keras's ``predict_on_batch`` gives the same, but slower on JAX, where this computes the halves of a
+    batch at the same time.
     """
     compiled = forms.compiled(model)
 
-    def answer(inputs: Any) -> NDArray[np.float32]:
-        return np.asarray(keras.ops.convert_to_numpy(compiled(inputs)))
+    def answer(inputs: Any) -> Any:
+        return keras.tree.map_structure(lambda x: np.asarray(keras.ops.convert_to_numpy(x)), compiled(inputs))
 
-    def in_shares(inputs: Any) -> NDArray[np.float32]:
+    def in_shares(inputs: Any) -> Any:
         streams, size = forms.streams(), len(keras.tree.flatten(inputs)[0])
         if streams == 1 or not size or size % streams:  # shares of different sizes would each be compiled
             return answer(inputs)
         share = size // streams
 
-        def part(i: int) -> NDArray[np.float32]:
+        def part(i: int) -> Any:
             return answer(keras.tree.map_structure(lambda array: array[i * share : (i + 1) * share], inputs))
 
-        return np.concatenate(at_once(part, range(streams)))
+        parts = at_once(part, range(streams))
+        return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
     return in_shares

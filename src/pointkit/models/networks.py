@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from pointkit.models.families import find, own_settings
-from pointkit.models.heads import classification_head, segmentation_head, with_category
+from pointkit.models.heads import classification_head, segmentation_head, with_category, with_size
 from pointkit.nn import OwnParts
 
 
@@ -31,6 +31,7 @@ def classifier(
     seed: int | None = None,
     blank: bool = False,
     num_features: int = 0,
+    sees_size: bool = False,
     **own: Any,
 ) -> keras.Model:
     """A Keras model from points (B, N, 3), or the dict ``{"points": ...}``, to logits (B, num_classes), for any N.
@@ -41,8 +42,9 @@ def classifier(
     computes without wide activations, several times faster (docs/exact-pooling.md) than layer by layer; ``exact=False``
     does the latter, with the same weights. ``seed`` fixes initial weights and dropout. ``blank`` leaves the kernels
     zero, which is quicker where weights get loaded. With ``num_features``, such as 3 for normals, the model takes
-    ``{"points": ..., "features": (B, N, num_features)}``, and its first layers see both. Raises ValueError for a name
-    that is no family's, and for settings that the family does not have.
+    ``{"points": ..., "features": (B, N, num_features)}``, and its first layers see both. With ``sees_size`` it takes
+    ``"size"`` (B,), a number that the head sees beside the pooled features (``pointkit.size``). Raises ValueError for a
+    name that is no family's, and for settings that the family does not have.
     """
     return _network(
         name,
@@ -54,6 +56,7 @@ def classifier(
         seed=seed,
         blank=blank,
         num_features=num_features,
+        sees_size=sees_size,
         own=own,
     )
 
@@ -68,6 +71,7 @@ def segmenter(
     seed: int | None = None,
     blank: bool = False,
     num_features: int = 0,
+    sees_size: bool = False,
     parts: Sequence[int] = (),
     **own: Any,
 ) -> keras.Model:
@@ -91,6 +95,7 @@ def segmenter(
         seed=seed,
         blank=blank,
         num_features=num_features,
+        sees_size=sees_size,
         parts=parts,
         own=own,
     )
@@ -107,6 +112,7 @@ def _network(
     seed: int | None,
     blank: bool,
     num_features: int,
+    sees_size: bool,
     own: Mapping[str, Any],
     parts: Sequence[int] = (),
 ) -> keras.Model:
@@ -115,8 +121,10 @@ def _network(
         raise ValueError(f"num_classes must be at least 2, got {num_classes}")
     backbone = importlib.import_module(find(name).module).backbone
     seeds = iter(()) if blank else seed_stream(seed)
-    shared = {"momentum": momentum, "seeds": seeds}
+    shared: dict[str, Any] = {"momentum": momentum, "seeds": seeds}
     features, units = backbone(kind, exact=exact, num_features=num_features, **shared, **own)
+    if sees_size:
+        features = with_size(features, **shared)
     if parts:
         features = with_category(features, len(parts))
     head = {"units": units, "dropout": dropout, **shared}
@@ -155,6 +163,7 @@ def build(
         seed=settings["seed"],
         blank=blank,
         num_features=num_features,
+        sees_size="size" in settings.get("features", "").split(","),
         parts=parts,
         own={key: settings[key] for key in find(name).settings if key in settings},  # older runs may lack some
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -35,7 +36,7 @@ class InParts:
         # A maximum depends on points and their features alone, and Keras refuses inputs that lead nowhere.
         cut, others = ([given[name] for name in names] for names in (self.cut, self.others))
         self.stages = [answering(keras.Model([*cut, *maxima[:i]], top)) for i, top in enumerate(maxima)]
-        self.last = answering(keras.Model([*cut, *others, *maxima], model.output))
+        self.last: Callable[[Any], NDArray[np.float32]] = answering(keras.Model([*cut, *others, *maxima], model.output))
         self.classes = int(model.output.shape[-1])
 
     def __call__(self, points: NDArray[np.float32], **others: NDArray[Any]) -> NDArray[np.float32]:

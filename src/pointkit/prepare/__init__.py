@@ -175,7 +175,7 @@ def _plan(
         seed=seed,
         whole=num_points is None and bool(found.layout),
         layout=found.layout,
-        features=features.kinds(keep) if keep is not None else tuple(features.KINDS) if found.layout else (),
+        features=features.to_keep(keep) if keep is not None else tuple(features.KINDS) if found.layout else (),
         meaning=survey.meaning_of(asked),
         up=asked.up,
     )

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from pointkit import verdict
 from pointkit.metrics import mean_sd
 from pointkit.task import TASKS, Classification, Figure, Task
 
@@ -29,9 +30,9 @@ class Measured(NamedTuple):
 
 
 def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
-    """The page of one report. ``pictures``: name -> PNG bytes, shown where they belong: "curves", "calibration",
-    "learning_rate", "grid" (test shapes with their answers), "sampling" (before and after), and those that ``mistakes``
-    and ``categories`` name.
+    """The page of one report. ``pictures``: name -> PNG bytes, shown where they belong: "curve_loss" and the
+    other curves, "calibration", "grid" (test shapes with their answers), "sampling" (before and after), and those that
+    ``mistakes``, ``mixed_up`` and ``categories`` name.
     """
     shown = {name: data_uri(name, data) for name, data in (pictures or {}).items()}
     matrix = report.get("confusion") or []
@@ -41,6 +42,7 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
         task=_task(report),
         rows=[{"counts": row, "total": sum(row)} for row in matrix],
         settings=_flat((report.get("run") or {}).get("settings") or {}),
+        verdict=_verdict(report.get("verdict") or verdict.of(report)),
     )
     return page
 
@@ -48,8 +50,15 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
 def render_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The page of several runs: ``groups`` maps a group's name to the reports of its runs."""
     task = _task(next(iter(groups.values()))[0])
-    page: str = template("groups.html.j2").render(groups=groups, summary=summarise_groups(groups), task=task)
+    page: str = template("groups.html.j2").render(
+        groups=groups, summary=summarise_groups(groups), task=task, verdict=_verdict(verdict.of_groups(groups))
+    )
     return page
+
+
+def _verdict(lines: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The lines of a verdict, each with how grave it is."""
+    return [{**line, "level": verdict.level(line["kind"])} for line in lines]
 
 
 def _task(report: Mapping[str, Any]) -> type[Task]:
@@ -180,7 +189,7 @@ def template(name: str) -> jinja2.Template:
     folder = resources.files("pointkit.report") / "templates"
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(
-            {file: (folder / file).read_text(encoding="utf-8") for file in ("page.html.j2", name)}
+            {file: (folder / file).read_text(encoding="utf-8") for file in ("page.html.j2", "verdict.html.j2", name)}
         ),
         autoescape=True,
         undefined=jinja2.ChainableUndefined,

@@ -1,0 +1,97 @@
+"""Foreign shapes: those that are far from every training shape in a network's pooled features.
+
+A network gives one of its classes to anything. But what it pools of a shape of another kind lies elsewhere than what it
+pooled of the training shapes. So a run keeps their pooled features as a ``Reference``, a few axes of them. The
+distance of a shape is that to the nearest training shape. It is measured against the distances of validation shapes,
+which the network has not learned from either.
+
+Nearest neighbours in a network's features: Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, ICML
+2022. docs/log.md has what else was tried.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from pointkit.cloud import Array, Float32, Float64
+
+AXES = 32  # of the standardised features that are kept; what lies off them counts as a whole
+PERCENTILE = 99.0  # of the validation shapes' distances,
+MARGIN = 1.4  # times which is the limit: new styles of a known class are farther than any validation shape
+FEWEST = 10  # validation shapes, without which there is no limit
+STEADY = 0.1  # of the mean spread is added to each feature's: one that hardly varied says little
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What training and validation shapes are like in the D pooled features. Arrays are float32.
+
+    ``center`` (D,) and ``spread`` (D,) standardise the features, ``axes`` (D, A) project them. ``known`` (S, A) are the
+    training shapes on these axes, ``validation`` (V,) the distances of the validation shapes, in order of size.
+    """
+
+    center: Float32
+    spread: Float32
+    axes: Float32
+    known: Float32
+    validation: Float32
+
+    def __post_init__(self) -> None:
+        width, axes = self.axes.shape
+        wanted = {"center": (width,), "spread": (width,), "known": (len(self.known), axes)}
+        wanted["validation"] = (len(self.validation),)
+        for name, shape in wanted.items():
+            array = getattr(self, name)
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be {shape} finite numbers, found {array.shape}")
+        if not len(self.known) or not (self.spread > 0).all():
+            raise ValueError("known and spread must hold positive numbers of shapes")
+
+    @classmethod
+    def of(cls, training: Float32, validation: Float32) -> Reference:
+        """From the pooled features of training shapes (S, D) and of validation shapes (V, D)."""
+        center, spread = training.mean(0), training.std(0)
+        spread = spread + STEADY * spread.mean() + 1e-12  # where all are alike, any difference is far
+        standard = (training - center) / spread
+        axes = np.linalg.svd(standard, full_matrices=False)[2][:AXES].T
+        parts = (center, spread, axes, standard @ axes, np.empty(0))
+        alone = cls(*(np.ascontiguousarray(array, np.float32) for array in parts))
+        return dataclasses.replace(alone, validation=np.sort(alone.distances(validation)).astype(np.float32))
+
+    def arrays(self) -> dict[str, Array]:
+        """As a run keeps it."""
+        return {name: getattr(self, name) for name in ("center", "spread", "axes", "known", "validation")}
+
+    def distances(self, pooled: Float32) -> Float64:
+        """The distance (B,) of pooled features (B, D) to the nearest training shape."""
+        standard = (np.asarray(pooled, np.float64) - self.center) / self.spread
+        on_axes = standard @ self.axes
+        off_axes = (standard**2).sum(1) - (on_axes**2).sum(1)
+        between = (on_axes**2).sum(1)[:, None] - 2 * on_axes @ self.known.T.astype(np.float64)
+        nearest = (between + (self.known.astype(np.float64) ** 2).sum(1)).min(1)
+        distances: Float64 = np.sqrt((nearest + off_axes).clip(0))
+        return distances
+
+    @property
+    def limit(self) -> float | None:
+        """The distance from which on a shape is foreign; None where too few validation shapes say what is near."""
+        if len(self.validation) < FEWEST:
+            return None
+        return MARGIN * float(np.percentile(self.validation, PERCENTILE))
+
+    def percentile(self, distance: float) -> float:
+        """The percentage of validation shapes that are nearer."""
+        return 100 * float(np.searchsorted(self.validation, distance)) / len(self.validation)
+
+    def warning(self, pooled: Float32) -> str | None:
+        """What to say of a shape with the pooled features (D,); None where it is not foreign."""
+        limit, distance = self.limit, float(self.distances(pooled[None])[0])
+        if limit is None or distance <= limit:
+            return None
+        return (
+            f"unlike every training shape: farther from the nearest one than {self.percentile(distance):.0f} % of the "
+            f"validation shapes, {distance / limit:.1f} times the limit; the answer may mean nothing"
+        )
