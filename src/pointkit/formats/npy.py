@@ -18,6 +18,7 @@ from pointkit.formats import cells, files, records
 from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, coordinates, place_in
 
 _TYPES = ("u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8")  # by their size
+SEVERAL = "in one file"  # in a message about an array of many shapes
 LONGEST_HEADER = 1 << 16
 
 Fields = dict[str, Array]
@@ -218,7 +219,7 @@ def several(found: Header) -> str:
         return ""
     count, points, _ = found.shape
     return (
-        f"{count} shapes of {points} points in one file: write each as a file of its own, numpy.save(path, array[i]), "
+        f"{count} shapes of {points} points {SEVERAL}: write each as a file of its own, numpy.save(path, array[i]), "
         "in a folder named after its class"
     )
 
