@@ -38,6 +38,8 @@ def of_table(array: Array, meaning: Meaning) -> tuple[Array, Fields]:
     said = meaning.names(array.shape[1])
     cells.check_shape(len(array), array.shape[1], said is not None)
     array, width = native(array), array.shape[1]
+    if said is None:
+        cells.refuse_numbered(array[:, 0], width)
     names = said or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
     xyz = coordinates(names)
     return array[:, xyz], {name: array[:, i] for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT}
