@@ -999,4 +999,5 @@ def test_a_category_of_one_part_alone_cannot_be_learned(tmp_path):
         "features": ["nx", "ny", "nz"],
     }
     opened = store.write(tmp_path / "store", boxes, ("box",), whole)
-    refused(lambda: train.check_trainable(opened), "at least two parts to tell apart, found all alone", kind=StoreError)
+    rule = "training needs two parts to tell apart, found all alone"
+    refused(lambda: train.check_trainable(opened), rule, kind=StoreError)
