@@ -12,10 +12,12 @@ Nearest neighbours in a network's features: Sun et al., Out-of-Distribution Dete
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from pointkit import run_folder
 from pointkit.cloud import Array, Float32, Float64
 
 AXES = 32  # of the standardised features that are kept; what lies off them counts as a whole
@@ -60,6 +62,26 @@ class Reference:
         parts = (center, spread, axes, standard @ axes, np.empty(0))
         alone = cls(*(np.ascontiguousarray(array, np.float32) for array in parts))
         return dataclasses.replace(alone, validation=np.sort(alone.distances(validation)).astype(np.float32))
+
+    @classmethod
+    def load(cls, path: pathlib.Path, weights: str, width: int) -> tuple[Reference | None, list[str]]:
+        """What a run keeps for these weights of a network that pools ``width`` features; None where there is none.
+
+        And a note about one that is damaged. Older runs have none.
+        """
+        try:
+            arrays = run_folder.load_reference(path, weights)
+            found = cls(**arrays) if arrays is not None else None
+            if found is not None and len(found.center) != width:
+                raise ValueError(f"of {len(found.center)} features, not {width}")
+        except run_folder.DAMAGES as error:
+            again = "foreign shapes are not marked; the command that trained the run makes it anew"
+            return None, [f"{path / run_folder.REFERENCE}: damaged ({error}); {again}"]
+        return found, []
+
+    def save(self, path: pathlib.Path, weights: str) -> None:
+        """Keep it in a run, for these weights. Raises MachineError where the disk is full."""
+        run_folder.save_reference(path, weights, self.arrays())
 
     def arrays(self) -> dict[str, Array]:
         """As a run keeps it."""

@@ -71,9 +71,9 @@ class Predictor:
             if array is None or array.shape != tuple(variable.shape):
                 raise RunError(f"{self.path}: its weights do not fit its settings (at {variable.path})")
             variable.assign(array)
-        kept, notes = run_folder.load_reference(self.path, self.weights)
+        width = int(models.pooled(self.model).shape[-1])
+        self.reference, notes = Reference.load(self.path, self.weights, width)
         self.notes = [*self.notes, *notes]
-        self.reference = Reference(**kept) if kept else None
 
     @property
     def num_points(self) -> int:
