@@ -110,7 +110,7 @@ def test_a_small_cloud_is_marked_where_its_points_are_first_seen(predictor, tmp_
     said = result.explanation
     assert said.decided + said.turned + said.others == 10
     assert said.decided > 0
-    assert "only 10 points" in result.answer.warnings[0]
+    assert "only 10 points" in result.answer.warnings[0].text
 
 
 def test_every_window_of_a_labelled_cloud_has_its_deciding_points(tiny_parts_run, tmp_path):

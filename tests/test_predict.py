@@ -99,11 +99,13 @@ class TestOfClasses:
     def test_warns_of_far_fewer_points_and_of_a_mesh_without_faces(self, of_classes):
         few = np.random.default_rng(0).standard_normal((5, 3)).astype("float32")
         assert of_classes.answer(PointCloud(few)).warnings == (
-            f"only 5 points, the network was trained on {of_classes.num_points}",
+            ("few-points", f"only 5 points, the network was trained on {of_classes.num_points}"),
         )
         assert of_classes.answer(PointCloud(stick(32))).warnings == (), "half as many are enough"
         bare = Mesh(np.random.default_rng(0).standard_normal((200, 3)), np.zeros((0, 3), int))
-        assert of_classes.answer(bare).warnings == ("mesh without faces: its vertices are taken as a cloud",)
+        assert of_classes.answer(bare).warnings == (
+            ("no-faces", "mesh without faces: its vertices are taken as a cloud"),
+        )
 
     def test_goes_on_after_a_bad_file(self, of_classes, files):
         bad = files[0].with_name("bad.off")
@@ -369,7 +371,7 @@ class TestRuns:
         ("change", "words"),
         [
             ({"input.scale": "unit cube"}, "scale is 'unit cube', this version knows 'unit sphere' alone"),
-            ({"input.up": "y"}, "up is 'y', this version knows 'z' alone"),
+            ({"input.up": "w"}, "up is 'w', this version knows 'x', 'y', 'z', '-x', '-y', '-z' alone"),
             ({"input.window": "tiles"}, "window is 'tiles', this version knows 'random points' alone"),
             ({"input.tile": 3.5}, "input.tile is not known to this version; install a newer one"),
             ({"input.num_points": 0}, "num_points must be at least 1, found 0"),

@@ -11,11 +11,12 @@ from hypothesis.extra import numpy as hnp
 
 from pointkit import preprocess, sampling
 from pointkit.cloud import Mesh, PointCloud
-from pointkit.preprocess import Contract
+from pointkit.preprocess import Contract, Warned
 from tests import zoo
 
 MESH = zoo.MESHES["nine digits"]
 CLOUD = zoo.CLOUDS["nine digits"]
+A, B = Warned("features", "a"), Warned("density", "b")
 COORDINATES = st.floats(-1000, 1000, width=32)
 
 
@@ -54,7 +55,7 @@ class TestDraw:
     def test_a_mesh_without_faces_is_a_cloud_with_a_warning(self):
         drawn = preprocess.draw(zoo.MESHES["vertices alone"], 10)
         assert sorted(drawn.index.tolist()) == [0, 1, 2, 3]
-        assert drawn.warnings == ("mesh without faces: its vertices are taken as a cloud",)
+        assert drawn.warnings == (("no-faces", "mesh without faces: its vertices are taken as a cloud"),)
 
     def test_order_is_random(self):
         assert (np.diff(preprocess.draw(CLOUD, 300).index) < 0).sum() > 100
@@ -206,11 +207,9 @@ class TestScales:
         assert drawn.features.keys() == {"normals"}
 
     def test_fewer_points_and_more_warnings_keep_the_rest(self):
-        drawn = (
-            preprocess.draw(scan(np.arange(9, dtype=np.uint8)), 9, kinds=("intensity",)).warned("a").warned("b", "c")
-        )
+        drawn = preprocess.draw(scan(np.arange(9, dtype=np.uint8)), 9, kinds=("intensity",)).warned(A).warned(B, A)
         first = drawn.first(4)
-        assert first.warnings == ("a", "b", "c")
+        assert first.warnings == (A, B, A)
         assert first.scales == {"intensity": 255}
         for array, whole in ((first.points, drawn.points), (first.index, drawn.index)):
             np.testing.assert_array_equal(array, whole[:4])
@@ -281,6 +280,7 @@ class TestContract:
             "up": "z",
             "window": "random points",
             "scales": {"color": 255.0, "intensity": 1.0},
+            "stray": "kept",
         }
         assert Contract.of_run(kept) == contract
         assert Contract.of_run({"num_points": 64, "drawn": 500, "seed": 3}) == dataclasses.replace(contract, scales={})
@@ -292,7 +292,8 @@ class TestContract:
                 {"scale": "unit cube"},
                 "scale is 'unit cube', this version knows 'unit sphere' alone; install a newer one",
             ),
-            ({"up": "y"}, "up is 'y', this version knows 'z' alone"),
+            ({"up": "w"}, "up is 'w', this version knows 'x', 'y', 'z', '-x', '-y', '-z' alone"),
+            ({"stray": "moved"}, "stray is 'moved', this version knows 'kept', 'left out' alone"),
             ({"window": "tiles"}, "window is 'tiles', this version knows 'random points' alone"),
             ({"tile": 2}, "tile is not known to this version; install a newer one"),
             ({"num_points": 0}, "num_points must be at least 1, found 0"),
@@ -339,7 +340,7 @@ class TestContract:
         drawn = contract.draw(scan(values), kinds=("intensity",))
         own = preprocess.full_scale(values)
         words = f"its intensity seems to be of the full scale {own:,g}, that of the training set was {full or 0:,g}"
-        assert drawn.warnings == ((words,) if warned else ())
+        assert drawn.warnings == ((("features", words),) if warned else ())
         np.testing.assert_array_equal(shares(drawn)[:, 0], (values / (full or own)).astype(np.float32))
         assert contract.draw(scan(values)).warnings == (), "what the network does not see is not looked at"
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pointkit import disk, explain, formats, label, outputs, predictions
+from pointkit import disk, explain, formats, label, outputs, predictions, upright
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import tree
@@ -94,20 +94,22 @@ def answer_all(
     explained: bool = False,
     force: bool = False,
     meaning: formats.columns.Meaning | None = None,
+    up: str | None = None,
     deadline: float | None = None,
 ) -> bool:
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
-    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's. Several files are
-    read in another process (``Reader``), within ``deadline`` seconds each.
+    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
+    about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
+    each.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
     if not paths:
         raise PointkitError("predict needs a file or folder, got none")
     found = find_files(paths)
-    predictor = Predictor(run) if found.files else None
+    predictor = Predictor(run, up=up) if found.files else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
     problems = list(found.problems)
     for problem in problems:
@@ -205,6 +207,8 @@ class _Job:
         what = "labels" if self.predictor.task.labels_points else "points"
         category = self.predictor.asker.category(self.category, file)
         words = f"{what}{f' of {category}' if category else ''}{' and what decided' if self.explained else ''}"
+        if (up := self.predictor.contract.up) != self.predictor.facts["input"].get("up", upright.UP):
+            words += f" with {up} up"
         return outputs.mark(file, self.predictor.weights, words)
 
     def _result(self, path: pathlib.Path, answered: Answered | Exception) -> Result | Exception:

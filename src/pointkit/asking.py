@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pointkit import features, metrics, preprocess
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
+from pointkit.preprocess import Warned
 from pointkit.rules import suggest
 from pointkit.task import Task
 
@@ -83,7 +84,7 @@ class Prediction:
     probability: float
     runner_up: str
     probabilities: Float64
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ class PartsPrediction:
     category: str
     codes: Mapping[str, int]
     probabilities: Float64
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     counted: NDArray[np.int64] | None = None
 
     @functools.cached_property
@@ -352,8 +353,18 @@ def back(shape: Shape, drawn: preprocess.Drawn, rows: Float64) -> Float64:
     """Rows (T, K) of drawn points for each point of a cloud, or for each face of a mesh."""
     if isinstance(shape, Mesh):
         return _on_faces(shape, drawn, rows)
-    whole = np.empty_like(rows)
-    whole[drawn.index] = rows
+    return to_all(shape.points, drawn.index, rows)
+
+
+def to_all(points: Float32, index: NDArray[np.int64], rows: Float64) -> Float64:
+    """Rows (T, K) of the points ``index`` (T,), each once, for all ``points`` (N, 3): others have the nearest one's."""
+    from scipy.spatial import cKDTree
+
+    whole = np.empty((len(points), *rows.shape[1:]), rows.dtype)
+    whole[index] = rows
+    if len(index) < len(points):
+        others = np.delete(np.arange(len(points)), index)
+        whole[others] = rows[cKDTree(points[index]).query(points[others], workers=-1)[1]]
     return whole
 
 

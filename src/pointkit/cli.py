@@ -17,7 +17,7 @@ from pointkit import __version__, mistakes
 from pointkit.config import BACKENDS
 from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
-from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Whole
+from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Up, Whole
 from pointkit.machine import in_huge_pages, keep_pages, lean_keras
 
 DEMO = Path("demo")
@@ -264,6 +264,7 @@ def predict(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     explain: Flag = False,
     columns: str | None = None,
+    up: Up | None = None,
     force: Force = False,
     backend: Backend = None,
     as_json: Json = False,
@@ -308,13 +309,19 @@ def predict(
             explained=explain,
             force=force,
             meaning=meaning,
+            up=up,
         )
     return 0 if good else 2
 
 
 @app.command
 def view(
-    file: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, force: Force = False
+    file: Path,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    up: Up = "z",
+    force: Force = False,
 ) -> None:
     """Draw a mesh or cloud: a PNG, or a page that turns under the mouse, as the suffix of --output says.
 
@@ -328,7 +335,7 @@ def view(
     from pointkit import console
     from pointkit.view import view as draw
 
-    console.viewed(draw(file, output or file.with_suffix(".html"), force=force))
+    console.viewed(draw(file, output or file.with_suffix(".html"), up=up, force=force))
 
 
 @app.command

@@ -23,6 +23,14 @@ Backend = Annotated[
     Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend", help="What Keras runs on.")
 ]
 
+Up = Annotated[
+    Literal["x", "y", "z", "-x", "-y", "-z"],
+    Parameter(
+        allow_leading_hyphen=True,
+        help="The axis of the files that points up. They are turned for the network and pictures, where it is z.",
+    ),
+]
+
 
 def _whole(kind: Any, tokens: Any) -> int:
     """A whole number. Anything else is refused; the parser by itself would round 2.5."""
@@ -74,6 +82,7 @@ class FolderFlags(TypedDict, total=False):
     columns: Annotated[str, Parameter(help="Columns of texts and arrays, like x,y,z,-,label; - leaves one out.")]
     unlabelled: Annotated[str, Parameter(help="For parts: codes that mean no label, like 0,255.")]
     names: Annotated[str, Parameter(help="For parts: names of the codes, like 1=top,2=legs, or a file.")]
+    up: Up
 
 
 class ReadFlags(TypedDict, total=False):

@@ -41,7 +41,7 @@ def class_weights(labels: NDArray[np.int32], num_classes: int, mode: str) -> Flo
 
 def radii(store: Store, split: str, num_points: int) -> Float64:
     """By how much the shapes of a split are divided for the unit sphere, (S,), on the first points of each."""
-    clouds = (store.cloud(index) for index in store.select(split))
+    clouds = (store.points[store.seen(index)] for index in store.select(split))
     seen = (cloud[preprocess.window(len(cloud), num_points)] for cloud in clouds)
     return np.array([preprocess.normalise(points)[2] for points in seen])
 
@@ -50,11 +50,12 @@ class Batches(keras.utils.PyDataset):
     """Batches of one split of a store, all of the same size.
 
     In training the shapes are shuffled anew each epoch, and each shape's N points start at a random one. Otherwise the
-    order is fixed, and so are the points: the first N of each shape. The last batch is filled up with further shapes of
-    weight 0, so that every shape counts once and a compiler sees one size. In a store of parts a point without label
-    has the label 0 and the weight 0. "balanced" lets the parts of a category count alike. ``features`` names columns of
-    the store's features, ``size`` says how a shape's size is seen. Raises StoreError where the store lacks a column,
-    and where it is cut while it is in use, as reading on would end the process.
+    order is fixed, and so are the points: the first N of each shape. Stray points are left out. The last batch is
+    filled up with further shapes of weight 0, so that every shape counts once and a compiler sees one size. In a store
+    of parts a point without label has the label 0 and the weight 0. "balanced" lets the parts of a category count
+    alike. ``features`` names columns of the store's features, ``size`` says how a shape's size is seen. Raises
+    StoreError where the store lacks a column, and where it is cut while it is in use, as reading on would end the
+    process.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Batches(keras.utils.PyDataset):
 
     def places(self, shape: int, rng: np.random.Generator | None = None) -> NDArray[np.int64]:
         """Which of the store's points (N,) stand for a shape: at random with a generator, else fixed."""
-        span = self.store.span(shape)
+        span = self.store.seen(shape)
         total = span.stop - span.start
         start = int(rng.integers(total)) if rng is not None else 0
         index = preprocess.window(total, self.contract.num_points, start)

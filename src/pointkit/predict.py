@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import disk, features, formats, models, preprocess, run_folder
+from pointkit import checks, disk, features, formats, models, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cloud import Float32, Float64, Shape
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.foreign import Reference
 from pointkit.machine import exhausted
 from pointkit.models import families
-from pointkit.preprocess import Contract, Inputs
+from pointkit.preprocess import Contract, Inputs, Warned
 from pointkit.task import Task
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
@@ -50,16 +50,19 @@ class Predictor:
     """A trained run, rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
 
     ``Predictor("runs/a").file("chair.off")`` answers one file, ``.answer(...)`` a ``Mesh`` or ``PointCloud``, and
-    ``.logits(...)`` points that are normalised already. Raises RunError where the folder is no run, or has no trained
-    weights yet.
+    ``.logits(...)`` points that are normalised already. ``up`` is the axis of the shapes that points up, by default
+    that of the run's own files. Raises RunError where the folder is no run, or has no trained weights yet, and
+    PointkitError for another axis.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, up: str | None = None) -> None:
         self.path = pathlib.Path(path)
         self.facts = run_folder.read_facts(self.path)
         self.task = Task.of(self.facts)
         self.classes = self.task.classes
         self.contract = Contract.of_run(self.facts["input"])
+        if up is not None:
+            self.contract = dataclasses.replace(self.contract, up=upright.check(up))
         checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
         if checkpoint is None or not checkpoint.arrays:
             raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
@@ -179,7 +182,7 @@ class Predictor:
         """The answer for a shape, with a warning where it is unlike all training shapes."""
         warning = self.reference.warning(rows.pooled) if self.reference else None
         if warning is not None:
-            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(warning))
+            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(Warned("foreign", warning)))
         return self.asker.answer(seen, rows.probabilities)
 
     # ---- what the network is asked
@@ -198,16 +201,13 @@ class Predictor:
                 raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
         except ValueError as error:
             raise PointkitError(f"{path}: {error}" if path else str(error)) from None
-        few = f"only {len(drawn.points)} points, the network was trained on {self.num_points}"
-        if 2 * len(drawn.points) < self.num_points:
-            drawn = drawn.warned(few)
-        if drawn.left_out:
-            drawn = drawn.warned(f"{drawn.left_out:,} rows have no coordinates (nan), and so no answer")
-        return drawn
+        return drawn.warned(*checks.of_points(drawn, self.contract))
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
-        """A question with drawn points and the features that the network sees."""
-        return Query(drawn.points, preprocess.stacked(drawn.features, self.kinds), category)
+        """A question with drawn points and the features that the network sees, turned so that up is z."""
+        up = self.contract.up
+        numbers = preprocess.stacked(upright.turned_features(drawn.features, up), self.kinds)
+        return Query(upright.turned(drawn.points, up), numbers, category)
 
     def part_probabilities(self, clouds: Iterable[Query]) -> Iterator[Float64]:
         """For each cloud, the probability of each part of its category at each point, (T, parts) float64.

@@ -14,21 +14,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointkit import features, sampling
+from pointkit import features, sampling, stray
 from pointkit.cloud import Array, Float32, Float64, Mesh, Shape
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.size import Size
+from pointkit.traits import AXES
+from pointkit.upright import UP
 
 Inputs = Float32 | dict[str, Array]
 
 
 SCALED = ("color", "intensity")  # features that come in many units
+STRAY = ("kept", "left out")  # what becomes of stray points; older stores and runs keep them
+
+
+class Warned(NamedTuple):
+    """What the user should know about a shape: the ``kind`` is a word for programs, the ``text`` a line for people."""
+
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -40,22 +50,39 @@ class Drawn:
     for the kinds (``features.KINDS``) that were asked for and that the shape has: a cloud's fields, the normals of a
     mesh's faces, and the colours and intensities of its vertices, or else of its faces. ``scales``: kind -> the full
     scale that the shape's own numbers seem to have (``full_scale``). ``left_out`` counts the file's rows without
-    coordinates.
+    coordinates, ``strays`` the drawn points that are stray (``strays_last``).
     """
 
     points: Float32
     index: NDArray[np.int64]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     features: Mapping[str, Float32] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
     left_out: int = 0
+    strays: int = 0
 
     def first(self, count: int) -> Drawn:
         """The first ``count`` of these points, or all where they are fewer."""
-        cut = {kind: numbers[:count] for kind, numbers in self.features.items()}
-        return dataclasses.replace(self, points=self.points[:count], index=self.index[:count], features=cut)
+        return self._some(slice(count))
 
-    def warned(self, *warnings: str) -> Drawn:
+    def strays_last(self) -> Drawn:
+        """The same points, with those that are stray (``stray.find``) at the end, and counted.
+
+        What is before them is in random order still.
+        """
+        marks = stray.find(self.points)
+        some = self._some(np.argsort(marks, kind="stable")) if marks.any() else self
+        return dataclasses.replace(some, strays=int(marks.sum()))
+
+    def without_strays(self) -> Drawn:
+        """The points that ``strays_last`` put first: all but the stray ones."""
+        return self.first(len(self.points) - self.strays)
+
+    def _some(self, chosen: Any) -> Drawn:
+        cut = {kind: numbers[chosen] for kind, numbers in self.features.items()}
+        return dataclasses.replace(self, points=self.points[chosen], index=self.index[chosen], features=cut)
+
+    def warned(self, *warnings: Warned) -> Drawn:
         """The same points with further warnings."""
         return dataclasses.replace(self, warnings=(*self.warnings, *warnings))
 
@@ -85,7 +112,7 @@ def draw(
     if not len(points):
         raise ValueError("a shape needs at least one point, got none")
     index = sampling.random_subset(len(points), len(points) if whole else count, rng)
-    warnings = ("mesh without faces: its vertices are taken as a cloud",) if isinstance(shape, Mesh) else ()
+    bare = Warned("no-faces", "mesh without faces: its vertices are taken as a cloud")
     taken: dict[str, Float32] = {}
     own: dict[str, float] = {}
     fields = shape.vertex_fields if isinstance(shape, Mesh) else shape.fields
@@ -93,7 +120,9 @@ def draw(
         if (values := numbers(fields, kind)) is not None:
             own |= {kind: full_scale(values)} if kind in SCALED else {}
             taken[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
-    return Drawn(points[index], index, warnings, taken, own, 0 if isinstance(shape, Mesh) else shape.left_out)
+    if isinstance(shape, Mesh):
+        return Drawn(points[index], index, (bare,), taken, own)
+    return Drawn(points[index], index, (), taken, own, shape.left_out)
 
 
 def _on_surface(
@@ -197,16 +226,20 @@ def normalise(points: ArrayLike) -> tuple[Float32, Float64, Float64]:
     return (centred / scale[..., None, None]).astype(np.float32), center, scale
 
 
+RULES = {"scale": ("unit sphere",), "up": AXES, "window": ("random points",), "stray": STRAY}
+
+
 @dataclass(frozen=True)
 class Contract:
     """How a shape becomes what a network sees. ``run.json`` holds it under "input".
 
     The network sees ``num_points`` at once. Before that, ``drawn`` points are drawn from a mesh or kept of a cloud, by
     ``seed``. ``scales``: kind of feature -> its full scale, decided once for a set. Older runs have none, and there
-    each cloud has a scale of its own. ``meaning`` is the user's word about the columns of files. Three rules are named,
-    so that a later version can change them: the ``scale`` to which points are brought, the axis that is ``up``, and the
-    points that a ``window`` holds. Where the network sees a shape's ``size``, that says how. Raises ValueError for a
-    rule that this version does not know.
+    each cloud has a scale of its own. ``meaning`` is the user's word about the columns of files. ``up`` is the axis of
+    the files that points up: the network sees shapes turned so that this is z. ``stray`` says what becomes of stray
+    points (STRAY). Two rules are named, so that a later version can change them: the ``scale`` to which points are
+    brought, and the points that a ``window`` holds. Where the network sees a shape's ``size``, that says how. Raises
+    ValueError for a rule that this version does not know.
     """
 
     num_points: int
@@ -217,6 +250,7 @@ class Contract:
     window: str = "random points"
     scales: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = NOTHING_SAID
+    stray: str = STRAY[0]
     size: Size | None = None
 
     def __post_init__(self) -> None:
@@ -226,10 +260,10 @@ class Contract:
                 raise ValueError(f"{name} must be a whole number, found {value!r}")
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, found {value}")
-        for rule in dataclasses.fields(self)[3:6]:
-            if getattr(self, rule.name) != rule.default:
-                known = f"this version knows {rule.default!r} alone"
-                raise ValueError(f"{rule.name} is {getattr(self, rule.name)!r}, {known}; install a newer one")
+        for name, known in RULES.items():
+            if getattr(self, name) not in known:
+                words = f"this version knows {', '.join(map(repr, known))} alone"
+                raise ValueError(f"{name} is {getattr(self, name)!r}, {words}; install a newer one")
         if not isinstance(self.scales, Mapping) or not all(
             kind in SCALED and isinstance(full, int | float) and full > 0 for kind, full in self.scales.items()
         ):
@@ -239,8 +273,15 @@ class Contract:
     def of_store(cls, manifest: Mapping[str, Any], num_points: int) -> Contract:
         """The contract of a network that sees ``num_points`` of each shape of a store, from the store's manifest."""
         drawn, seed = manifest.get("num_points_drawn", num_points), manifest.get("seed", 0)
-        meaning = Meaning.of(manifest.get("meaning", {}))
-        return cls(num_points, drawn, seed, scales=manifest.get("scales", {}), meaning=meaning)
+        return cls(
+            num_points,
+            drawn,
+            seed,
+            up=manifest.get("up", UP),
+            scales=manifest.get("scales", {}),
+            meaning=Meaning.of(manifest.get("meaning", {})),
+            stray=manifest.get("stray", STRAY[0]),
+        )
 
     @classmethod
     def of_run(cls, given: Mapping[str, Any]) -> Contract:
@@ -257,10 +298,21 @@ class Contract:
         return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {}), **size}
 
     def draw(self, shape: Shape, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()) -> Drawn:
-        """``draw`` by this contract, with a warning where colours or intensities seem to have another full scale."""
+        """``draw`` by this contract: without stray points, where it leaves them out. They are counted in any case.
+
+        A warning says where colours or intensities seem to have another full scale.
+        """
         drawn = draw(shape, count or self.drawn, self.seed, whole=whole, kinds=kinds, scales=self.scales)
+        ordered = drawn.strays_last()
+        if self.stray == "left out":
+            drawn = ordered.without_strays()
+        else:
+            drawn = dataclasses.replace(drawn, strays=ordered.strays)
         warnings = [
-            f"its {kind} seems to be of the full scale {own:,g}, that of the training set was {full:,g}"
+            Warned(
+                "features",
+                f"its {kind} seems to be of the full scale {own:,g}, that of the training set was {full:,g}",
+            )
             for kind, own in drawn.scales.items()
             if own > (full := self.scales.get(kind, own)) or own == 1 < full
         ]

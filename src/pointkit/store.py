@@ -4,7 +4,8 @@
     point_labels.npy  (T,) int32, only in a store of parts: ids from 0 that run on over the categories by name, and over
                    each one's parts in the data set's order; -1 = unlabelled
     features.npy   (T, C) float32, what else is known of each point, such as normals; not in every store
-    shapes.csv     ident, file, split, class, category, group, offset, count: one line a shape
+    shapes.csv     ident, file, split, class, category, group, offset, count: one line a shape; where a shape has stray
+                   points (``stray``) also their number; they are its last ones
     manifest.json  format version, task, classes (categories) in order, names of the parts, counts, how the points were
                    drawn, checksums of all files
 
@@ -37,6 +38,7 @@ VERSION = 1
 SPLITS = ("train", "val", "test")
 ARRAYS = ("points.npy", "point_labels.npy", "features.npy")  # in the order of a Sample's fields
 COLUMNS = ("ident", "file", "split", "class", "category", "group", "offset", "count")
+STRAYS = "stray"  # a further column where a shape has stray points
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ShapeRow:
 
     ``ident`` names it within the set (its path without suffix). ``file`` is the path that it was read from, relative to
     the set's folder. Shapes of one ``group`` must stay on one side of a split. Its points are ``offset : offset +
-    count`` of points.npy; ``write`` sets these two.
+    count`` of points.npy; ``write`` sets these two. The last ``strays`` of them are stray points.
     """
 
     ident: str
@@ -55,6 +57,7 @@ class ShapeRow:
     offset: int = 0
     count: int = 0
     group: str = ""
+    strays: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +118,8 @@ class Store:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        return np.array([row.count for row in self.rows], np.int64)
+        """How many points of each shape a network sees (S,): all but the stray ones."""
+        return np.array([row.count - row.strays for row in self.rows], np.int64)
 
     def select(self, split: str) -> NDArray[np.int64]:
         """Indices of a split's shapes, in the order of ``rows``."""
@@ -144,6 +148,11 @@ class Store:
         """Where the points of one shape are."""
         row = self.rows[index]
         return slice(row.offset, row.offset + row.count)
+
+    def seen(self, index: int) -> slice:
+        """Where the points of one shape are that a network sees: all but the stray ones."""
+        row = self.rows[index]
+        return slice(row.offset, row.offset + row.count - row.strays)
 
 
 def write(
@@ -196,11 +205,13 @@ def _fill(
         if not rows:
             stack.enter_context(_Growing(staging / "points.npy", np.empty((0, 3), "<f4")))
     in_parts = ARRAYS[1] in arrays  # the class is a category, which has a column of its own
+    strays = any(row.strays for row in rows)
     lines = (
         (r.ident, r.file, r.split, r.class_name, r.class_name if in_parts else "", r.group, r.offset, r.count)
+        + ((r.strays,) if strays else ())
         for r in rows
     )
-    texts = {"shapes.csv": csv_text(COLUMNS, lines), **extra_files}
+    texts = {"shapes.csv": csv_text((*COLUMNS, STRAYS) if strays else COLUMNS, lines), **extra_files}
     for name, text in texts.items():
         (staging / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     manifest = {
@@ -325,6 +336,7 @@ def _row(r: dict[str, str]) -> ShapeRow:
         offset=int(r["offset"]),
         count=int(r["count"]),
         group=r["group"],
+        strays=int(r.get(STRAYS) or 0),
     )
 
 
@@ -334,6 +346,8 @@ def _check_rows(rows: Sequence[ShapeRow], manifest: dict[str, Any]) -> int:
     for row in rows:
         if row.offset != total or row.count < 1:
             raise ValueError(f"shapes.csv has {row.count} points at {row.offset}, where {total} must be")
+        if not 0 <= row.strays < row.count:
+            raise ValueError(f"shapes.csv has {row.strays} stray points among {row.count}")
         if row.class_name not in manifest["classes"]:
             raise ValueError(f"shapes.csv has the class {row.class_name!r}, manifest.json does not")
         if row.split not in SPLITS:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import disk, formats, preprocess
+from pointkit import disk, formats, preprocess, upright
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import MissingExtraError, PointkitError
 from pointkit.report import raster
@@ -61,18 +61,19 @@ class Scene:
     paint: NDArray[np.uint8] | None = None
 
 
-def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pathlib.Path:
+def view(path: pathlib.Path, output: pathlib.Path, *, up: str = upright.UP, force: bool = False) -> pathlib.Path:
     """Draw the mesh or cloud in a file into ``output``, a .png or .html, and return that path.
 
     A mesh is shown beside points drawn from its surface. Both are coloured by the labels of its faces or vertices, else
     by its own colours. A cloud is coloured likewise, else by its classification, else by its height. Of more than
     ``MOST`` points only so many, chosen at random, are shown, and the title says so. Labels have a legend, with the
-    names in the file's comments. Nothing is printed.
+    names in the file's comments. ``up`` is the axis of the file that points up in the picture. Nothing is printed.
 
     Raises PointkitError where ``output`` has another suffix, is the file itself, or exists and ``force`` is not given.
     Raises MissingExtraError where a page needs viser and it is missing, FormatError or OSError from reading the file.
     """
     writers: dict[str, Callable[[Scene], bytes]] = {".png": picture, ".html": page}
+    upright.check(up)
     write = writers.get(output.suffix.lower())
     if write is None:
         raise PointkitError(f"{disk.shown(output)}: --output must end in {' or '.join(writers)}")
@@ -87,15 +88,18 @@ def view(path: pathlib.Path, output: pathlib.Path, *, force: bool = False) -> pa
         raise PointkitError(f"{disk.shown(output)}: --output must lie in a folder that can be written to")
     if write is page:
         _viser()  # before the file is read: a missing extra is reported at once
-    data = write(load(path))
+    data = write(load(path, up))
     with disk.replacing(output) as file:
         file.write(data)
     return output
 
 
-def load(path: pathlib.Path) -> Scene:
-    """The scene of a file. Raises PointkitError or OSError where it cannot be read or has nothing to show."""
-    shape = formats.read(path)
+def load(path: pathlib.Path, up: str = upright.UP) -> Scene:
+    """The scene of a file, turned so that ``up`` is z.
+
+    Raises PointkitError or OSError where it cannot be read or has nothing to show.
+    """
+    shape = upright.turned_shape(formats.read(path), up)
     surface = shape if isinstance(shape, Mesh) and len(shape.faces) else None
     try:
         drawn = preprocess.draw(shape, MOST if surface is None else SAMPLED, kinds=("color",))

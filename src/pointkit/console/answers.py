@@ -67,7 +67,7 @@ class Answers:
         else:
             self._lines(file, result, result.answer)
             for line in result.answer.warnings:
-                note(f"warning: {file}: {line}")
+                note(f"warning: {file}: {line.text}")
 
     def _step(self, name: str) -> None:
         if self.task is not None:
@@ -122,14 +122,14 @@ def _result_facts(file: Path, result: Result) -> dict[str, Any]:
             "category": answer.category,
             "parts": answer.counts,
             "probability": round(answer.mean_probability, 6),
-            "warnings": list(answer.warnings),
+            "warnings": [warned._asdict() for warned in answer.warnings],
         }
     else:
         about = {
             "class": answer.class_name,
             "probability": round(answer.probability, 6),
             "runner_up": answer.runner_up,
-            "warnings": list(answer.warnings),
+            "warnings": [warned._asdict() for warned in answer.warnings],
             **written,
         }
     return {"file": str(file), **about, **(_explanation_facts(explanation) if explanation else {})}

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from pointkit.errors import PointkitError
 
+UP = "z"
 FOLDERS = ("classes", "scans", "pieces", "none")
 
 
@@ -23,6 +24,7 @@ class Said(TypedDict, total=False):
     columns: str
     unlabelled: str
     names: str
+    up: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Asked:
     any of label, class, split, group.
 
     ``label_field``, ``columns`` and ``unlabelled`` say what the columns of files mean (``columns.Meaning``). ``names``
-    are those of the labels, "1=top,2=legs" or a file.
+    are those of the labels, "1=top,2=legs" or a file. ``up`` is the axis of the files that points up (``upright``).
     """
 
     folders: str = ""
@@ -47,8 +49,13 @@ class Asked:
     columns: str = ""
     unlabelled: str = ""
     names: str = ""
+    up: str = UP
 
     def __post_init__(self) -> None:
+        if self.up != UP:
+            from pointkit import upright  # NumPy, which the command line's help does not need
+
+            upright.check(self.up)
         if self.folders not in ("", *FOLDERS):
             raise PointkitError(f"--folders must be one of {', '.join(FOLDERS)}, got {self.folders!r}")
         if self.category and self.folders == "classes":
@@ -63,6 +70,8 @@ class Asked:
     def facts(self) -> dict[str, Any]:
         """What was said of the folder itself, for the settings of a store."""
         given = {"folders": self.folders, "category": self.category, "split_asked": self.split}
+        if self.up != UP:
+            given["up"] = self.up
         return {name: value for name, value in given.items() if value}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import metrics, preprocess
-from pointkit.asking import Query
+from pointkit.asking import Query, to_all
 from pointkit.cloud import Float32, Float64
 from pointkit.evaluate import foreigners
 from pointkit.evaluate.shapes import TURNED, asked, pictured
@@ -84,6 +84,7 @@ def _probabilities(
     """For each shape (T, parts), in the store's order of points. ``draw``, ``vary``, ``turn`` are those of ``asked``.
 
     What the network pooled of each shape (D,) goes into ``pooled``.
+    A stray point has the answer of the point nearest to it.
     """
     orders: list[NDArray[np.int64]] = []
 
@@ -95,9 +96,7 @@ def _probabilities(
     for i, rows in enumerate(predictor.asker.rows(queries())):
         if pooled is not None:
             pooled.append(rows.pooled)
-        back = np.empty_like(rows.probabilities)
-        back[orders[i]] = rows.probabilities
-        yield back
+        yield to_all(opened.cloud(chosen[i]), orders[i], rows.probabilities)
 
 
 def _answered(

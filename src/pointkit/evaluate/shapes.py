@@ -20,7 +20,7 @@ TURNS = {"up": "about the up axis", "any": "in any direction"}
 
 
 class Asked(NamedTuple):
-    """A shape of a store as a question: the query, and for each of its points the index in the store's order."""
+    """A shape of a store as a question, without its stray points: the query, and each point's index in the store."""
 
     query: Query
     order: NDArray[np.int64]
@@ -38,7 +38,7 @@ def asked(
     columns = opened.columns(predictor.task.features)
     for index in chosen:
         opened.check_uncut()
-        span = opened.span(index)
+        span = opened.seen(index)
         rng = np.random.default_rng([draw, index])
         mixed = draw and not turn
         order = rng.permutation(span.stop - span.start) if mixed else np.arange(span.stop - span.start)
@@ -90,8 +90,11 @@ def _turned(
 
 
 def pictured(opened: Store, index: int, num_points: int | None = None) -> Float32:
-    """The points of a shape in the unit sphere, for a picture: all, or the ``num_points`` that a network sees first."""
-    cloud = opened.cloud(index)
+    """The points of a shape in the unit sphere, for a picture: all, or the ``num_points`` that a network sees first.
+
+    Stray points, the last of a shape, are left out.
+    """
+    cloud = opened.points[opened.seen(index)]
     if num_points is not None:
         cloud = cloud[preprocess.window(len(cloud), num_points)]
     return preprocess.normalise(cloud)[0]

@@ -178,6 +178,7 @@ def _plan(
         layout=found.layout,
         features=features.to_keep(keep) if keep is not None else tuple(features.KINDS) if found.layout else (),
         meaning=survey.meaning_of(asked),
+        up=asked.up,
     )
     return _Plan(source, output, found, rule, keep, rows.groups_of(groups, found), splits.shares(asked.split))
 
@@ -211,6 +212,7 @@ def _write(
         **_known(found),
         **about,
         "drawn": _drawn(plan.rule),
+        "stray": "left out",
         "split": how,
         "counts": rows.counts(shapes, found.classes),
         "unread": len(lost),

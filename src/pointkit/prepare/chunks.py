@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit import disk, features, formats, outputs, preprocess
+from pointkit import disk, features, formats, outputs, preprocess, upright
 from pointkit.cloud import Float32, Float64, Sample, Shape
 from pointkit.disk import shown
 from pointkit.formats.columns import NOTHING_SAID, Meaning
@@ -52,7 +52,7 @@ class Rule(NamedTuple):
 
     ``layout`` says how labels are stored (``shapenet_part``); "" is for shapes without labels. ``features`` are the
     kinds to keep of each point (``features.KINDS``), as far as a shape has them. ``meaning`` is the user's word about
-    columns and labels.
+    columns and labels. ``up`` is the axis of the files that points up, and becomes z.
     """
 
     num_points: int
@@ -61,6 +61,7 @@ class Rule(NamedTuple):
     layout: str = ""
     features: tuple[str, ...] = ()
     meaning: Meaning = NOTHING_SAID
+    up: str = upright.UP
 
 
 class ReadResult(NamedTuple):
@@ -69,6 +70,7 @@ class ReadResult(NamedTuple):
     ``warnings`` are those of ``preprocess.draw``. ``labelled`` says whether the points have labels. ``features`` are
     the kinds that the points have, with the file's own numbers. ``scales`` are the full scales that colours and
     intensities seem to have (``preprocess.full_scale``). ``left_out`` counts the file's rows without coordinates.
+    The last ``strays`` points are stray.
     """
 
     size: int
@@ -79,6 +81,7 @@ class ReadResult(NamedTuple):
     features: tuple[str, ...] = ()
     scales: tuple[tuple[str, float], ...] = ()
     left_out: int = 0
+    strays: int = 0
 
 
 def unread(reason: str) -> ReadResult:
@@ -168,7 +171,7 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         as_they_are = dict.fromkeys(preprocess.SCALED, 1.0)
         drawn = preprocess.draw(
             shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features, scales=as_they_are
-        )
+        ).strays_last()
         stamps = [(root / name).stat() for name in source.files]
     except MemoryError:
         return unread("reading it takes more memory than there is"), Sample.nothing()
@@ -181,9 +184,9 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
     if (size, mtime) != (source.size, source.mtime_ns):
         return unread("changed while the set was prepared"), Sample.nothing()
-    points = np.ascontiguousarray(drawn.points, "<f4")
+    points = np.ascontiguousarray(upright.turned(drawn.points, rule.up), "<f4")
     held = tuple(drawn.features)
-    numbers = preprocess.stacked(drawn.features, held)
+    numbers = preprocess.stacked(upright.turned_features(drawn.features, rule.up), held)
     sample = Sample(
         points,
         None if labels is None else np.ascontiguousarray(labels[drawn.index], "<i4"),
@@ -192,11 +195,12 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     result = ReadResult(
         size=len(points),
         digest=disk.digest(points.data),
-        warnings=drawn.warnings,
+        warnings=tuple(warned.text for warned in drawn.warnings),
         labelled=labels is not None,
         features=held,
         scales=tuple(drawn.scales.items()),
         left_out=drawn.left_out,
+        strays=drawn.strays,
     )
     return result, sample
 
@@ -246,8 +250,9 @@ def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
             features=tuple(held),
             scales=tuple((kind, full) for kind, full in scales),
             left_out=left_out,
+            strays=strays,
         )
-        for size, digest, warnings, reason, labelled, held, scales, left_out in facts["results"]
+        for size, digest, warnings, reason, labelled, held, scales, left_out, strays in facts["results"]
     ]
     if not results or min(result.size for result in results) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")

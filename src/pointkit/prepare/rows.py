@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,7 +30,9 @@ def make(
     """
     files = [file for file, result in zip(found.files, results, strict=True) if result.size]
     digests = [result.digest for result in results if result.size]
+    strays = [result.strays for result in results if result.size]
     rows, how = _rows(files, given, digests, seed, shares)
+    rows = [replace(row, strays=number) for row, number in zip(rows, strays, strict=True)]
     named = [given.get(file.file, "") for file in files]
     return rows, how, (*_about_classes(rows, found.classes), *_about_groups(files, named, digests))
 
@@ -163,6 +166,11 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
     }
     if left_out:
         yield f"{sum(left_out.values()):,} rows without coordinates (nan) are left out: {_some(list(left_out))}"
+    strays = {file.file: result.strays for file, result in zip(found.files, results, strict=True) if result.strays}
+    if strays:
+        shapes = f"{len(strays):,} shape{'s' if len(strays) > 1 else ''}"
+        points = f"{sum(strays.values()):,} stray points, far from all others, in {shapes}"
+        yield f"{points}: left out, so that they change neither size nor answer: {_some(list(strays))}"
     kinds = [result.features for result in results if result.size]
     for kind, number in features.shared(kinds)[1].items():
         yield f"no {kind} in {number:,} of {len(kinds):,} shapes: the store keeps none"
