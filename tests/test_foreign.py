@@ -192,6 +192,8 @@ def test_a_killed_training_and_an_older_run_get_theirs_by_the_same_command(set_o
 def test_predict_marks_what_is_far_and_says_so(set_of_three, tmp_path, capsys):
     run = set_of_three[1]
     rng = np.random.default_rng(7)
+    for name in ("box", "stick"):
+        (tmp_path / "files" / name).mkdir(parents=True)
     for i in range(10):
         formats.write(tmp_path / "files" / "box" / f"{i}.ply", PointCloud(shapes.box(rng, 96)))
         formats.write(tmp_path / "files" / "stick" / f"{i}.ply", PointCloud(shapes.stick(rng, 96)))

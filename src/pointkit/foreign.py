@@ -12,6 +12,7 @@ Nearest neighbours in a network's features: Sun et al., Out-of-Distribution Dete
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from dataclasses import dataclass
 
@@ -89,15 +90,20 @@ class Reference:
 
     def distances(self, pooled: Float32) -> Float64:
         """The distance (B,) of pooled features (B, D) to the nearest training shape."""
+        known, squares = self._known
         standard = (np.asarray(pooled, np.float64) - self.center) / self.spread
         on_axes = standard @ self.axes
-        off_axes = (standard**2).sum(1) - (on_axes**2).sum(1)
-        between = (on_axes**2).sum(1)[:, None] - 2 * on_axes @ self.known.T.astype(np.float64)
-        nearest = (between + (self.known.astype(np.float64) ** 2).sum(1)).min(1)
-        distances: Float64 = np.sqrt((nearest + off_axes).clip(0))
+        # |on - known|^2 + |standard|^2 - |on|^2, the last two for what lies off the axes
+        nearest = (squares - 2 * on_axes @ known).min(1) + (standard**2).sum(1)
+        distances: Float64 = np.sqrt(nearest.clip(0))
         return distances
 
-    @property
+    @functools.cached_property
+    def _known(self) -> tuple[Float64, Float64]:
+        known = self.known.T.astype(np.float64)
+        return known, (known**2).sum(0)
+
+    @functools.cached_property
     def limit(self) -> float | None:
         """The distance from which on a shape is foreign; None where too few validation shapes say what is near."""
         if len(self.validation) < FEWEST:
