@@ -179,7 +179,10 @@ def test_a_killed_training_and_an_older_run_get_theirs_by_the_same_command(set_o
     older = Predictor(run)
     assert (older.reference, older.notes) == (None, [])
     assert older.answer(PointCloud(np.eye(3))).class_name in shapes.CLASSES
-    assert evaluate(run)["foreign"] == {"marked": None, "why": "it keeps no reference"}
+    assert evaluate(run)["foreign"] == {
+        "marked": None,
+        "why": "it keeps no reference of its training shapes, which the command that trained it adds",
+    }
     for before in (None, whole[:-5]):
         if before is not None:
             file.write_bytes(before)
@@ -244,7 +247,7 @@ def test_what_cannot_be_measured_is_one_line(set_of_three, tmp_path, tiny_run):
     (tmp_path / "empty").mkdir()
     with pytest.raises(PointkitError, match="no file that can be read in this folder"):
         evaluate(path, foreign=tmp_path / "empty")
-    with pytest.raises(RunError, match="marks no foreign shapes, as it had fewer than 10 validation shapes"):
+    with pytest.raises(RunError, match="it marks no foreign shapes, as it had fewer than 10 validation shapes"):
         evaluate(changed(tiny_run, tmp_path / "tiny"), foreign=whole.path)
 
 

@@ -49,9 +49,11 @@ def measure(predictor: Predictor, pooled: Float32, path: pathlib.Path | None = N
     reference = predictor.reference
     limit = reference.limit if reference else None
     if reference is None or limit is None:
-        why = "it keeps no reference" if reference is None else f"it had fewer than {FEWEST} validation shapes"
+        why = f"it had fewer than {FEWEST} validation shapes"
+        if reference is None:
+            why = "it keeps no reference of its training shapes, which the command that trained it adds"
         if path is not None:
-            raise RunError(f"{predictor.path}: marks no foreign shapes, as {why}; without --foreign it is measured")
+            raise RunError(f"{predictor.path}: cannot be measured with --foreign: it marks no foreign shapes, as {why}")
         return {"marked": None, "why": why}
     ours = reference.distances(pooled)
     figures: dict[str, Any] = {
