@@ -58,7 +58,7 @@ class _Plan:
     """The plan of a store: ``output`` from the shapes ``found`` in ``source``, by a ``rule``.
 
     ``keep`` names the features asked for, None where nothing was asked. ``groups``: file -> group. ``shares`` are those
-    of the split that is asked for, split -> share.
+    of the split that is asked for, split -> share, and ``full_scales`` those that are asked for, kind -> number.
     """
 
     source: pathlib.Path
@@ -68,6 +68,7 @@ class _Plan:
     keep: str | None
     groups: Mapping[str, str]
     shares: Mapping[str, float]
+    full_scales: Mapping[str, float]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -188,7 +189,9 @@ def _plan(
         meaning=survey.meaning_of(asked),
         up=asked.up,
     )
-    return _Plan(source, output, found, rule, keep, rows.groups_of(groups, found), splits.shares(asked.split))
+    return _Plan(
+        source, output, found, rule, keep, rows.groups_of(groups, found), splits.shares(asked.split), asked.full_scales
+    )
 
 
 def _write(
@@ -198,7 +201,7 @@ def _write(
     found = plan.found
     shapes, how, warnings = rows.make(found, results, plan.groups, plan.rule.seed, plan.shares)
     kept = _kept(plan, results)
-    scales = rows.scales(results, kept)
+    scales = _scales(plan, results, kept)
     warnings = (
         *found.warnings,
         *warnings,
@@ -287,6 +290,15 @@ def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
         if lack := rows.lack_of(kind, plan.found, results, plan.rule):
             raise PointkitError(f"{plan.found.root}: --features {plan.keep}, but {lack}")
     return kept
+
+
+def _scales(plan: _Plan, results: Sequence[ReadResult], kept: Collection[str]) -> dict[str, float]:
+    """The full scales of colour and intensity: as the user says, else as the set has them. Raises PointkitError."""
+    said = dict(plan.full_scales)
+    if unknown := said.keys() - {*kept}:
+        held = ", ".join(kept) or "none"
+        raise PointkitError(f"--full-scale names {min(unknown)}, but the features that the store keeps are {held}")
+    return rows.scales(results, tuple(kept)) | said
 
 
 def _drawn(rule: chunks.Rule) -> str:
