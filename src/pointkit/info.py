@@ -43,13 +43,23 @@ def _folder(path: pathlib.Path) -> dict[str, Any]:
     from pointkit.prepare import survey
 
     try:
-        return survey.look(path).facts()
+        return survey.look(path).facts() | _audited(path)
     except PointkitError as error:
         try:
-            facts = survey.look(path, Parts.name).facts()
+            facts = survey.look(path, Parts.name).facts() | _audited(path, Parts.name)
         except PointkitError:
             raise error from None
         return {"kind": facts["kind"], "as_classes": str(error), "with": f"--task {Parts.name}", **facts}
+
+
+def _audited(path: pathlib.Path, task: str | None = None) -> dict[str, Any]:
+    """What the audit finds in a folder's files, or why they cannot be prepared."""
+    from pointkit.prepare import trial
+
+    try:
+        return trial(path, task=task)
+    except PointkitError as error:
+        return {"cannot_be_prepared": str(error)}
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:

@@ -6,15 +6,15 @@ entry. Findings come in the order of ``KINDS``, those that make a training worth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pointkit.audit import copied, files, labels
-from pointkit.audit.finding import Finding, names
+from pointkit.audit.finding import Finding, facts, kept
 from pointkit.audit.looked import Looked
 from pointkit.store import Store
 
-__all__ = ["CHECKS", "KINDS", "Finding", "names", "of_store"]
+__all__ = ["CHECKS", "KINDS", "Finding", "facts", "kept", "of_store"]
 
 KINDS = (  # worst first
     "object-numbers",
@@ -59,17 +59,3 @@ def of_store(store: Store, read: Callable[[int], Any] | None = None) -> list[Fin
     looked = Looked(store, read)
     found = [finding for check in CHECKS for finding in check(looked)]
     return sorted(found, key=lambda one: (not one.stops, KINDS.index(one.kind)))
-
-
-def kept(manifest: Mapping[str, Any]) -> list[Finding]:
-    """The findings that a store keeps in its manifest, worst first; none in older stores."""
-    stopping = manifest.get("stopping", 0)
-    return [
-        Finding(one["kind"], tuple(one["files"]), one["text"], stops=i < stopping)
-        for i, one in enumerate(manifest.get("findings", ()))
-    ]
-
-
-def facts(found: list[Finding]) -> dict[str, Any]:
-    """Findings as a store keeps them: the first ``stopping`` of them make a training worthless."""
-    return {"findings": [one.facts for one in found], "stopping": sum(one.stops for one in found)}

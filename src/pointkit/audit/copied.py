@@ -8,7 +8,6 @@ from pointkit.audit import copies
 from pointkit.audit.finding import Finding, counted
 from pointkit.audit.looked import Looked
 from pointkit.disk import shown
-from pointkit.prepare.splits import merge
 from pointkit.store import ShapeRow
 
 
@@ -17,8 +16,7 @@ def find(looked: Looked) -> Iterator[Finding]:
     solid = looked.traits.rank > 1
     good = [i for i in range(len(solid)) if solid[i] and looked.store.counts[i] >= copies.FEWEST]
     found = copies.Prints(looked.prints.waves[good], looked.prints.noise[good])
-    pairs = copies.find(found, lambda place: looked.store.cloud(good[place]))
-    groups = _groups([(good[one], good[other]) for one, other in pairs])
+    groups = [[good[i] for i in group] for group in copies.find(found, lambda i: looked.store.cloud(good[i]))]
     for test, words in _KINDS:
         some = [group for group in groups if test([looked.store.rows[i] for i in group])]
         groups = [group for group in groups if group not in some]
@@ -26,23 +24,6 @@ def find(looked: Looked) -> Iterator[Finding]:
             files = [file for group in some for file in looked.files(group)]
             first = " = ".join(shown(file) for file in looked.files(some[0][:3]))
             yield Finding("copies", tuple(files), words.format(counted(len(some), "shape"), first))
-
-
-def _groups(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Groups of shapes that are joined by pairs, in order."""
-    members = sorted({shape for pair in pairs for shape in pair})
-    names = [f"{shape:012}" for shape in members]
-    place = {shape: i for i, shape in enumerate(members)}
-    keys = []
-    for number, pair in enumerate(pairs):
-        key = [""] * len(members)
-        for shape in pair:
-            key[place[shape]] = str(number)
-        keys.append(key)
-    groups: dict[str, list[int]] = {}
-    for shape, root in zip(members, merge(names, *keys), strict=True):
-        groups.setdefault(root, []).append(shape)
-    return list(groups.values())
 
 
 def _in_splits(rows: Sequence[ShapeRow]) -> bool:
@@ -56,8 +37,8 @@ def _in_classes(rows: Sequence[ShapeRow]) -> bool:
 _KINDS: tuple[tuple[Callable[[Sequence[ShapeRow]], bool], str], ...] = (
     (
         _in_splits,
-        "{} with a copy or near copy in another split ({}): the figures then measure memory; give copies one group with "
-        "--groups, and make the split with --split 70/10/20",
+        "{} with a copy or near copy in another split ({}): the figures then measure memory; make the split anew with "
+        "--split 70/10/20, and give copies one group with --groups",
     ),
     (_in_classes, "{} with a copy or near copy in another class ({}): one of the two classes is wrong; look at both"),
     (

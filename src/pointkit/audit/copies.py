@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.audit.laying import Cloud, alike
-from pointkit.cloud import Float32
+from pointkit.cloud import Float32, Float64
 
 Complex64 = NDArray[np.complex64]
 Int64 = NDArray[np.int64]
@@ -30,12 +30,12 @@ RINGS, LAYERS, WAVES = 4, 6, 7  # of a print: distances from the up axis, height
 RADIUS, HEIGHT = 1.8, 1.6  # up to which rings and layers go, in root mean squares of the points' distances
 PIECE = 512  # points at once: of more, the matrix product would start threads that cost more than they help
 AXES = 32  # of the prints, in which neighbours are looked for
-NEIGHBOURS = 6  # of each shape that may be its copies
+NEIGHBOURS = 4  # of each shape that may be its copies
 ANGLES = 256  # that are tried
 FEWEST = 32  # points of a shape that can be told from others
-PATIENCE = 150  # pairs in a row that are no copies, after which no more are looked at
-SAME_POINTS = 0.3  # of the prints' distance to be expected: below, both hold the same points
-LIKE = 1.7  # of the same: above, the shapes are others
+MOST, SHARE = 440, 12  # pairs that are looked at closely: so many, or one for so many shapes where that is more
+PATIENCE = 80  # pairs in a row that are no copies, after which no more are looked at
+LIKE = 1.7  # of the prints' distance to be expected: above, the shapes are others
 
 
 class Prints(NamedTuple):
@@ -121,21 +121,49 @@ def likeness(found: Prints, first: Int64, second: Int64) -> tuple[Float32, Float
     return (apart / expected).astype(np.float32), angles.astype(np.float32)
 
 
-def find(found: Prints, cloud: Callable[[int], Float32]) -> list[tuple[int, int]]:
-    """Pairs of shapes that are copies or near copies. ``cloud`` gives the points (T, 3) of a shape in random order."""
+def find(found: Prints, cloud: Callable[[int], Float32]) -> list[list[int]]:
+    """Groups of shapes that are copies or near copies of each other, each in order.
+
+    ``cloud`` gives the points (T, 3) of a shape in random order.
+    """
     if len(found.waves) < 2:
         return []
     first, second = neighbours(found)
     apart, angles = likeness(found, first, second)
-    order = np.argsort(apart, kind="stable")
-    pairs: list[tuple[int, int]] = []
+    order = np.argsort(_rank(len(found.waves), first, second, apart), kind="stable")
+    order = order[apart[order] < LIKE]
+    group = list(range(len(found.waves)))  # shape -> another of its group, in the end the first
     clouds = functools.lru_cache(4096)(lambda shape: Cloud(cloud(shape)))
-    vain = 0
-    for place in order[: np.searchsorted(apart[order], LIKE)].tolist():
+    looked_at = vain = 0
+    for place in order.tolist():
         one, other = int(first[place]), int(second[place])
-        if alike(clouds(one), clouds(other), angles[place].tolist(), float(apart[place]), SAME_POINTS):
-            pairs.append((one, other))
+        if _root(group, one) == _root(group, other):
+            continue
+        looked_at += 1
+        if alike(clouds(one), clouds(other), angles[place].tolist(), float(apart[place])):
+            group[max(_root(group, one), _root(group, other))] = min(_root(group, one), _root(group, other))
             vain = 0
-        elif (vain := vain + 1) == PATIENCE:
+        else:
+            vain += 1
+        if vain == PATIENCE or looked_at == max(MOST, len(group) // SHARE):
             break
-    return pairs
+    members: dict[int, list[int]] = {}
+    for shape in range(len(group)):
+        members.setdefault(_root(group, shape), []).append(shape)
+    return [some for some in members.values() if len(some) > 1]
+
+
+def _rank(count: int, first: Int64, second: Int64, apart: Float32) -> Float64:
+    """By which pairs are looked at: their distance, but less where all that are near a shape are as near as that."""
+    both, twice = np.concatenate([first, second]), np.concatenate([apart, apart])
+    order = np.lexsort([twice, both])
+    bounds = np.searchsorted(both[order], np.arange(count + 1))
+    usual = np.sqrt(twice[order][np.minimum((bounds[:-1] + bounds[1:]) // 2, len(order) - 1)].astype(np.float64))
+    rank: Float64 = apart / np.sqrt(np.maximum(usual[first] * usual[second], 1e-9))
+    return rank
+
+
+def _root(group: list[int], shape: int) -> int:
+    while group[shape] != shape:
+        group[shape] = shape = group[group[shape]]
+    return shape

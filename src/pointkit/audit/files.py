@@ -20,9 +20,11 @@ from pointkit.disk import csv_rows
 LEAST = 6  # shapes of a class by which one of them can be judged
 SPREADS = 8.0  # of a class, from its median: nearer, a file is not odd
 SIZE, DENSITY, FEATURE = 3.0, 2.0, 3.0  # factors from the median: smaller ones are not odd
+FEW, COMMON = 3, 0.06  # files, or the share of a class, that may be odd: where more differ, the class varies
 FEWER = 4.0  # times fewer points than others
-LYING = 4.0  # spreads from the class's profile, and as near as its own when turned
+LYING = 5.0  # spreads from the class's profile, and as near as its own when turned
 PLAIN = 0.02  # of a shape's extent: profiles that differ by less are the same
+CLEARLY = 3.0  # times farther as it stands than when turned
 REACH = 1.3  # halves of the extent: shapes within have no stray points
 NO_POINTS = ("at least one point", "no point", "empty", "without any area", "has 0 ", "holds no")  # reasons why unread
 
@@ -46,8 +48,10 @@ def _odd(values: Float64, factor: float) -> NDArray[np.float64]:
     """By which factor each of positive numbers (S,) differs from the median where it is odd; else 0."""
     logs = np.log(np.maximum(values, 1e-30))
     apart = np.exp(logs - np.median(logs))
-    odd = (np.abs(_spreads(logs)) > SPREADS) & (np.maximum(apart, 1 / apart) > factor)
-    return np.where(odd, apart, 0.0)
+    far = np.maximum(apart, 1 / apart) > factor
+    if far.sum() > max(FEW, COMMON * len(values)):
+        return np.zeros(len(values))
+    return np.where(far & (np.abs(_spreads(logs)) > SPREADS), apart, 0.0)
 
 
 def _unlike(looked: Looked, values: Float64, factor: float) -> dict[int, float]:
@@ -78,8 +82,9 @@ def sizes(looked: Looked) -> Iterator[Finding]:
         yield Finding(
             "size",
             tuple(looked.files(order)),
-            f"{counted(len(found), 'file')} of another size than its class (the first is {_times(found[order[0]])}): "
-            "perhaps in another unit, or with more or less than the shape in it; check the unit, or take it out",
+            f"{counted(len(found), 'file')} of another size than the rest of the class (the first is "
+            f"{_times(found[order[0]])}): perhaps in another unit, or with more or less than the shape in it; "
+            "check the unit, or take it out",
         )
 
 
@@ -95,15 +100,15 @@ def lying(looked: Looked) -> Iterator[Finding]:
         spread = max(1.4826 * float(np.median(np.abs(own - middle))), PLAIN)
         best = apart.argmin(1)
         fits = apart.min(1) < middle + spread
-        odd = (own > middle + LYING * spread) & fits & (best != 2)
+        odd = (own > middle + LYING * spread) & (own > CLEARLY * apart.min(1)) & fits & (best != 2)
         found |= {int(shapes[i]): traits.AXES[best[i]] for i in np.flatnonzero(odd)}
     if found:
         first = next(iter(found))
         yield Finding(
             "up-axis",
             tuple(looked.files(list(found))),
-            f"{counted(len(found), 'file')} standing on another axis than its class (in the first, {found[first]} is up): "
-            "a network that is not trained on turned shapes answers it wrongly; turn the file, or take it out",
+            f"{counted(len(found), 'file')} standing on another axis than the rest of the class (in the first, "
+            f"{found[first]} is up): a network answers such a shape wrongly; turn the file, or take it out",
         )
 
 
@@ -204,7 +209,7 @@ def degenerate(looked: Looked) -> Iterator[Finding]:
             yield Finding(
                 "degenerate",
                 tuple(looked.files(shapes)),
-                f"{counted(len(shapes), 'file')} {words}: there is no shape in it to learn; export again, or take it out",
+                f"{counted(len(shapes), 'file')} {words}: there is no shape to learn; export again, or take it out",
             )
 
 
@@ -221,6 +226,6 @@ def told_by_size(looked: Looked) -> Iterator[Finding]:
         yield Finding(
             "size",
             tuple(looked.files(np.flatnonzero(np.isin(looked.labels, classes)))),
-            f"size alone tells {names([looked.store.classes[label] for label in classes], 6)} apart ({ratios}), and size "
-            "is taken away from every shape: train with --features size, which lets the network see it",
+            f"size alone tells {names([looked.store.classes[label] for label in classes], 6)} apart ({ratios}), and "
+            "size is taken away from every shape: train with --features size, which lets the network see it",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pointkit.disk import shown
@@ -38,3 +38,17 @@ def names(some: Sequence[str], most: int = SHOWN) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """A number of things in words."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def kept(manifest: Mapping[str, Any]) -> list[Finding]:
+    """The findings that a store keeps in its manifest, worst first; none in older stores."""
+    stopping = manifest.get("stopping", 0)
+    return [
+        Finding(one["kind"], tuple(one["files"]), one["text"], stops=i < stopping)
+        for i, one in enumerate(manifest.get("findings", ()))
+    ]
+
+
+def facts(found: Sequence[Finding]) -> dict[str, Any]:
+    """Findings as a store keeps them: the first ``stopping`` of them make a training worthless."""
+    return {"findings": [one.facts for one in found], "stopping": sum(one.stops for one in found)}

@@ -16,18 +16,16 @@ FEW = 10  # validation or test shapes, of which one is worth ten points of accur
 IMBALANCE = 10.0
 NUMBERS = 5  # codes at least that look like object numbers
 ALONE = 0.8  # of the codes are in one shape only
-MIXED = 0.75  # of the points of a part have a neighbour of the same part; of scattered ones fewer
+MIXED = 0.25  # of a part: how often neighbours share it, from 0, as by chance, to 1; of scattered points less
+TOGETHER = 0.8  # of the points of real parts have a neighbour of the same part
 FAR = 128  # a code of 255 is suspicious where all others are below
-SEEN = 60  # shapes of a category whose points are looked at for scattered codes
-POINTS = 512  # of each
+SEEN = 40  # shapes of a category whose points are looked at for scattered codes
+POINTS = 1024  # of each
 NO_NAMES = {"unlabelled", "unlabeled", "unclassified", "void", "ignore", "ignored", "none", "background", "unknown"}
 
 
 def _members(looked: Looked) -> dict[str, list[tuple[str, Int64]]]:
-    """Word for what is told apart or grouped by -> names, and the shapes that have it; those that none has are left out.
-
-    The words are plural.
-    """
+    """Word (plural) for what is told apart or grouped by -> names, and the shapes that have each, if any has."""
     task = looked.store.task
     found = {task.group[1]: [(name, np.flatnonzero(looked.labels == i)) for i, name in enumerate(task.classes)]}
     for category, ids in task.part_ids.items():
@@ -152,7 +150,7 @@ def _scattered(looked: Looked, number: int) -> bool:
 
     store = looked.store
     assert store.point_labels is not None
-    same: list[float] = []
+    mixed: list[float] = []
     rest: list[float] = []
     for shape in looked.holding(number)[:SEEN].tolist():
         points, labels = store.cloud(shape)[:POINTS], store.point_labels[store.span(shape)][:POINTS]
@@ -160,11 +158,11 @@ def _scattered(looked: Looked, number: int) -> bool:
         if mine.sum() < 2 or (~mine).sum() < 2:
             continue
         nearest = cKDTree(points).query(points[mine], 2)[1][:, 1]
-        same.append(float(mine[nearest].mean()))
-        others = points[~mine]
-        near = cKDTree(others).query(others, 2)[1][:, 1]
-        rest.append(float((labels[~mine][near] == labels[~mine]).mean()))
-    return bool(same) and float(np.mean(same)) < MIXED < float(np.mean(rest))
+        chance = float(mine.mean())
+        mixed.append((float(mine[nearest].mean()) - chance) / (1 - chance))
+        others, theirs = points[~mine], labels[~mine]
+        rest.append(float((theirs[cKDTree(others).query(others, 2)[1][:, 1]] == theirs).mean()))
+    return bool(mixed) and float(np.mean(mixed)) < MIXED and float(np.mean(rest)) > TOGETHER
 
 
 def too_few(looked: Looked) -> Iterator[Finding]:
@@ -182,8 +180,8 @@ def too_few(looked: Looked) -> Iterator[Finding]:
             yield Finding(
                 "few-shapes",
                 tuple(looked.files(shapes)),
-                f"only {counted(len(shapes), words + ' shape')}: one of them is worth {100 / len(shapes):.0f} points, so "
-                "the figures say little; add shapes, or give this split a larger share with --split",
+                f"only {counted(len(shapes), words + ' shape')}: one is worth {100 / len(shapes):.0f} points, so the "
+                "figures say little; add shapes, or give this split a larger share with --split",
             )
 
 

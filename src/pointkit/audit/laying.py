@@ -11,15 +11,21 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial import cKDTree
 
 from pointkit.cloud import Float64
 
 POINTS = 2048  # of each cloud
-FEW, SOME, MANY = 128, 512, 1024  # of these for a first try, to be laid on planes, and to be measured from planes
-FIRST_STEPS, STEPS = 4, 6  # of the laying
+FEW, SOME, MANY = 128, 512, 768  # of these for a first try, for a second, and to be measured from planes
+FIRST_STEPS, STEPS, PLANE_STEPS = 4, 6, 3  # of the laying
 AROUND = 6  # points through which a plane goes
-FIRST_TRY, NEAR, ALIKE = 1.3, 1.07, 1.06  # the distance from the other cloud, as a share of what is to be expected
+FIRST_TRY, SECOND_TRY, NEAR, ALIKE = (
+    1.25,
+    1.12,
+    1.07,
+    1.06,
+)  # the distance from the other cloud, as a share of what is to be expected
+SAME, ON_TOP = 1.0, 0.6  # the same for clouds of the same points: with prints that say so, and without
+SAME_PRINTS = 0.3  # of the prints' distance that is to be expected: that of clouds of the same points is smaller
 PLANES = 0.18  # the power by which the distance from planes counts beside that from points
 RANDOM, EVEN = 0.45, 0.62  # of points drawn at random, and evenly: the distance of the nearest to that of the sixth
 EVEN_NEAR, EVEN_PRINT = 0.53, 0.12  # what is to be expected of evenly drawn points, as a share of random ones
@@ -29,27 +35,27 @@ class Cloud:
     """A cloud, centred and of the root mean square 1, with what is asked of it again and again."""
 
     def __init__(self, points: ArrayLike) -> None:
+        from scipy.spatial import cKDTree
+
         centred = np.asarray(points, np.float64)[:POINTS]
         centred = centred - centred.mean(0)
         self.points = centred / np.sqrt(np.einsum("nd,nd->n", centred, centred).mean())
         self.tree = cKDTree(self.points, leafsize=24, compact_nodes=False, balanced_tree=False)
+        self._expected: dict[int, float] = {}
 
     @cached_property
-    def few(self) -> tuple[float, float]:
-        """The distance to be expected of another draw, from the first points, and how even these are (0 to 1)."""
-        return self._expected(FEW)
-
-    @cached_property
-    def all(self) -> float:
-        """The distance to be expected of another draw, from all points."""
-        return self._expected(POINTS)[0]
-
-    def _expected(self, count: int) -> tuple[float, float]:
+    def even(self) -> float:
+        """How evenly the points are drawn, from 0 (at random) to 1."""
         around = min(AROUND, len(self.points) - 1)
-        distances = self.tree.query(self.points[:count], around + 1)[0]
-        nearest, sixth = distances[:, 1].mean(), distances[:, around].mean()
-        even = float(np.clip((nearest / max(sixth, 1e-12) - RANDOM) / (EVEN - RANDOM), 0, 1))
-        return float(nearest * (1 - (1 - EVEN_NEAR) * even)), even
+        distances = self.tree.query(self.points[:FEW], [2, around + 1])[0].mean(0)
+        return float(np.clip((distances[0] / max(distances[1], 1e-12) - RANDOM) / (EVEN - RANDOM), 0, 1))
+
+    def expected(self, count: int) -> float:
+        """The distance to be expected of the points of another draw, from that of ``count`` own points."""
+        if count not in self._expected:
+            nearest = float(self.tree.query(self.points[:count], [2])[0].mean())
+            self._expected[count] = nearest * (1 - (1 - EVEN_NEAR) * self.even)
+        return self._expected[count]
 
     @cached_property
     def off_planes(self) -> float:
@@ -115,41 +121,41 @@ def _turn(angle: float) -> Float64:
     return np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
 
 
-def alike(one: Cloud, other: Cloud, angles: Iterable[float], apart: float, same_points: float) -> bool:
+def alike(one: Cloud, other: Cloud, angles: Iterable[float], apart: float) -> bool:
     """Whether two clouds may be draws of one surface when the first is turned by one of the ``angles`` (radians).
 
-    ``apart`` is the distance of their prints, as a share of what is to be expected of two random draws. Below the share
-    ``same_points`` they are the same points.
+    ``apart`` is the distance of their prints, as a share of what is to be expected of two random draws.
     """
-    even = min(one.few[1], other.few[1])
-    if apart < same_points * (1 - (1 - EVEN_PRINT) * even):
-        return True
-    motion = next((motion for angle in angles if (motion := _tried(one, other, angle))), None)
-    if motion is None:
-        return False
+    tried = ((motion, near) for angle in angles for motion, near in [_tried(one, other, angle)] if near < FIRST_TRY)
+    motion, near = next(tried, (None, 0.0))
+    if motion is None or near < ON_TOP:
+        return motion is not None
     motion.onto_points(one, other, SOME, STEPS)
-    for _ in range(3):
+    same_prints = apart < SAME_PRINTS * (1 - (1 - EVEN_PRINT) * (one.even + other.even) / 2)
+    near = _near(one, other, motion, SOME)
+    if near > SECOND_TRY or (near < SAME and same_prints):
+        return near < SAME
+    for _ in range(PLANE_STEPS):
         motion.onto_planes(one, other, SOME)
-    near = _near(one, other, motion, POINTS) / (one.all + other.all)
+    near = _near(one, other, motion, POINTS)
     if near > NEAR:
         return False
     off = _off_planes(one, other, motion) / max(one.off_planes + other.off_planes, 1e-9)
     return bool(near * off**PLANES < ALIKE)
 
 
-def _tried(one: Cloud, other: Cloud, angle: float) -> Motion | None:
-    """A first motion by which a few points come near the other cloud."""
+def _tried(one: Cloud, other: Cloud, angle: float) -> tuple[Motion, float]:
+    """A first motion, by a few points, and how near it brings them."""
     motion = Motion(angle)
     motion.onto_points(one, other, FEW, FIRST_STEPS)
-    good = _near(one, other, motion, FEW) < FIRST_TRY * (one.few[0] + other.few[0])
-    return motion if good else None
+    return motion, _near(one, other, motion, FEW)
 
 
 def _near(one: Cloud, other: Cloud, motion: Motion, count: int) -> float:
-    """The mean distance of the points of each cloud from the other, both added."""
+    """The mean distance of points of each cloud from the other, as a share of what is to be expected of two draws."""
     there = other.tree.query(motion(one.points[:count]))[0].mean()
     back = one.tree.query(motion.back(other.points[:count]))[0].mean()
-    return float(there + back)
+    return float((there + back) / max(one.expected(count) + other.expected(count), 1e-12))
 
 
 def _off_planes(one: Cloud, other: Cloud, motion: Motion) -> float:

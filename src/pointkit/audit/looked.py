@@ -21,7 +21,7 @@ Int64 = NDArray[np.int64]
 
 
 class Held(NamedTuple):
-    """Which shapes hold which parts: the shape, the id of the part (-1 for none), and the number of points, each (H,)."""
+    """Which shapes hold which parts: the shape, the id of the part (-1 for none), the number of points, each (H,)."""
 
     shape: Int64
     part: Int64
