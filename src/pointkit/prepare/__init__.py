@@ -12,12 +12,13 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from pointkit import disk, features, machine, store
+from pointkit import audit, disk, features, formats, machine, store
 from pointkit.cards import Card, Carded
 from pointkit.datasets import DATASETS, shapenet_part
 from pointkit.datasets.asked import Asked, Said
@@ -150,6 +151,18 @@ def prepare(
     return made
 
 
+def trial(source: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
+    """What ``prepare`` would find in the files of a folder, ready for JSON; nothing stays on the disk.
+
+    ``findings``, worst first; ``stopping``: so many of them make a training worthless; ``unread``: the files that
+    cannot be read, and why. ``how`` are the arguments of ``prepare``. Raises what that raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="pointkit-") as folder:
+        made = prepare(source, pathlib.Path(folder) / "store", **how)
+        kept = {key: made.store.manifest[key] for key in ("findings", "stopping")}
+        return {**kept, "unread": [{"file": file, "reason": reason} for file, reason in made.unread]}
+
+
 def _made(
     plan: _Plan,
     work: pathlib.Path,
@@ -230,8 +243,16 @@ def _write(
         "unread": len(lost),
         "warnings": list(warnings),
     }
-    made = store.write(plan.output, zip(shapes, samples, strict=True), found.classes, facts, extra)
+    written = zip(shapes, samples, strict=True)
+    made = store.write(plan.output, written, found.classes, facts, extra, lambda made: _audited(plan, made))
     return Prepared(made, lost, warnings, resumed=job.resumed)
+
+
+def _audited(plan: _Plan, made: store.Store) -> dict[str, Any]:
+    """The findings of the audit, as the store keeps them."""
+    root = plan.found.root
+    findings = audit.of_store(made, lambda i: formats.read(root / made.rows[i].file, meaning=plan.rule.meaning))
+    return audit.facts(findings)
 
 
 # ---- the output
