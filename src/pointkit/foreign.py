@@ -116,8 +116,7 @@ class Reference:
 
     def warning(self, pooled: Float32) -> str | None:
         """What to say of a shape with the pooled features (D,); None where it is not foreign."""
-        limit, distance = self.limit, float(self.distances(pooled[None])[0])
-        if limit is None or distance <= limit:
+        if (limit := self.limit) is None or (distance := float(self.distances(pooled[None])[0])) <= limit:
             return None
         return (
             f"unlike every training shape: farther from the nearest one than {self.percentile(distance):.0f} % of the "
