@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -29,7 +30,7 @@ SHOWN = {  # file -> the notebook, and the beginning of the cell whose output it
     "notebook_view": ("05_folder_to_labels", "pointkit.view(answers"),
 }
 # Without a GPU the viewer says so in a corner.
-QUIET = html.escape("<style>.mantine-Notification-root{display:none}</style></head>")
+QUIET = html.escape("<style>[class*=Notification]{display:none}</style>")
 
 
 def executed(name: str, folder: pathlib.Path) -> nbformat.NotebookNode:
@@ -46,7 +47,7 @@ def photographed(text: str, folder: pathlib.Path) -> np.ndarray:
     page.write_text(f'<meta charset="utf-8"><body style="{style}">{text}', encoding="utf-8")
     browser = next(filter(None, map(shutil.which, BROWSERS)))
     flags = "--headless --no-sandbox --use-angle=swiftshader --enable-unsafe-swiftshader --hide-scrollbars"
-    size = (f"--window-size={WIDTH},1200", "--virtual-time-budget=20000", f"--screenshot={target}")
+    size = (f"--window-size={WIDTH},1200", "--virtual-time-budget=60000", f"--screenshot={target}")
     subprocess.run([browser, *flags.split(), *size, page.as_uri()], check=True, stderr=subprocess.DEVNULL)
     pixels = matplotlib.image.imread(target)[..., :3]
     used = np.flatnonzero((pixels < 1).any((1, 2)))
@@ -60,7 +61,7 @@ def main() -> None:
         for file, (name, beginning) in SHOWN.items():
             cell = next(cell for cell in notebooks[name].cells if cell.source.startswith(beginning))
             text = next(o.data["text/html"] for o in cell.outputs if o.output_type == "execute_result")
-            text = text.replace(temporary, "").replace(html.escape("</head>"), QUIET, 1)
+            text = re.sub(r"/[^\s<\"]*/tmp\w+/", "", text).replace('srcdoc="', f'srcdoc="{QUIET}')
             matplotlib.image.imsave(HERE / f"{file}.png", photographed(text, folder))
             print(f"{file}.png")
 

@@ -41,7 +41,7 @@ class Card:
             shown = f"<div>no picture: {html.escape(str(error))}</div>"
         cell = "text-align:left;vertical-align:top;padding:1px 12px 1px 0"
         rows = "".join(
-            f'<tr><th style="{cell};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
+            f'<tr><th style="{cell};font-weight:normal;opacity:.7;white-space:nowrap">{html.escape(name)}</th>'
             f'<td style="{cell}">{html.escape(text)}</td></tr>'
             for name, text in self.rows
         )
