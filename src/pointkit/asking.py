@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import features, metrics, preprocess
+from pointkit.cards import Card, Carded
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.preprocess import Warned
@@ -76,8 +77,8 @@ class Seen:
     stamp: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Carded):
     """The class of a shape. ``probabilities`` (classes,) float64 are in the order of ``Predictor.classes``."""
 
     class_name: str
@@ -97,9 +98,14 @@ class Prediction:
         """The answer in a few words."""
         return f"{self.class_name} {100 * self.probability:.1f} %"
 
+    def card(self) -> Card:
+        from pointkit import shows
 
-@dataclass(frozen=True, eq=False)
-class PartsPrediction:
+        return shows.of_prediction(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PartsPrediction(Carded):
     """The part of each point of a cloud, or of each face of a mesh.
 
     ``codes``: part -> the label that the set's files have for it, in the order of the columns of ``probabilities``
@@ -112,6 +118,11 @@ class PartsPrediction:
     probabilities: Float64
     warnings: tuple[Warned, ...] = ()
     counted: NDArray[np.int64] | None = None
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_parts(self)
 
     @functools.cached_property
     def best(self) -> NDArray[np.int64]:

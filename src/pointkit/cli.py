@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import shlex
 import sys
@@ -16,7 +15,6 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from pointkit import __version__, mistakes
-from pointkit.config import BACKENDS
 from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
 from pointkit.flags import (
@@ -34,7 +32,7 @@ from pointkit.flags import (
     Up,
     Whole,
 )
-from pointkit.machine import in_huge_pages, keep_pages, lean_keras
+from pointkit.machine import in_huge_pages, lean_keras, use_backend
 from pointkit.signals import Interrupting
 
 DEMO = Path("demo")
@@ -53,23 +51,6 @@ app = App(
   pointkit --install-completion                 Tab completes commands and flags""",
 )
 app.register_install_completion_command(help="Let this shell complete pointkit's commands, flags and files.")
-
-
-def use_backend(name: str | None) -> None:
-    """Choose Keras's backend, before Keras is first imported. PyTorch then keeps the memory that it frees.
-
-    Raises PointkitError where the backend is unknown or not installed.
-    """
-    if name is not None:
-        os.environ["KERAS_BACKEND"] = name
-    chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
-    if chosen not in BACKENDS:
-        raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
-    if importlib.util.find_spec(chosen) is None:
-        wanted = "jax" if chosen == "jax" else f"'pointkit[{chosen}]'"
-        raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
-    if chosen == "torch":
-        keep_pages()
 
 
 @app.command
@@ -154,7 +135,7 @@ def prepare(
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
     dry_run
-        Print what the folder is taken for, and write nothing.
+        Print what the folder is taken for, read it and say what is wrong with it, and write nothing.
     """
     from pointkit import console
 
@@ -165,9 +146,13 @@ def prepare(
         "groups": groups,
     }
     if dry_run:
+        from pointkit.prepare import trial
         from pointkit.prepare.survey import look
 
-        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))), False)
+        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))))
+        with console.preparing() as progress:
+            tried = trial(folder, task=task, **how, **(reading or {}), **(said or {}), progress=progress)
+        console.tried(tried)
         return
     from pointkit.prepare import prepare as run
 
@@ -220,13 +205,13 @@ def learn(
     """
     use_backend(backend)
     from pointkit import console
-    from pointkit import learn as learning
     from pointkit.console.learning import Learning, learned
+    from pointkit.learn import learn as run
 
     console.hush(quiet)
     names = tuple(classes.split(",")) if classes is not None else ()
     how: dict[str, Any] = {"minutes": minutes, "task": task, "classes": names, "seed": seed, "groups": groups}
-    learned(learning.learn(folder, output, **how, force=force, listener=Learning(as_json), **(said or {})), as_json)
+    learned(run(folder, output, **how, force=force, listener=Learning(as_json), **(said or {})), as_json)
 
 
 @app.command

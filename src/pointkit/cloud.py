@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pointkit.cards import Card, Carded
+from pointkit.errors import PointkitError
+
 Array = NDArray[Any]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -113,16 +116,25 @@ def _fields(name: str, values: Mapping[str, ArrayLike], count: int) -> Mapping[s
     return MappingProxyType(arrays)
 
 
-class _Shipped:
-    """What lets a shape go to another process: its fields are read-only mappings, which ``pickle`` does not take."""
+class _Shape(Carded):
+    """What meshes and clouds share.
+
+    A shape goes to another process, though its fields are read-only mappings, which ``pickle`` does not take. It shows
+    itself in few lines, and with a picture in a notebook.
+    """
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_shape(self)  # type: ignore[arg-type]
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         values = (getattr(self, each.name) for each in dataclasses.fields(self))  # type: ignore[arg-type]
         return type(self), tuple(dict(one) if isinstance(one, MappingProxyType) else one for one in values)
 
 
-@dataclass(frozen=True, eq=False)
-class Mesh(_Shipped):
+@dataclass(frozen=True, eq=False, repr=False)
+class Mesh(_Shape):
     """Triangles.
 
     ``vertices`` (V, 3) float32; ``faces`` (F, 3) int32, indices of vertices; ``face_fields``: name -> (F, ...) array in
@@ -161,8 +173,8 @@ class Mesh(_Shipped):
             _set(self, there=_rows("vertices", self.there, len(vertices)))
 
 
-@dataclass(frozen=True, eq=False)
-class PointCloud(_Shipped):
+@dataclass(frozen=True, eq=False, repr=False)
+class PointCloud(_Shape):
     """Points.
 
     ``points`` (N, 3) float32; ``fields``: name -> (N, ...) array in the file's own type (colour, intensity, normals
@@ -196,6 +208,26 @@ class PointCloud(_Shipped):
 
 
 Shape = Mesh | PointCloud
+
+
+def as_shape(given: Shape | ArrayLike) -> Shape:
+    """A shape as it is; an array of points (N, 3) as a ``PointCloud``. Raises PointkitError for anything else."""
+    if isinstance(given, Mesh | PointCloud):
+        return given
+    rule = "a shape must be a Mesh, a PointCloud or an array (N, 3) of points"
+    try:
+        points = np.asarray(given)
+        points = points if points.dtype == np.float32 else points.astype(np.float64)
+    except (TypeError, ValueError):
+        raise PointkitError(f"{rule}, got {type(given).__name__}") from None
+    if points.ndim != 2 or points.shape[1] != 3:
+        more = "; further columns are fields: PointCloud(points, {'nx': ...})" if points.ndim == 2 else ""
+        raise PointkitError(f"{rule}, got {f'the shape {points.shape}' if points.ndim else type(given).__name__}{more}")
+    if not (finite := np.isfinite(points).all(1)).all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise PointkitError(f"points must be finite, got {points[row].tolist()} in row {row}")
+    near, placement = place(points)
+    return PointCloud(near, placement=placement)
 
 
 class Sample(NamedTuple):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import math
+import os
 import pathlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +27,6 @@ from pointkit.task import TASKS, Task
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
 LENGTH = ("epochs", "patience")  # settings of how long a training goes; they may change when it goes on
 MANY = 2000  # training shapes of a large set
-BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 
 
 def _setting(default: Value, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf) -> Any:
@@ -154,15 +154,19 @@ def _check_recipe(values: Mapping[str, Any]) -> None:
     """Raise PointkitError for the first key that is unknown or another network's, or whose value breaks its rule."""
     model = values.get("model", RULES["model"].default)
     RULES["model"].check("model", model)
-    own = families.find(model).settings
-    foreign = {key for family in families.FAMILIES.values() for key in family.settings} - own.keys()
-    known = [*RULES, *own]
     for key, value in values.items():
-        if key in foreign:
-            families.own_settings(model, {key: value})  # says whose it is
-        if key not in known:
-            raise PointkitError(f"unknown key {key!r}{suggest(key, known)}; known are {', '.join(known)}")
+        _check_known(key, value, model, "key")
         combine({"model": model}, {key: value})
+
+
+def _check_known(key: str, value: Any, model: str, what: str) -> None:
+    """Raise PointkitError for a setting that is unknown, or another network's."""
+    own = families.find(model).settings
+    known = [*RULES, *own]
+    if any(key in family.settings for family in families.FAMILIES.values()) and key not in own:
+        families.own_settings(model, {key: value})  # says whose it is
+    if key not in known:
+        raise PointkitError(f"unknown {what} {key!r}{suggest(key, known)}; known are {', '.join(known)}")
 
 
 def choose(task: Task, num_shapes: int, model: str = "pointnet") -> tuple[dict[str, Any], str]:
@@ -217,17 +221,25 @@ def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
 
 def decide(recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int) -> tuple[Settings, str]:
     """The settings by a recipe, or by ``choose`` without one, and by the flags ``given``; and the reason in words."""
+    values = {} if recipe is None else read_recipe(recipe)
+    model = given.get("model") or values.get("model", RULES["model"].default)
+    for key, value in given.items():
+        if value is not None:
+            _check_known(key, value, model, "setting")
     if recipe is not None:
-        return combine(read_recipe(recipe), given), f"recipe {recipe}"
+        return combine(values, given), f"recipe {recipe}"
     chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default))
     return combine(chosen, given), reason
 
 
-def seeded(settings: Settings, output: pathlib.Path, seeds: str | None) -> list[tuple[pathlib.Path, Settings]]:
+def seeded(
+    settings: Settings, output: str | os.PathLike[str], seeds: str | None
+) -> list[tuple[pathlib.Path, Settings]]:
     """The run folders of a training with their settings: ``output``, or a folder in it for each of ``seeds`` ("0,1,2").
 
     Raises PointkitError where the seeds are no whole numbers, or one stands twice.
     """
+    output = pathlib.Path(output)
     if seeds is None:
         return [(output, settings)]
     try:

@@ -17,7 +17,8 @@ import numpy as np
 from pointkit import __version__, features, formats, run_folder, store
 from pointkit import machine as machines
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
-from pointkit.config import BACKENDS, combine, read_recipe
+from pointkit.config import combine, read_recipe
+from pointkit.datasets.asked import NOTHING_ASKED, Asked
 from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats import columns
@@ -38,11 +39,12 @@ PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no dat
 SHOWN_LABELS = 64  # the number of points of each label is told up to so many
 
 
-def describe(path: pathlib.Path, show: int = 0, meaning: Meaning = NOTHING_SAID) -> dict[str, Any]:
+def describe(path: str | os.PathLike[str], show: int = 0, meaning: Meaning = NOTHING_SAID) -> dict[str, Any]:
     """Facts about a store, a run, a folder of seeds or of shapes, or a file. Raises PointkitError or OSError else.
 
     ``meaning`` is the user's word about the columns of a file, or of a folder's files.
     """
+    path = pathlib.Path(path)
     if meaning != NOTHING_SAID and any((path / name).is_file() for name in ("manifest.json", "run.json")):
         raise PointkitError(f"{path}: --columns and --label-field are for files and folders of shapes")
     if (path / "manifest.json").is_file():
@@ -56,18 +58,27 @@ def describe(path: pathlib.Path, show: int = 0, meaning: Meaning = NOTHING_SAID)
 
 def _folder(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:
     """A folder of shapes as ``prepare`` would take it; as one of labelled points where it names no classes."""
-    from pointkit.datasets.asked import Asked
     from pointkit.prepare import survey
 
     asked = Asked(label_field=meaning.label_field, columns=",".join(meaning.columns))
     try:
-        return survey.look(path, asked=asked).facts()
+        return survey.look(path, asked=asked).facts() | _audited(path, asked=asked)
     except PointkitError as error:
         try:
-            facts = survey.look(path, Parts.name, asked=asked).facts()
+            facts = survey.look(path, Parts.name, asked=asked).facts() | _audited(path, Parts.name, asked)
         except PointkitError:
             raise error from None
         return {"kind": facts["kind"], "as_classes": str(error), "with": f"--task {Parts.name}", **facts}
+
+
+def _audited(path: pathlib.Path, task: str | None = None, asked: Asked = NOTHING_ASKED) -> dict[str, Any]:
+    """What the audit finds in a folder's files, or why they cannot be prepared."""
+    from pointkit.prepare import trial
+
+    try:
+        return trial(path, task=task, label_field=asked.label_field, columns=asked.columns)
+    except PointkitError as error:
+        return {"cannot_be_prepared": str(error)}
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:
@@ -255,7 +266,7 @@ def _version(package: str) -> str | None:
 
 def machine() -> dict[str, Any]:
     """Versions, backends, cores, memory, GPU and extras of this machine."""
-    found = [name for name in BACKENDS if importlib.util.find_spec(name)]
+    found = [name for name in machines.BACKENDS if importlib.util.find_spec(name)]
     return {
         "pointkit": __version__,
         "python": sys.version.split()[0],

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pointkit import audit, config, disk, pace, run_folder
+from pointkit.cards import Card, Carded
 from pointkit.datasets.asked import Said
 from pointkit.errors import PointkitError, RunError
 from pointkit.machine import lean_keras
@@ -66,14 +67,22 @@ class Listener:
         return nullcontext()
 
 
-@dataclass(frozen=True)
-class Learned:
+@dataclass(frozen=True, repr=False)
+class Learned(Carded):
     """What was learned: the run's folder, its store, its report (``evaluate``), and the audit's findings."""
 
     path: pathlib.Path
     store: Store
     report: Mapping[str, Any]
     findings: Sequence[Mapping[str, Any]]
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_learned(self)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -127,7 +136,7 @@ def learn(
     page = _Page(path / PAGE, prepared)
     page.write()
     listener.prepared(prepared, page.path)
-    if worthless := [one for one in audit.of_store(store) if one.stops]:
+    if worthless := [one for one in audit.kept(store.manifest) if one.stops]:
         raise PointkitError(
             f"{folder}: {worthless[0].text}; a training would be worthless, --force goes on all the same"
         )

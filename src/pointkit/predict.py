@@ -19,16 +19,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pointkit import checks, disk, features, formats, models, outside, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
-from pointkit.cloud import Float32, Float64, Shape
+from pointkit.cards import Card, Carded
+from pointkit.cloud import Float32, Float64, Shape, as_shape
 from pointkit.compiling import FirstCall
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.foreign import Reference
 from pointkit.machine import exhausted
-from pointkit.preprocess import Contract, Inputs
+from pointkit.preprocess import Contract, Inputs, Warned
 from pointkit.task import Task
 from pointkit.watching import Patient, Waiting
 
@@ -47,13 +48,13 @@ class Answered:
     marks: NDArray[np.uint8] | None = None
 
 
-class Predictor:
+class Predictor(Carded):
     """A trained run, rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
 
-    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.answer(...)`` a ``Mesh`` or ``PointCloud``, and
-    ``.logits(...)`` points that are normalised already. ``up`` is the axis of the shapes that points up, by default
-    that of the run's own files. Raises RunError where the folder is no run, or has no trained weights yet, and
-    PointkitError for another axis.
+    ``Predictor("runs/a").file("chair.off")`` answers one file. ``.answer(...)`` answers a ``Mesh``, a ``PointCloud`` or
+    an array of points (N, 3), and ``.logits(...)`` points that are normalised already. ``up`` is the axis of the shapes
+    that points up, by default that of the run's own files. Raises RunError where the folder is no run, or has no
+    trained weights yet, and PointkitError for another axis.
     """
 
     def __init__(self, path: str | os.PathLike[str], waiting: Waiting | None = None, *, up: str | None = None) -> None:
@@ -76,9 +77,17 @@ class Predictor:
             if array is None or array.shape != tuple(variable.shape):
                 raise RunError(f"{self.path}: its weights do not fit its settings (at {variable.path})")
             variable.assign(array)
-        kept, notes = run_folder.load_reference(self.path, self.weights)
+        width = int(models.pooled(self.model).shape[-1])
+        self.reference, notes = Reference.load(self.path, self.weights, width)
         self.notes = [*self.notes, *notes]
-        self.reference = Reference(**kept) if kept else None
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_run(self.path, self.facts, self.progress.history, self.progress.best_epoch)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def num_points(self) -> int:
@@ -97,14 +106,14 @@ class Predictor:
 
     # ---- the way of a file
 
-    def answer(self, shape: Shape, category: str | None = None) -> Answer:
+    def answer(self, shape: Shape | ArrayLike, category: str | None = None) -> Answer:
         """The answer for one shape: its class, or the part of each of its points or faces (``PartsPrediction``).
 
         A run of parts with several categories needs the shape's ``category``. Raises PointkitError where the shape has
         no points or lacks the features that the network sees, and for a category that the run does not know.
         """
         self.asker.check(category)
-        seen = self.asker.see(shape, category)
+        seen = self.asker.see(as_shape(shape), category)
         return self._meant(seen, next(self.asker.rows([seen.query])))
 
     def file(self, path: str | os.PathLike[str], category: str | None = None) -> Answer:
@@ -180,13 +189,18 @@ class Predictor:
         """The answer for a shape, with a warning where it is unlike all training shapes."""
         warning = self.reference.warning(rows.pooled) if self.reference else None
         if warning is not None:
-            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(preprocess.Warned("foreign", warning)))
+            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(Warned("foreign", warning)))
         return self.asker.answer(seen, rows.probabilities)
 
     # ---- what the network is asked
 
     def draw(
-        self, shape: Shape, path: pathlib.Path | None = None, *, count: int | None = None, whole: bool = False
+        self,
+        shape: Shape | ArrayLike,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        count: int | None = None,
+        whole: bool = False,
     ) -> preprocess.Drawn:
         """Points of a shape by the run's contract, with the features that the network sees.
 

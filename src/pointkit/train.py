@@ -6,16 +6,17 @@ that is stopped or killed anywhere and started again ends with the same weights,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 import pointkit
@@ -24,8 +25,6 @@ from pointkit import store as stores
 from pointkit.checks import check_trainable, fitted, learned
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError
-from pointkit.learner import Learner, learning_rate
-from pointkit.loader import Batches, radii
 from pointkit.machine import exhausted
 from pointkit.preprocess import Contract
 from pointkit.run_folder import Checkpoint, Progress
@@ -36,6 +35,12 @@ from pointkit.task import Task
 from pointkit.watching import Beside, Outcome, Silent
 from pointkit.watching import Watcher as Watcher
 
+if TYPE_CHECKING:  # they import Keras, and a caller may yet choose its backend
+    import keras
+
+    from pointkit.learner import Learner
+    from pointkit.loader import Batches
+
 CHECKPOINT_SECONDS = 240.0  # between checkpoints within an epoch; each epoch ends with one in any case
 ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
 
@@ -44,15 +49,16 @@ Watch = Callable[[pathlib.Path], AbstractContextManager[Watcher]]
 
 def train_all(
     store: Store,
-    output: pathlib.Path,
+    output: str | os.PathLike[str],
     runs: Sequence[tuple[pathlib.Path, Settings]],
     watch: Watch,
-    init: pathlib.Path | None = None,
+    init: str | os.PathLike[str] | None = None,
 ) -> list[Outcome]:
     """Train into each run folder in turn, with its settings. ``watch`` gives a watcher for each.
 
     A single run is ``output`` itself; several lie in it. ``init`` and what is raised are those of ``train``.
     """
+    output = pathlib.Path(output)
     check_trainable(store)
     if runs[0][0] != output:
         disk.make(output, RunError)
@@ -109,10 +115,10 @@ def _write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -
 
 def train(
     store: Store,
-    path: pathlib.Path,
+    path: str | os.PathLike[str],
     settings: Settings,
     watcher: Watcher | None = None,
-    init: pathlib.Path | None = None,
+    init: str | os.PathLike[str] | None = None,
     plan: pace.Plan | None = None,
 ) -> Outcome:
     """Train on a store into the run folder ``path``. Goes on where an earlier call with the same settings stopped.
@@ -123,7 +129,8 @@ def train(
     Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory.
     Raises Stopped after SIGINT or SIGTERM, with everything committed.
     """
-    watcher = watcher or Silent()
+    path, watcher = pathlib.Path(path), watcher or Silent()
+    init = None if init is None else pathlib.Path(init)
     task = learned(store, settings)
     asked, settings = settings.num_points, fitted(store, settings)
     if settings.num_points < asked:
@@ -143,6 +150,9 @@ def _train(
     init: pathlib.Path | None,
     plan: pace.Plan | None,
 ) -> Outcome:
+    from pointkit.learner import Learner
+    from pointkit.loader import Batches
+
     begun, checkpoint = _begun(store, path, settings, watcher, init)
     progress = checkpoint.progress if checkpoint else Progress()
     if progress.over(settings.flat()):
@@ -195,12 +205,13 @@ def _keep_reference(
 ) -> None:
     """Keep what the finished network pools of its shapes, unless the run has it, so that foreign ones can be marked."""
     assert facts is not None
-    weights = run_folder.weights_name(facts, progress)
-    if progress.best_epoch and run_folder.load_reference(path, weights)[0] is None:
-        from pointkit.evaluate import foreigners
-        from pointkit.predict import Predictor
+    with contextlib.suppress(*run_folder.DAMAGES):
+        if not progress.best_epoch or run_folder.load_reference(path, run_folder.weights_name(facts, progress)):
+            return
+    from pointkit.evaluate import foreigners
+    from pointkit.predict import Predictor
 
-        foreigners.keep(Predictor(path, Beside(watcher)), store)
+    foreigners.keep(Predictor(path, Beside(watcher)), store)
 
 
 def _fit(
@@ -212,6 +223,8 @@ def _fit(
     calls: compiling.Calls,
 ) -> None:
     """Train the remaining epochs: steps, validation, and a commit after each epoch."""
+    from pointkit.learner import learning_rate
+
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
     advice = _smaller(settings)
@@ -281,6 +294,8 @@ def _begun(
     checkpoint, notes = run_folder.load_checkpoint(path)
     if checkpoint is None:
         return None, None
+    import keras
+
     checks.agree(store, path, settings, facts, keras.backend.backend())
     initial.agree(path, facts, init)
     for line in notes:
@@ -307,6 +322,8 @@ def _start_from(
 
 def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
     """How the network of a new run sees a shape."""
+    from pointkit.loader import radii
+
     contract = Contract.of_store(store.manifest, settings.num_points)
     if not features.sees_size(settings.features):
         return contract
@@ -324,6 +341,8 @@ def _facts(
     model: keras.Model,
     began: Mapping[str, Any],
 ) -> dict[str, Any]:
+    import keras
+
     free = (*config.MEANT_FOR, *config.LENGTH)
     fixed = {key: value for key, value in settings.flat().items() if key not in free}
     backend = keras.backend.backend()

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pointkit.cards import Card, Carded
 
-@dataclass(frozen=True)
-class Outcome:
+
+@dataclass(frozen=True, repr=False)
+class Outcome(Carded):
     """A finished training: its folder and history, the epoch whose weights were kept, whether it was done before.
 
     ``early``: ``patience`` ended it before its last epoch.
@@ -23,6 +25,14 @@ class Outcome:
     best_epoch: int
     already: bool
     early: bool = False
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_outcome(self)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
 
 class Compiling(Protocol):

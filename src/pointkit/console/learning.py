@@ -7,8 +7,9 @@ import shlex
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from pointkit import console, learn
+from pointkit import console
 from pointkit.console import figures, training
+from pointkit.learn import Learned, Listener
 from pointkit.prepare.reading import Progress
 from pointkit.watching import Outcome, Waiting
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pointkit.train import Watch
 
 
-class Learning(learn.Listener):
+class Learning(Listener):
     """Prints the stages; with ``as_json`` only what goes to standard error."""
 
     def __init__(self, as_json: bool) -> None:
@@ -70,7 +71,7 @@ class _Silent(training.TrainingBar):
         """Nothing."""
 
 
-def learned(result: learn.Learned, as_json: bool) -> None:
+def learned(result: Learned, as_json: bool) -> None:
     """The report, and the command to type next."""
     if as_json:
         console.print_json(result.facts)

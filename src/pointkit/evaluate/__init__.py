@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import shlex
 from collections.abc import Callable, Mapping
@@ -28,15 +29,15 @@ MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.mea
 STALE = ("mistake_*.png", "category_*.png", "mixed_up.png", "curves.png", "learning_rate.png")
 
 
-def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
+def open_store(predictor: Predictor, path: str | os.PathLike[str] | None = None) -> Store:
     """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
-    return checks.store_of(predictor.path, predictor.facts, path)
+    return checks.store_of(predictor.path, predictor.facts, None if path is None else pathlib.Path(path))
 
 
 def evaluate(
-    path: pathlib.Path,
+    path: str | os.PathLike[str],
     *,
-    store_path: pathlib.Path | None = None,
+    store_path: str | os.PathLike[str] | None = None,
     split: str = "test",
     draws: int = 0,
     votes: int = 0,
@@ -54,6 +55,7 @@ def evaluate(
     (``shapes.TURNED`` times). ``foreign`` is a store or a folder of shapes of other kinds: how well are they marked?
     Returns the report. Raises RunError and StoreError.
     """
+    path = pathlib.Path(path)
     predictor = Predictor(path, waiting)
     predictor.waiting.begin(f"measuring {path}")
     opened = open_store(predictor, store_path)
@@ -96,7 +98,7 @@ def _write(path: pathlib.Path, name: str, text: str) -> None:
     disk.replace(path / name, text.encode())
 
 
-def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, **given: object) -> list[str]:
+def _command(path: pathlib.Path, store_path: str | os.PathLike[str] | None, split: str, **given: object) -> list[str]:
     """The command that makes this report."""
     command = ["pointkit", "evaluate", str(path), *(["--store", str(store_path)] if store_path else [])]
     command += ["--split", split] if split != "test" else []

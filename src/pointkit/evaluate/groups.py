@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pointkit import checks, disk, report, run_folder, verdict
+from pointkit.cards import Card, Carded
 from pointkit.evaluate import evaluate, folder_of
 from pointkit.task import TASKS
 from pointkit.watching import Waiting
@@ -16,13 +18,18 @@ from pointkit.watching import Waiting
 Report = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Evaluated:
+@dataclass(frozen=True, repr=False)
+class Evaluated(Carded):
     """The reports of runs in groups, the ``page`` to open, and, for several runs, their summary."""
 
     groups: Mapping[str, Sequence[Report]]
     page: pathlib.Path
     together: Mapping[str, Any] | None = None
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_report(self)
 
     @property
     def reports(self) -> list[Report]:
@@ -38,10 +45,10 @@ class Evaluated:
 
 
 def evaluate_groups(
-    paths: Sequence[pathlib.Path],
-    against: Sequence[pathlib.Path] = (),
+    paths: Sequence[str | os.PathLike[str]],
+    against: Sequence[str | os.PathLike[str]] = (),
     *,
-    store_path: pathlib.Path | None = None,
+    store_path: str | os.PathLike[str] | None = None,
     split: str = "test",
     waiting: Waiting | None = None,
     **how: Any,
@@ -53,6 +60,8 @@ def evaluate_groups(
     page, too: report.json and report.html in a folder of seeds, or comparison.json and comparison.html in the first
     run. ``how`` goes to ``evaluate``. Raises RunError where the tasks or test inputs differ.
     """
+    paths, against = ([pathlib.Path(path) for path in some] for some in (paths, against))
+    store_path = None if store_path is None else pathlib.Path(store_path)
     checks.to_evaluate(paths, against, store_path, split, **how)
     grouped, warnings = _grouped([*paths, *against])
     groups = {
