@@ -6,6 +6,7 @@ import pytest
 
 from pointkit import compiling
 from pointkit.compiling import GUESS, FirstCall, about, remember
+from pointkit.watching import Beside
 
 SETTINGS = {"model": "small", "features": "none", "num_points": 64, "batch_size": 8, "units": 16, "seed": 0}
 
@@ -102,3 +103,13 @@ def test_a_call_that_fails_is_still_the_first_one_the_next_time(cache, clock):
         clock[0] += 1
     assert [line[0] for line in told.lines] == ["answers", "answers", "c"]
     assert not cache.exists()
+
+
+def test_the_calls_of_a_training_are_told_of_each_by_its_name(cache, clock):
+    told = Told()
+    calls = compiling.calls(SETTINGS, 10, Beside(told))
+    for call in (calls.training, calls.validation, calls.training):
+        with call():
+            clock[0] += 1
+    assert [line[0] for line in told.lines if line != "compiled"] == ["training", "validation"]
+    assert told.lines.count("compiled") == 2

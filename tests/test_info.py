@@ -1,12 +1,15 @@
-"""What info says of a file: sizes, box, all fields with type and range, and what they would be taken for."""
+"""What info says of a file: sizes, box, all fields and what they would be taken for; and of a run: its accuracy."""
 
 import json
 
 import numpy as np
+import pytest
 
-from pointkit import formats, info
+from pointkit import formats, info, run_folder
 from pointkit.cli import run
 from pointkit.cloud import Mesh, Placement, PointCloud
+from pointkit.task import TASKS
+from tests.runs import changed
 
 POINTS = np.float32([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 4]])
 
@@ -128,3 +131,37 @@ def test_as_lines_and_as_json(tmp_path, capsys):
     assert "size: 1.0, 2.0, 4.0" in lines
     assert run(["info", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["fields"] == {"Label": "uint8, 1 to 2"}
+
+
+@pytest.mark.parametrize("kind", ["tiny_run", "tiny_parts_run"])
+def test_a_run_has_its_accuracy_and_says_of_what(kind, request, tmp_path):
+    path = changed(request.getfixturevalue(kind), tmp_path / "run")
+    progress = run_folder.load_checkpoint(path)[0].progress
+    row = progress.history[progress.best_epoch - 1]
+    keys = {"val_accuracy": row["val_accuracy"]} | ({"val_miou": row["val_miou"]} if "val_miou" in row else {})
+    shapes = info.describe(path)["store"]["shapes"]["val"]
+    chosen = f"{shapes} validation shapes, epoch {progress.best_epoch}, which they chose"
+    assert info.describe(path)["accuracy"] == {**keys, "of": f"{chosen}; evaluate measures the test shapes"}
+
+    task = TASKS[run_folder.read_facts(path)["task"]]
+    figures = {figure.key: 0.5 for figure in task.figures}
+    about = {"best_epoch": progress.best_epoch, "trained_epochs": progress.epoch}
+    report = {**figures, "num_shapes": 9, "split": "test", "run": about}
+    (path / "report.json").write_text(json.dumps(report))
+    assert info.describe(path)["accuracy"] == {
+        **{figure.key: 0.5 for figure in task.figures if figure.share},
+        "of": f"9 test shapes (report.json), epoch {progress.best_epoch}",
+    }
+
+    (path / "report.json").write_text(json.dumps(report | {"run": about | {"trained_epochs": 1}}))
+    assert info.describe(path)["accuracy"]["of"] == f"{chosen}; report.json is of an earlier epoch"
+    for text in ("{", "[]", "{}", json.dumps({"run": about})):
+        (path / "report.json").write_text(text)
+        assert info.describe(path)["accuracy"] == {**keys, "of": f"{chosen}; report.json cannot be read"}
+
+
+def test_a_run_without_weights_has_no_accuracy(tiny_run, tmp_path):
+    path = changed(tiny_run, tmp_path / "run")
+    for name in (run_folder.CHECKPOINT, run_folder.PREVIOUS):
+        (path / name).unlink(missing_ok=True)
+    assert info.describe(path)["accuracy"] is None

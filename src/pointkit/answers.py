@@ -266,7 +266,8 @@ class _Job:
             picture = target.with_name(f"{path.stem}{outputs.EXPLAINED}.png")
             if picture.exists() and not (self.force or target.exists()):
                 raise _stands(picture)
-            explanation = explain.draw(picture, seen.query.points, answered.marks)
+            heading = f"{disk.shown(path.name)}: {answer.named}"
+            explanation = explain.draw(picture, seen.query.points, answered.marks, heading)
             ours |= explain.fields(seen, answered.marks)
         notes.append(self._mark(path))
         stands = target.exists() and not self.force

@@ -93,6 +93,11 @@ class Prediction(Carded):
         places = np.argsort(-self.probabilities, kind="stable")[:k]
         return [(self.classes[place], float(self.probabilities[place])) for place in places]
 
+    @property
+    def named(self) -> str:
+        """The answer in a few words."""
+        return f"{self.class_name} {100 * self.probability:.1f} %"
+
     def card(self) -> Card:
         from pointkit import shows
 
@@ -140,6 +145,11 @@ class PartsPrediction(Carded):
         """Part -> the number of its points, or of the file's faces."""
         best = self.best if self.counted is None else self.best[self.counted]
         return dict(zip(self.codes, np.bincount(best, minlength=len(self.codes)).tolist(), strict=True))
+
+    @property
+    def named(self) -> str:
+        """The answer in a few words."""
+        return f"parts of {self.category}"
 
     @property
     def mean_probability(self) -> float:

@@ -48,7 +48,7 @@ app = App(
   pointkit evaluate runs/a                      table, report.json, report.html
   pointkit predict runs/a chair.off scan.ply    class and probability of new files, or their points labelled
   pointkit demo                                 all of it, on built-in shapes
-  pointkit --install-completion                 the shell completes commands, flags and files""",
+  pointkit --install-completion                 Tab completes commands and flags""",
 )
 app.register_install_completion_command(help="Let this shell complete pointkit's commands, flags and files.")
 

@@ -13,7 +13,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pointkit import disk
 from pointkit.models import families
@@ -21,7 +21,7 @@ from pointkit.watching import Compiling
 
 DECIDES = ("model", "features", "num_points", "batch_size")  # settings; the network's own ones come with them
 MOST = 200  # times that are kept
-# Seconds for each weight array, measured for PointNet on two cores of an Intel Xeon and JAX (docs/log.md).
+# Seconds for each weight array, measured for PointNet on JAX and two cores (docs/log.md).
 GUESS = {"training": 0.1, "validation": 0.03, "answers": 0.03, "marks": 0.03}
 
 
@@ -90,3 +90,15 @@ class FirstCall:
             self.first = seconds
             self.tell.compiled()
         self.calls += 1
+
+
+class Calls(NamedTuple):
+    """The calls of a training: its steps and its validations."""
+
+    training: FirstCall
+    validation: FirstCall
+
+
+def calls(settings: Mapping[str, Any], arrays: int, tell: Compiling) -> Calls:
+    """The calls of a training of these settings, of a network of so many weight arrays."""
+    return Calls(*(FirstCall(what, settings, arrays, tell) for what in Calls._fields))

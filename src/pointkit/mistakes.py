@@ -59,6 +59,7 @@ def answered(error: BaseException, arguments: Sequence[str], flags: Mapping[str,
 GOES_ON = {  # command -> what stands after a stop
     "fetch": "what came is kept; go on with",
     "prepare": "the files read so far are kept; go on with",
+    "learn": "what is done is kept; go on with",
     "train": "all finished steps are kept; go on with",
     "evaluate": "reports that stood are as they were; begin anew with",
     "predict": "files written so far are whole, and are skipped the next time; do the others with",

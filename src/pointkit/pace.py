@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pointkit.compiling import Calls
 from pointkit.config import Settings
 
 if TYPE_CHECKING:
@@ -41,23 +43,27 @@ def measure(
     validation: Batches,
     settings: Settings,
     between: Callable[[], None] = lambda: None,
+    calls: Calls | None = None,
 ) -> Pace:
     """Time a few steps and a validation, and leave the learner as it was, to the last bit.
 
     The compiler works in the first step and the first validation, and then not again for the training. ``between`` is
-    called after each step.
+    called after each step, ``calls`` around each step and validation.
     """
+    training, validating = calls or (contextlib.nullcontext, contextlib.nullcontext)
     state = learner.arrays()
 
     def step(number: int) -> float:
         started = time.perf_counter()
-        learner.step(batches[number % batches.num_batches], settings.learning_rate, number)
+        with training():
+            learner.step(batches[number % batches.num_batches], settings.learning_rate, number)
         between()
         return time.perf_counter() - started
 
     def validate() -> float:
         started = time.perf_counter()
-        learner.validate(batches, validation, settings.label_smoothing, between)
+        with validating():
+            learner.validate(batches, validation, settings.label_smoothing, between)
         return time.perf_counter() - started
 
     step(0)

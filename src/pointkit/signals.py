@@ -98,6 +98,8 @@ class StopRequest:
         words = threading.Thread(target=self.last_words, daemon=True)  # a terminal that takes no text must not block us
         words.start()
         words.join(0.5)
+        if os.isatty(2):
+            os.write(2, b"\x1b[?25h")  # the cursor, which a bar hides
         os._exit(128 + signum)
 
 

@@ -31,7 +31,7 @@ from pointkit.signals import Stopped, StopRequest
 from pointkit.size import Size, alike
 from pointkit.store import SPLITS, Store
 from pointkit.task import Task
-from pointkit.watching import Outcome, Silent
+from pointkit.watching import Beside, Outcome, Silent
 from pointkit.watching import Watcher as Watcher
 
 if TYPE_CHECKING:  # they import Keras, and a caller may yet choose its backend
@@ -158,7 +158,7 @@ def _train(
         complaint = _write_history(path, progress.history)  # in case the training was killed just before it
         if complaint:
             watcher.note(complaint)
-        _keep_reference(store, path, begun, progress)
+        _keep_reference(store, path, begun, progress, watcher)
         return _outcome(path, progress, settings, already=True)
     stores.verify(store)
     learner = Learner(settings, task)
@@ -173,9 +173,10 @@ def _train(
     batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared)
     validation = Batches(store, "val", **shared)
     steps = batches.num_batches
+    calls = compiling.calls(settings.flat(), len(learner.model.weights), watcher)
     if plan and not checkpoint:
         with StopRequest() as stop, exhausted(_smaller(settings)):
-            measured = pace.measure(learner, batches, validation, settings, stop.check)
+            measured = pace.measure(learner, batches, validation, settings, stop.check, calls)
         settings = dataclasses.replace(settings, epochs=plan(measured, settings))
     new = {"settings": settings.flat()}
     facts = begun | new if begun else _facts(store, task, settings, contract, learner.model, began)
@@ -189,8 +190,8 @@ def _train(
         run_folder.write_facts(path, facts)
     done = {"epochs": settings.epochs, "done": progress.epoch, "history": list(progress.history)}
     watcher.begin(facts | {"batch": batches[0], "steps": steps, **done})
-    _fit(learner, batches, validation, settings, Keeper(path, facts["id"], progress, learner, watcher))
-    _keep_reference(store, path, facts, progress)
+    _fit(learner, batches, validation, settings, Keeper(path, facts["id"], progress, learner, watcher), calls)
+    _keep_reference(store, path, facts, progress, watcher)
     return _outcome(path, progress, settings, already=False)
 
 
@@ -198,7 +199,9 @@ def _outcome(path: pathlib.Path, progress: Progress, settings: Settings, already
     return Outcome(path, progress.history, progress.best_epoch, already, early=progress.epoch < settings.epochs)
 
 
-def _keep_reference(store: Store, path: pathlib.Path, facts: Mapping[str, Any] | None, progress: Progress) -> None:
+def _keep_reference(
+    store: Store, path: pathlib.Path, facts: Mapping[str, Any] | None, progress: Progress, watcher: Watcher
+) -> None:
     """Keep what the finished network pools of its shapes, unless the run has it, so that foreign ones can be marked."""
     assert facts is not None
     weights = run_folder.weights_name(facts, progress)
@@ -206,21 +209,27 @@ def _keep_reference(store: Store, path: pathlib.Path, facts: Mapping[str, Any] |
         from pointkit.evaluate import foreigners
         from pointkit.predict import Predictor
 
-        foreigners.keep(Predictor(path), store)
+        foreigners.keep(Predictor(path, Beside(watcher)), store)
 
 
-def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
+def _fit(
+    learner: Learner,
+    batches: Batches,
+    validation: Batches,
+    settings: Settings,
+    keeper: Keeper,
+    calls: compiling.Calls,
+) -> None:
     """Train the remaining epochs: steps, validation, and a commit after each epoch."""
     from pointkit.learner import learning_rate
 
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
     advice = _smaller(settings)
-    flat, arrays = settings.flat(), len(learner.model.weights)
-    training, judging = (compiling.FirstCall(what, flat, arrays, watcher) for what in ("training", "validation"))
+    flat = settings.flat()
     words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
     started = time.monotonic() - progress.seconds
-    heard = "stopping after this step; a second Ctrl-C stops at once"
+    heard = "stopping, within ten seconds; a second Ctrl-C stops at once"
     with StopRequest(last_words=lambda: watcher.note(words), heard=lambda: watcher.note(heard)) as stop:
         try:
             while not progress.over(flat):
@@ -229,7 +238,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     number = progress.epoch * steps + progress.batch
                     rate = learning_rate(settings, number, settings.epochs * steps)
                     batch = batches[progress.batch]
-                    with exhausted(advice), training():
+                    with exhausted(advice), calls.training():
                         loss, accuracy = learner.step(batch, rate, number)
                     if not math.isfinite(loss):
                         raise _diverged(batches, progress, rate)
@@ -239,7 +248,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     if keeper.due():
                         keeper.commit()
                     stop.check()
-                with exhausted(advice), judging():
+                with exhausted(advice), calls.validation():
                     judged = learner.validate(batches, validation, settings.label_smoothing, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now

@@ -7,6 +7,7 @@ times as large. A viewer that fetches the file would need a server that keeps ru
 from __future__ import annotations
 
 import html
+import math
 import os
 import pathlib
 import re
@@ -28,7 +29,7 @@ from pointkit.report import raster
 SAMPLED = 2048  # points drawn from a mesh, as for training
 MOST = 200_000  # points of a cloud that are shown: so many a browser turns smoothly
 FOV = 0.6  # field of view in radians, from the lower to the upper edge: little perspective
-ASPECT = 1.5  # width to height of the narrowest window that shows everything
+ASPECT = 1.5  # width to height of the window that is just filled; a narrower one sees more above and below
 MARGIN = 1.15  # air around the shape
 GAP = 0.12  # between a mesh and its points; the mesh's longest side is 1
 SURFACE, DRAWN = "#bdd6f0", "#1f6fa3"
@@ -224,14 +225,27 @@ def _viser() -> Any:
     return viser
 
 
+# The client reads its field of view from the page's address, if it stands there, rather than from the scene.
+PORTRAIT = """<script>(() => {
+  const narrow = %s * innerHeight / innerWidth, get = URLSearchParams.prototype.get
+  if (narrow > 1) URLSearchParams.prototype.get = function (name) {
+    return get.call(this, name) ?? (name === "initialCameraFov" ? `${2 * Math.atan(%s * narrow)}` : null)
+  }
+})()</script>"""
+
+
 def _titled(text: str, scene: Scene) -> str:
-    """The page with its title in the browser's bar and the lower left corner, and the labels' legend above that."""
+    """The page with its title in the browser's bar and the lower left corner, and the labels' legend above that.
+
+    In a window narrower than ``ASPECT`` the field of view is as wide as there, so that the shape is not cut.
+    """
     from matplotlib.colors import to_hex
 
     from pointkit.report import plots
 
     safe = html.escape(scene.title)
-    text = re.sub("<title>.*?</title>", lambda _: f"<title>{safe}</title>", text, count=1)
+    portrait = PORTRAIT % (ASPECT, math.tan(FOV / 2))
+    text = re.sub("<title>.*?</title>", lambda _: f"<title>{safe}</title>{portrait}", text, count=1)
     head, _, tail = text.rpartition("</body>")
     entries = plots.legend([scene.labels.points], scene.labels.names) if scene.labels else []
     dot = "display:inline-block;width:11px;height:11px;border-radius:6px;margin-right:7px;background:"

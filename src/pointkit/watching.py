@@ -89,3 +89,16 @@ class Silent(Watcher):
 
 class Patient(Waiting):
     """One who waits and is shown nothing."""
+
+
+class Beside(Patient):
+    """One who waits and is shown a compiler at work alone, where ``tell`` shows it."""
+
+    def __init__(self, tell: Compiling) -> None:
+        self.tell = tell
+
+    def compiling(self, what: str, seconds: float) -> None:
+        self.tell.compiling(what, seconds)
+
+    def compiled(self) -> None:
+        self.tell.compiled()

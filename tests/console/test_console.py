@@ -113,3 +113,12 @@ def test_a_table_of_few_classes_shows_all(capsys):
     out = capsys.readouterr().out
     assert all(name in out for name in names)
     assert "smallest" not in out
+
+
+def test_lines_for_a_file_do_not_go_to_the_terminal_of_the_bar(terminal, capsys):
+    with console.Work("answering") as work:
+        console.print_json({"class": "chair"})
+        console.say("a line")
+        work.bar.refresh()
+    assert capsys.readouterr().out == '{"class": "chair"}\na line\n'
+    assert "chair" not in terminal()

@@ -57,7 +57,15 @@ def test_the_same_command_writes_the_same_bytes_and_touches_no_training_state(me
 
 def test_pictures_and_mistakes_are_there(measured):
     path, report = measured
-    for name in ("grid", "curves", "confusion", "calibration", *(m["picture"] for m in report["mistakes"])):
+    for name in (
+        "grid",
+        "curve_loss",
+        "curve_accuracy",
+        "curve_rate",
+        "confusion",
+        "calibration",
+        *(m["picture"] for m in report["mistakes"]),
+    ):
         assert (path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     confidences = [mistake["probability"] for mistake in report["mistakes"]]
     assert confidences == sorted(confidences, reverse=True)

@@ -10,6 +10,7 @@ from pointkit.errors import PointkitError, RunError
 from pointkit.evaluate import groups
 from pointkit.evaluate.groups import evaluate_groups
 from pointkit.run_folder import find_runs
+from pointkit.watching import Patient
 from tests.runs import changed, untrained
 
 
@@ -46,9 +47,33 @@ def test_groups_stand_side_by_side_and_runs_are_summed_up(seeds, tiny_store):
         assert json.loads((folder / "report.json").read_text())["run"]["path"] == str(folder)
 
 
+class Told(Patient):
+    """Keeps what one is told who waits."""
+
+    def __init__(self):
+        self.calls = []
+
+    def begin(self, what):
+        self.calls.append(what)
+
+    def compiling(self, what, seconds):
+        self.calls.append(("compiling", what))
+
+    def done(self, number, total):
+        self.calls.append((number, total))
+
+
 def test_one_run_has_its_own_page_and_nothing_besides(tiny_run, tiny_store, tmp_path):
     path = changed(tiny_run, tmp_path / "run")
-    result = evaluate_groups([path], store_path=tiny_store.path)
+    told = Told()
+    result = evaluate_groups([path], store_path=tiny_store.path, waiting=told)
+    assert told.calls == [
+        f"measuring {path}",
+        *((number, 9) for number in range(9)),
+        (9, 9),
+        ("compiling", "answers"),
+        f"writing the report of {path}",
+    ]
     assert result.together is None
     assert result.page == path / "report.html"
     assert result.whole == result.reports[0] == json.loads((path / "report.json").read_text())

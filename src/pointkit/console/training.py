@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import TaskID
-
 from pointkit import config, console
 from pointkit.console import aside, bar, compiling, err, next_step, note, percent, say
 from pointkit.task import Task
@@ -47,7 +45,7 @@ class TrainingBar:
     def __init__(self, path: Path, why: Why) -> None:
         self.path, self.why = path, why
         self.bar = bar("loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}", "rate {task.fields[rate]}")
-        self.task: TaskID | None = None
+        self.task = self.bar.add_task("starting", total=None, loss="", accuracy="", rate="")
         self.steps = 0
         self.mentioned = 0.0
 
@@ -72,13 +70,10 @@ class TrainingBar:
         total = self.steps * facts["epochs"]
         self.tell(f"steps per epoch: {self.steps}, total {total}")
         self.tell(f"parameters: {facts['parameters']:,}; backend: {facts['backend']}")
-        self.task = self.bar.add_task(
-            "training", total=total, completed=self.steps * facts["done"], loss="", accuracy="", rate=""
-        )
+        self.bar.update(self.task, description="training", total=total, completed=self.steps * facts["done"])
 
     def compiling(self, what: str, seconds: float) -> None:
         """Say that the network is compiled, and about how long that takes."""
-        assert self.task is not None
         self.bar.update(self.task, description=compiling(what, seconds))
         if not err.is_terminal:
             aside(compiling(what, seconds))
@@ -88,7 +83,6 @@ class TrainingBar:
 
     def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
         """Move the bar; without a terminal, print a line now and then."""
-        assert self.task is not None
         self.bar.update(
             self.task,
             completed=(epoch - 1) * self.steps + batch,

@@ -72,6 +72,7 @@ def evaluate(
         "history": predictor.progress.history,
     }
     whole["verdict"] = verdict.of(whole)
+    predictor.waiting.begin(f"writing the report of {path}")
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")

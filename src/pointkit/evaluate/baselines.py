@@ -112,7 +112,7 @@ def of_parts(opened: Store, asked: Int64, part_counts: Mapping[str, Int64]) -> d
 
 
 def part_counts(opened: Store) -> dict[str, Int64]:
-    """Category -> (2, parts): in how many training shapes each of its parts occurs, and how many points it has there."""
+    """Category -> (2, parts): in how many training shapes each of its parts occurs, and its points there."""
     found = {name: np.zeros((2, len(parts)), np.int64) for name, parts in opened.parts.items()}
     assert opened.point_labels is not None
     for index in opened.select("train"):

@@ -55,6 +55,7 @@ def asked(
         if turn:
             points, numbers = _turned(points, numbers, predictor, rotation(turn, rng))
         yield Asked(Query(points, numbers, int(opened.labels[index])), order)
+    predictor.waiting.done(len(chosen), len(chosen))
 
 
 def _varied(

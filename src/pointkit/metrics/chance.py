@@ -26,7 +26,7 @@ class Guessing(NamedTuple):
 class Dominating(NamedTuple):
     """A class that draws the others' shapes: ``wrong`` of ``others`` shapes of other classes are answered as it."""
 
-    index: int
+    top: int
     wrong: int
     others: int
 
@@ -69,11 +69,13 @@ def dominating(matrix: ArrayLike) -> Dominating | None:
     So it hangs on the test set's own shares: 94 answers of 100 are fine where 94 shapes are of that class.
     """
     counts = np.asarray(matrix)
-    wrong, others = counts.sum(0) - counts.diagonal(), counts.sum() - counts.sum(1)
-    index = int(wrong.argmax()) if len(counts) else 0
-    if not len(counts) or wrong[index] < FEW or wrong[index] <= DOMINATES * others[index]:
+    if not counts.size:
         return None
-    return Dominating(index, int(wrong[index]), int(others[index]))
+    wrong, others = counts.sum(0) - counts.diagonal(), counts.sum() - counts.sum(1)
+    top = int(wrong.argmax())
+    if wrong[top] < FEW or wrong[top] <= DOMINATES * others[top]:
+        return None
+    return Dominating(top, int(wrong[top]), int(others[top]))
 
 
 def most_mixed_up(matrix: ArrayLike) -> Mixed | None:

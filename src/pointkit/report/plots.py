@@ -158,10 +158,12 @@ def labelled_clouds(
     columns: int = 4,
     rest: str = "unlabelled",
     side: float = 2.4,
+    heading: str = "",
 ) -> Figure:
     """Clouds (N, 3) in rows of ``columns``, coloured by their parts (N,), each with its title; the parts' legend below.
 
-    ``rest`` is what the legend calls points of part -1. ``side`` is the length of a cloud's side in inches.
+    ``rest`` is what the legend calls points of part -1. ``side`` is the length of a cloud's side in inches. A
+    ``heading`` stands above all.
 
     Raises ValueError where the first three are not equally many, or none.
     """
@@ -175,11 +177,15 @@ def labelled_clouds(
     lines = _lines(entries, columns * side)
     rows = math.ceil(len(clouds) / columns)
     foot = 0.22 * len(lines) + 0.14
-    width, height = columns * side, rows * (side + head) + foot
+    top = 0.3 if heading else 0.0
+    width, height = columns * side, rows * (side + head) + foot + top
     figure = Figure(figsize=(width, height))
+    if heading:
+        style: dict[str, Any] = {"fontsize": 10.5, "fontweight": "bold", "color": INK, "parse_math": False}
+        figure.text(0.15 / width, (height - 0.22) / height, fit(heading, width - 0.3, 10.5, "bold"), **style)
     for i, (points, ids, title) in enumerate(zip(clouds, labels, titles, strict=True)):
         row, column = divmod(i, columns)
-        x, y = column * side, height - (row + 1) * (side + head)
+        x, y = column * side, height - top - (row + 1) * (side + head)
         axes = _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height)))
         draw_cloud(axes, points, part_colors(ids), inches=side)
         text = fit(title, side - 0.2, 10)

@@ -31,8 +31,8 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "chance": Kind(answers.chance, ALARM, covers=("commonest", "nearest", "mixed-up")),
     "commonest": Kind(answers.commonest, ALARM, covers=("nearest",)),
-    "nearest": Kind(answers.nearest, ALARM),
     "dominates": Kind(answers.dominates, ALARM),
+    "nearest": Kind(answers.nearest, ALARM),
     "good": Kind(answers.good, GOOD),
     "too-few-shapes": Kind(data.too_few_shapes),
     "still-improving": Kind(training.still_improving),

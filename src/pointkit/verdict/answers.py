@@ -142,19 +142,18 @@ def dominates(report: Report) -> Line | None:
     found = matrices(report)
     texts = []
     for category, (names, matrix) in found.items():
-        top = dominating(matrix)
-        if top is None:
+        which = dominating(matrix)
+        if which is None:
             continue
         if category:
-            texts.append(
-                f"{category}: {percent(top.wrong / top.others)} of the points of other parts are {names[top.index]!r}"
-            )
+            share = percent(which.wrong / which.others)
+            texts.append(f"{category}: {share} of the points of other parts are {names[which.top]!r}")
         else:
-            answered, there = sum(row[top.index] for row in matrix), sum(matrix[top.index])
+            answered, there = sum(row[which.top] for row in matrix), sum(matrix[which.top])
             total = sum(map(sum, matrix))
             texts.append(
-                f"{answered} of {total} answers are {names[top.index]!r}, though {there} of the shapes are: "
-                f"{top.wrong} of the {top.others} others are taken for it"
+                f"{answered} of {total} answers are {names[which.top]!r}, though {there} of the shapes are: "
+                f"{which.wrong} of the {which.others} others are taken for it"
             )
     if not texts or (len(texts) < len(found) / 2):  # of parts, a category or two may simply be hard
         return None
@@ -213,8 +212,7 @@ def mixed_up(report: Report) -> Line | None:
         return None
     first, second = names[mixed.first], names[mixed.second]
     what = "points" if category else "shapes"
-    text = (
-        f"most mixed up{f' in {category}' if category else ''}: {first} and {second} ({mixed.there:,} {what} of {first} "
-        f"answered as {second}, {mixed.back:,} the other way, {percent(count / both)} of both)"
-    )
-    return Line(f"{text}. The page shows some side by side.", f"pointkit predict {path_of(report)} FILE --explain")
+    where = f" in {category}" if category else ""
+    counts = f"{mixed.there:,} {what} of {first} answered as {second}, {mixed.back:,} the other way"
+    text = f"most mixed up{where}: {first} and {second} ({counts}, {percent(count / both)} of both)"
+    return Line(f"{text}. The report shows some side by side.", f"pointkit predict {path_of(report)} FILE --explain")

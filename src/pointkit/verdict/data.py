@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import Any
 
 from pointkit.metrics.classification import wilson_interval
@@ -74,7 +75,7 @@ def mislabels(report: Report) -> Line | None:
     first = found[0]
     texts = [f"{each['file']} (labelled {each['truth']}, looks like {each['answer']})" for each in found]
     text = f"perhaps mislabelled: {listed(texts, 3)}. The network is sure, and the most similar training shape agrees."
-    return Line(text, f"pointkit view FOLDER/{first['file']} -o look.png")
+    return Line(text, f"pointkit view {shlex.quote('FOLDER/' + first['file'])} -o look.png")
 
 
 def absent(report: Report) -> Line | None:

@@ -34,17 +34,17 @@ def still_improving(report: Report) -> Line | None:
     last = max(1, len(judged) // 5)
     before, now = _mean(judged[-2 * last : -last]), _mean(judged[-last:])
     gained = now - before > POINT if by_miou else now < before * (1 - GAIN)
-    best = (judged if by_miou else [-each for each in judged]).index(max(judged if by_miou else [-e for e in judged]))
+    best = judged.index(max(judged) if by_miou else min(judged))
     falling = _mean(loss[-last:]) < _mean(loss[-2 * last : -last])
     if not (gained and falling) or best < len(judged) - last or accuracy[-1] >= NOTHING_LEFT:
         return None
-    what = "validation mIoU rose" if by_miou else "validation loss fell"
-    show = (lambda x: percent(x)) if by_miou else (lambda x: f"{x:.3f}")
+    change = f"loss fell from {before:.3f} to {now:.3f}"
+    if by_miou:
+        change = f"mIoU rose from {percent(before)} to {percent(now)}"
     spread = f"the last {last} epochs" if last > 1 else "the last epoch"
-    epochs = 2 * len(judged)
     ending = "" if settings_of(report).get("schedule", "constant") == "constant" else "longer"
-    text = f"still improving when it ended: over {spread}, {what} from {show(before)} to {show(now)}. Train longer."
-    return Line(text, training(report, ending, epochs=epochs))
+    text = f"still improving when it ended: over {spread}, validation {change}. Train longer."
+    return Line(text, training(report, ending, epochs=2 * len(judged)))
 
 
 def over_fitting(report: Report) -> Line | None:
