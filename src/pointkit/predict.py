@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from pointkit import checks, disk, features, formats, models, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
+from pointkit.checks import Checks
 from pointkit.cloud import Float32, Float64, Shape
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.foreign import Reference
@@ -30,6 +31,7 @@ from pointkit.machine import exhausted
 from pointkit.models import families
 from pointkit.preprocess import Contract, Inputs, Warned
 from pointkit.task import Task
+from pointkit.trained_on import TrainedOn
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
 
@@ -76,7 +78,10 @@ class Predictor:
             variable.assign(array)
         width = int(models.pooled(self.model).shape[-1])
         self.reference, notes = Reference.load(self.path, self.weights, width)
-        self.notes = [*self.notes, *notes]
+        stances, more = checks.load_stances(self.path, self.facts["id"])
+        self.notes = [*self.notes, *notes, *more]
+        known = TrainedOn.of_run(self.facts.get("trained_on"))
+        self.checks = Checks(self.contract, known, stances, self.task.features)
 
     @property
     def num_points(self) -> int:
@@ -201,7 +206,10 @@ class Predictor:
                 raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
         except ValueError as error:
             raise PointkitError(f"{path}: {error}" if path else str(error)) from None
-        return drawn.warned(*checks.of_points(drawn, self.contract))
+        query = self.query(drawn)
+        scaled = checks.other_scales(drawn, self.contract)
+        found = self.checks.of_points(query.points, query.features, tuple(scaled))
+        return drawn.warned(*found, *checks.of_drawn(drawn, self.contract))
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
         """A question with drawn points and the features that the network sees, turned so that up is z."""

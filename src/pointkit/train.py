@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 import pointkit
-from pointkit import config, disk, features, run_folder
+from pointkit import config, disk, features, run_folder, trained_on
 from pointkit import store as stores
 from pointkit.config import Settings
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
@@ -221,6 +221,8 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
         except ValueError as error:
             raise RunError(f"{path}: its checkpoint does not fit its settings ({error})") from None
         watcher.note(f"going on after epoch {progress.epoch}, batch {progress.batch} of {steps}")
+    if not begun:
+        facts |= _trained_on(store, task, path, facts["id"])
     if facts != begun:
         run_folder.write_facts(path, facts)
     watcher.begin(facts | {"batch": batches[0], "steps": steps, "epochs": settings.epochs, "done": progress.epoch})
@@ -336,6 +338,14 @@ def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
     if alike(sizes):
         watcher.note("--features size adds nothing here: all training shapes are of one size, as if they were scaled")
     return dataclasses.replace(contract, size=Size.of_radii(sizes))
+
+
+def _trained_on(store: Store, task: Task, path: pathlib.Path, run: str) -> dict[str, Any]:
+    """Keep how the training shapes stand. Gives what else they are like, for the run's facts."""
+    about, stances = trained_on.of_store(store, task.features)
+    if stances is not None:
+        run_folder.save_reference(path, run, {"stances": stances}, run_folder.STANCES)
+    return {"trained_on": about.facts()}
 
 
 def _facts(store: Store, task: Task, settings: Settings, contract: Contract, model: keras.Model) -> dict[str, Any]:
