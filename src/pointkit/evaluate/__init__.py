@@ -16,7 +16,7 @@ from typing import Any
 
 from pointkit import checks, config, disk, report, verdict
 from pointkit.errors import RunError
-from pointkit.evaluate import classes, parts
+from pointkit.evaluate import classes, parts, shapes
 from pointkit.predict import Predictor
 from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
@@ -62,10 +62,13 @@ def evaluate(
     checks.shapes_of(opened, path, split)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol, "rotate": rotate, "foreign": foreign}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
+    outside = shapes.outside(predictor, opened, opened.select(split))
     whole = {
         "task": predictor.task.name,
         "split": split,
         **measured.figures,
+        "outside": outside,
+        "warnings": [*measured.figures.get("warnings", ()), *(one["text"] for one in outside)],
         "run": _run_facts(predictor),
         "command": shlex.join(_command(path, store_path, split, **how)),
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
