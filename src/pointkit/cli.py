@@ -198,7 +198,7 @@ def train(
         raise PointkitError("--seed and --seeds exclude each other")
     opened = stores.open(store)
     given = {**(settings or {}), "seed": seed}
-    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
+    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")), opened.imbalanced)
     runs = config.seeded(decided, output, seeds)
     for path, _ in runs:
         run_folder.check(path)

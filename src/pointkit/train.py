@@ -326,6 +326,7 @@ def _facts(store: Store, task: Task, settings: Settings, model: keras.Model) -> 
             "checksum": store.checksum,
             "shapes": {split: len(store.select(split)) for split in SPLITS},
             **({"features": list(store.task.features)} if store.task.features else {}),
+            **({"imbalanced": True} if store.imbalanced else {}),
         },
         "backend": backend,
         "versions": {"pointkit": pointkit.__version__, "keras": keras.__version__},

@@ -25,7 +25,7 @@ def report_table(report: Report) -> None:
 def _parts_table(report: Report) -> None:
     table = Table("category", "mIoU", "shapes", "IoU of each part")
     for row in report["categories"]:
-        ious = ", ".join(f"{part['name']} {percent(part['iou'])}" for part in row["parts"])
+        ious = ", ".join(f"{part['name']} {percent(part['iou'] if part['shapes'] else None)}" for part in row["parts"])
         table.add_row(escape(row["name"]), percent(row["miou"]), str(row["shapes"]), escape(ious))
     out.print(table)
     say(

@@ -65,6 +65,7 @@ def evaluate(
         "command": shlex.join(_command(path, store_path, split, **how)),
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
+        "findings": list(opened.manifest.get("findings", ())),
     }
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
@@ -105,7 +106,8 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
     settings, trained_on = facts["settings"], facts["store"]
     settings_of = config.combine(settings)
     store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
-    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
+    imbalanced = trained_on.get("imbalanced", False)
+    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0), imbalanced)
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
     return {
         "name": predictor.path.resolve().name,

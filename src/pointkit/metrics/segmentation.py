@@ -82,12 +82,20 @@ def score_shape(category: str, truth: ArrayLike, answer: ArrayLike, num_parts: i
     return ShapeScore(category, pairs.reshape(num_parts, num_parts))
 
 
+def mean_iou(scores: Sequence[ShapeScore]) -> float:
+    """The mean over shapes of the mean IoU of the parts that any shape of the category truly has."""
+    points: dict[str, NDArray[np.int64]] = {}
+    for score in scores:
+        points[score.category] = score.confusion.sum(1) + points.get(score.category, 0)
+    return float(np.mean([np.mean(np.array(score.ious)[points[score.category] > 0]) for score in scores]))
+
+
 def segmentation_report(scores: Iterable[ShapeScore | None], parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The figures of a report, ready for JSON, from the scores of all shapes, and category -> names of its parts.
 
     ``instance_miou`` is the mean over shapes, ``class_miou`` the mean of the categories' means, ``point_accuracy`` the
     share of all labelled points that are right. A category without a shape has None; it is left out of the mean, with a
-    warning.
+    warning. A part that no shape truly has is named in a warning, too.
     Raises ValueError where no shape has a labelled point.
     """
     given = list(scores)
@@ -151,6 +159,14 @@ def _warnings(categories: Sequence[Mapping[str, Any]], unlabelled: int) -> list[
         warnings.append(f"no test shapes of {', '.join(absent)}: n/a, left out of class mIoU")
     if single := [category["name"] for category in categories if len(category["parts"]) == 1]:
         warnings.append(f"{', '.join(single)}: of one part, which scores 1 whatever is answered")
+    never = [
+        f"{category['name']}: {part['name']}"
+        for category in categories
+        for part in category["parts"]
+        if category["shapes"] and not part["shapes"]
+    ]
+    if never:
+        warnings.append(f"no test shape has the part {', '.join(never)}: how well it is found is not known")
     if unlabelled:
         warnings.append(f"{unlabelled} shapes without a labelled point are left out")
     return warnings
