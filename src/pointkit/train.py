@@ -372,6 +372,7 @@ def _facts(
             "checksum": store.checksum,
             "shapes": {split: len(store.select(split)) for split in SPLITS},
             **({"features": list(store.task.features)} if store.task.features else {}),
+            **({"imbalanced": True} if store.imbalanced else {}),
         },
         "backend": backend,
         "versions": {"pointkit": pointkit.__version__, "keras": keras.__version__},

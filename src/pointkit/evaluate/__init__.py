@@ -114,7 +114,8 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
     settings, trained_on = facts["settings"], facts["store"]
     settings_of = config.combine(settings)
     store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
-    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
+    imbalanced = trained_on.get("imbalanced", False)
+    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0), imbalanced)
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
     command += ["--init", facts["init"]["path"]] if "init" in facts else []
     return {
