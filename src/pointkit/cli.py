@@ -268,7 +268,7 @@ def train(
         raise PointkitError("--seed and --seeds exclude each other")
     opened = stores.open(store)
     given = {**(settings or {}), "seed": seed}
-    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
+    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")), opened.imbalanced)
     runs = config.seeded(decided, output, seeds)
     checks.to_train(opened, runs, os.environ["KERAS_BACKEND"], init)
     with console.Work("starting Keras"):  # after the checks: a mistake is then answered at once

@@ -156,6 +156,7 @@ def test_the_verdict_and_what_it_rests_on_are_in_the_report_on_the_page_and_prin
     path, report = measured
     assert report["verdict"] == verdict.of(report)
     assert [row["train"] for row in report["classes"]] == [9, 8, 8]
+    assert report["findings"] == tiny_store.manifest.get("findings", [])
     assert report["run"]["shapes"] == {"train": 25, "val": 6, "test": 9}
     assert report["baselines"]["commonest"]["name"] == "box"
     assert {*report["baselines"]["nearest"]} == {"how", "oa", "macc"}
