@@ -34,5 +34,6 @@ def untrained(folder, path, noise=0.05, **changes):
     model = models.build(facts["settings"], **Task.of(facts).network)
     rng = np.random.default_rng(0)
     arrays = {f"best/{w.path}": np.array(w) + noise * rng.random(w.shape).astype("float32") for w in model.weights}
+    (path / run_folder.REFERENCE).unlink(missing_ok=True)  # it is of the weights before
     run_folder.save_checkpoint(path, run_folder.Checkpoint(before.run, before.progress, arrays))
     return path

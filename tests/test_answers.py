@@ -74,6 +74,19 @@ class TestFindFiles:
         readme = tmp_path / "README.txt"
         assert find_files([readme]).files == [readme], "what the user names is asked about"
 
+    def test_lists_of_a_split_are_passed_over(self, tmp_path):
+        """As ``prepare`` passes over them; a cloud that is called like one is none."""
+        for name, text in {"a/1.xyz": "1 2 3\n" * 4, "a/my_train.txt": "1\n2\n", "test.txt": "a/1.xyz\n"}.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        (tmp_path / "a/train.txt").write_text("1 2 3\n4 5 6\n7 8 9\n")
+        found = find_files([tmp_path])
+        assert found.files == [tmp_path / "a/1.xyz", tmp_path / "a/train.txt"]
+        assert found.notes == ["passed over 2 lists of names (train, test ...)"]
+        assert find_files([tmp_path / "test.txt"]).files == [tmp_path / "test.txt"], (
+            "what the user names is asked about"
+        )
+
     def test_what_we_have_written_is_not_asked_about_again(self, of_parts, of_classes, files):
         for predictor, how in ((of_parts, {}), (of_classes, {"explained": True})):
             written = [result.written for _, result in results(predictor, files, **how)]

@@ -121,6 +121,7 @@ def test_every_window_of_a_labelled_cloud_has_its_deciding_points(tiny_parts_run
         "pointnet", network["num_classes"], widths="half", seed=0, parts=network["parts"]
     )
     rng = np.random.default_rng(0)
+    predictor.reference = None  # it is of another network
     for weight in predictor.model.weights:  # T-Nets that turn
         weight.assign(weight + 0.02 * rng.random(weight.shape))
     path = tmp_path / "one.ply"

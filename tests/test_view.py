@@ -644,6 +644,27 @@ def test_a_browser_shows_the_frame(mesh_file, tmp_path):
         page.until(lambda pixels: all(looks_like(color)(pixels) for color in (BLUE, ORANGE, GREEN)))
 
 
+@pytest.mark.slow
+def test_on_a_phone_nothing_is_cut_off(mesh_file, tmp_path):
+    output = view.view(mesh_file, tmp_path / "out.html")
+    with browser.opened(output, tmp_path / "profile", 390, 844) as page:
+        pixels = page.until(lambda pixels: all(looks_like(color)(pixels) for color in (BLUE, ORANGE, GREEN)))
+        body = pixels[250:650]  # between the browser's own remark and the legend
+        columns = np.flatnonzero((np.ptp(body, axis=2) > 0.3).any(0))
+        assert 5 < columns[0] < 60
+        assert 330 < columns[-1] < 385
+        assert page.errors == []
+
+
+def test_a_narrow_window_sees_as_far_to_the_sides_as_a_wide_one(cloud_file):
+    text = view._titled("<head><title>a</title></head><body></body>", view.load(cloud_file))
+    wide, slope = re.search(r"narrow = ([\d.]+) \* innerHeight.*?atan\(([\d.]+) \* narrow\)", text, re.DOTALL).groups()
+    narrow = float(wide) * 844 / 390
+    fov = 2 * np.arctan(float(slope) * narrow)
+    assert np.tan(fov / 2) * 390 / 844 == pytest.approx(np.tan(view.FOV / 2) * view.ASPECT)
+    assert text.index("<script>") < text.index("<body>"), "before the client reads it"
+
+
 REAL = (
     "scans/files/bunny.ply",
     "scans/files/suzanne.ply",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pointkit import checks, disk, explain, formats, label, outputs, predictions, upright
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
-from pointkit.datasets import tree
+from pointkit.datasets import lists, tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
 from pointkit.machine import lean_keras
@@ -53,13 +53,15 @@ class Found:
     """The files to answer, and what else lay in the folders.
 
     ``below``: file -> its place below the folder to write into. ``problems`` are folders without a file to read.
-    ``ours`` counts answers of ours that are passed over, ``ignored`` the suffixes that nothing here reads.
+    ``ours`` counts answers of ours that are passed over, ``lists`` those of a split, as ``prepare`` passes over them,
+    ``ignored`` the suffixes that nothing here reads.
     """
 
     files: list[pathlib.Path] = field(default_factory=list)
     below: dict[pathlib.Path, pathlib.PurePath] = field(default_factory=dict)
     problems: list[Exception] = field(default_factory=list)
     ours: int = 0
+    lists: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -68,6 +70,8 @@ class Found:
         notes = []
         if self.ours:
             notes.append(f"passed over {self.ours:,} files that hold pointkit's own answers")
+        if self.lists:
+            notes.append(f"passed over {self.lists:,} lists of names (train, test ...)")
         if self.ignored:
             counts = (f"{count:,} {disk.shown(suffix) or 'without suffix'}" for suffix, count in self.ignored.items())
             notes.append(f"left out files whose suffix is not read: {', '.join(sorted(counts))}")
@@ -302,12 +306,14 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
             continue
         seen = tree.walk(path, formats.SUFFIXES)
         marked = [parts for parts in seen.files if outputs.marked(path.joinpath(*parts))]
+        listing = seen.files.keys() & lists.candidates(path, seen).keys()
         ours = len(seen.answers) + len(marked)
         found.ours += ours
+        found.lists += len(listing)
         found.ignored += seen.ignored
-        files = sorted(seen.files.keys() - {*marked})
+        files = sorted(seen.files.keys() - {*marked, *listing})
         if not files:
-            notes = Found(ours=ours, ignored=seen.ignored).notes
+            notes = Found(ours=ours, lists=len(listing), ignored=seen.ignored).notes
             others = f"; {'; '.join(notes)}" if notes else ""
             suffixes = ", ".join(formats.SUFFIXES)
             error = FormatError(f"{path}: no file that can be read in this folder; suffixes are {suffixes}{others}")

@@ -17,6 +17,7 @@ from pointkit.asking import ASKERS
 from pointkit.config import Settings
 from pointkit.errors import PointkitError, RunError, StoreError
 from pointkit.models import families
+from pointkit.prepare import ready
 from pointkit.store import Store
 from pointkit.task import Task
 
@@ -55,19 +56,8 @@ def check_trainable(store: Store) -> None:
 
     Its manifest must also say how its points were drawn, as files are drawn in the same way for predictions.
     """
-    task = store.task
-    if len(task.answer_names) < 2:
-        found = ", ".join(task.answer_names)
-        raise StoreError(f"{store.path}: there must be at least two {task.answers} to tell apart, found {found} alone")
-    for split in ("train", "val"):
-        if not len(store.select(split)):
-            raise StoreError(f"{store.path}: training needs shapes in the split {split!r}, found none")
-    present = set(store.labels[store.select("train")].tolist())
-    missing = [name for i, name in enumerate(store.classes) if i not in present]
-    if missing:
-        raise StoreError(
-            f"{store.path}: every {task.group[0]} needs training shapes, found none for {', '.join(missing)}"
-        )
+    if lack := ready.lacks(store):
+        raise StoreError(f"{store.path}: {lack}")
     for key in ("num_points_drawn", "seed"):
         if not isinstance(store.manifest.get(key), int):
             raise StoreError(f"{store.path}: manifest.json does not say how the points were drawn (it has no {key})")

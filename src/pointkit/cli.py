@@ -135,7 +135,7 @@ def prepare(
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
     dry_run
-        Print what the folder is taken for, and write nothing.
+        Print what the folder is taken for, read it and say what is wrong with it, and write nothing.
     """
     from pointkit import console
 
@@ -146,9 +146,13 @@ def prepare(
         "groups": groups,
     }
     if dry_run:
+        from pointkit.prepare import trial
         from pointkit.prepare.survey import look
 
-        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))), False)
+        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))))
+        with console.preparing() as progress:
+            tried = trial(folder, task=task, **how, **(reading or {}), **(said or {}), progress=progress)
+        console.tried(tried)
         return
     from pointkit.prepare import prepare as run
 

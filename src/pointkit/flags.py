@@ -126,6 +126,12 @@ class FolderFlags(TypedDict, total=False):
     unlabelled: Annotated[str, Parameter(help="For parts: codes that mean no label, like 0,255.")]
     names: Annotated[str, Parameter(help="For parts: names of the codes, like 1=top,2=legs, or a file.")]
     up: Up
+    full_scale: Annotated[
+        str,
+        Parameter(
+            help="The numbers that count as 1, like intensity=2048,color=255; by default as the files' numbers are."
+        ),
+    ]
 
 
 class ReadFlags(TypedDict, total=False):

@@ -12,10 +12,13 @@ Nearest neighbours in a network's features: Sun et al., Out-of-Distribution Dete
 from __future__ import annotations
 
 import dataclasses
+import functools
+import pathlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from pointkit import run_folder
 from pointkit.cloud import Array, Float32, Float64
 
 AXES = 32  # of the standardised features that are kept; what lies off them counts as a whole
@@ -56,10 +59,30 @@ class Reference:
         center, spread = training.mean(0), training.std(0)
         spread = spread + STEADY * spread.mean() + 1e-12  # where all are alike, any difference is far
         standard = (training - center) / spread
-        axes = np.linalg.svd(standard, full_matrices=False)[2][:AXES].T
+        axes = np.linalg.eigh(standard.T @ standard)[1][:, ::-1][:, :AXES]  # the widest first
         parts = (center, spread, axes, standard @ axes, np.empty(0))
         alone = cls(*(np.ascontiguousarray(array, np.float32) for array in parts))
         return dataclasses.replace(alone, validation=np.sort(alone.distances(validation)).astype(np.float32))
+
+    @classmethod
+    def load(cls, path: pathlib.Path, weights: str, width: int) -> tuple[Reference | None, list[str]]:
+        """What a run keeps for these weights of a network that pools ``width`` features; None where there is none.
+
+        And a note about one that is damaged. Older runs have none.
+        """
+        try:
+            arrays = run_folder.load_reference(path, weights)
+            found = cls(**arrays) if arrays is not None else None
+            if found is not None and len(found.center) != width:
+                raise ValueError(f"of {len(found.center)} features, not {width}")
+        except run_folder.DAMAGES as error:
+            again = "foreign shapes are not marked; the command that trained the run makes it anew"
+            return None, [f"{path / run_folder.REFERENCE}: damaged ({error}); {again}"]
+        return found, []
+
+    def save(self, path: pathlib.Path, weights: str) -> None:
+        """Keep it in a run, for these weights. Raises MachineError where the disk is full."""
+        run_folder.save_reference(path, weights, self.arrays())
 
     def arrays(self) -> dict[str, Array]:
         """As a run keeps it."""
@@ -67,15 +90,20 @@ class Reference:
 
     def distances(self, pooled: Float32) -> Float64:
         """The distance (B,) of pooled features (B, D) to the nearest training shape."""
+        known, squares = self._known
         standard = (np.asarray(pooled, np.float64) - self.center) / self.spread
         on_axes = standard @ self.axes
-        off_axes = (standard**2).sum(1) - (on_axes**2).sum(1)
-        between = (on_axes**2).sum(1)[:, None] - 2 * on_axes @ self.known.T.astype(np.float64)
-        nearest = (between + (self.known.astype(np.float64) ** 2).sum(1)).min(1)
-        distances: Float64 = np.sqrt((nearest + off_axes).clip(0))
+        # |on - known|^2 + |standard|^2 - |on|^2, the last two for what lies off the axes
+        nearest = (squares - 2 * on_axes @ known).min(1) + (standard**2).sum(1)
+        distances: Float64 = np.sqrt(nearest.clip(0))
         return distances
 
-    @property
+    @functools.cached_property
+    def _known(self) -> tuple[Float64, Float64]:
+        known = self.known.T.astype(np.float64)
+        return known, (known**2).sum(0)
+
+    @functools.cached_property
     def limit(self) -> float | None:
         """The distance from which on a shape is foreign; None where too few validation shapes say what is near."""
         if len(self.validation) < FEWEST:
@@ -88,8 +116,7 @@ class Reference:
 
     def warning(self, pooled: Float32) -> str | None:
         """What to say of a shape with the pooled features (D,); None where it is not foreign."""
-        limit, distance = self.limit, float(self.distances(pooled[None])[0])
-        if limit is None or distance <= limit:
+        if (limit := self.limit) is None or (distance := float(self.distances(pooled[None])[0])) <= limit:
             return None
         return (
             f"unlike every training shape: farther from the nearest one than {self.percentile(distance):.0f} % of the "

@@ -18,6 +18,7 @@ from pointkit import __version__, features, formats, run_folder, store
 from pointkit import machine as machines
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
 from pointkit.config import combine, read_recipe
+from pointkit.datasets.asked import NOTHING_ASKED, Asked
 from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats import columns
@@ -57,18 +58,27 @@ def describe(path: str | os.PathLike[str], show: int = 0, meaning: Meaning = NOT
 
 def _folder(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:
     """A folder of shapes as ``prepare`` would take it; as one of labelled points where it names no classes."""
-    from pointkit.datasets.asked import Asked
     from pointkit.prepare import survey
 
     asked = Asked(label_field=meaning.label_field, columns=",".join(meaning.columns))
     try:
-        return survey.look(path, asked=asked).facts()
+        return survey.look(path, asked=asked).facts() | _audited(path, asked=asked)
     except PointkitError as error:
         try:
-            facts = survey.look(path, Parts.name, asked=asked).facts()
+            facts = survey.look(path, Parts.name, asked=asked).facts() | _audited(path, Parts.name, asked)
         except PointkitError:
             raise error from None
         return {"kind": facts["kind"], "as_classes": str(error), "with": f"--task {Parts.name}", **facts}
+
+
+def _audited(path: pathlib.Path, task: str | None = None, asked: Asked = NOTHING_ASKED) -> dict[str, Any]:
+    """What the audit finds in a folder's files, or why they cannot be prepared."""
+    from pointkit.prepare import trial
+
+    try:
+        return trial(path, task=task, label_field=asked.label_field, columns=asked.columns)
+    except PointkitError as error:
+        return {"cannot_be_prepared": str(error)}
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:

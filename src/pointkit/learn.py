@@ -136,7 +136,7 @@ def learn(
     page = _Page(path / PAGE, prepared)
     page.write()
     listener.prepared(prepared, page.path)
-    if worthless := [one for one in audit.of_store(store) if one.stops]:
+    if worthless := [one for one in audit.kept(store.manifest) if one.stops]:
         raise PointkitError(
             f"{folder}: {worthless[0].text}; a training would be worthless, --force goes on all the same"
         )

@@ -41,7 +41,7 @@ def class_weights(labels: NDArray[np.int32], num_classes: int, mode: str) -> Flo
 
 def radii(store: Store, split: str, num_points: int) -> Float64:
     """By how much the shapes of a split are divided for the unit sphere, (S,), on the first points of each."""
-    clouds = (store.cloud(index) for index in store.select(split))
+    clouds = (store.points[store.seen(index)] for index in store.select(split))
     seen = (cloud[preprocess.window(len(cloud), num_points)] for cloud in clouds)
     return np.array([preprocess.normalise(points)[2] for points in seen])
 

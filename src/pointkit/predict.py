@@ -29,7 +29,7 @@ from pointkit.compiling import FirstCall
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.foreign import Reference
 from pointkit.machine import exhausted
-from pointkit.preprocess import Contract, Inputs
+from pointkit.preprocess import Contract, Inputs, Warned
 from pointkit.task import Task
 from pointkit.watching import Patient, Waiting
 
@@ -77,9 +77,9 @@ class Predictor(Carded):
             if array is None or array.shape != tuple(variable.shape):
                 raise RunError(f"{self.path}: its weights do not fit its settings (at {variable.path})")
             variable.assign(array)
-        kept, notes = run_folder.load_reference(self.path, self.weights)
+        width = int(models.pooled(self.model).shape[-1])
+        self.reference, notes = Reference.load(self.path, self.weights, width)
         self.notes = [*self.notes, *notes]
-        self.reference = Reference(**kept) if kept else None
 
     def card(self) -> Card:
         from pointkit import shows
@@ -189,7 +189,7 @@ class Predictor(Carded):
         """The answer for a shape, with a warning where it is unlike all training shapes."""
         warning = self.reference.warning(rows.pooled) if self.reference else None
         if warning is not None:
-            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(preprocess.Warned("foreign", warning)))
+            seen = dataclasses.replace(seen, drawn=seen.drawn.warned(Warned("foreign", warning)))
         return self.asker.answer(seen, rows.probabilities)
 
     # ---- what the network is asked

@@ -62,7 +62,7 @@ RULES: dict[str, type | tuple[type, ...]] = {  # what read_facts promises of run
     "backend": str,
 }
 
-_DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 @dataclass
@@ -253,16 +253,17 @@ def save_reference(path: pathlib.Path, weights: str, arrays: Mapping[str, Array]
     disk.replace(path / REFERENCE, _with_checksum(weights, "", arrays))
 
 
-def load_reference(path: pathlib.Path, weights: str) -> tuple[dict[str, Array] | None, list[str]]:
-    """What ``save_reference`` kept for these weights; None where there is none. And a note about a damaged one."""
+def load_reference(path: pathlib.Path, weights: str) -> dict[str, Array] | None:
+    """What ``save_reference`` kept for these weights; None where there is none, or one of other weights.
+
+    Raises one of ``DAMAGES`` where it is damaged.
+    """
     file = path / REFERENCE
     try:
-        return _arrays(file, weights)[1], []
+        owner, _, arrays = _arrays(file)
     except FileNotFoundError:
-        return None, []
-    except _DAMAGES as error:
-        again = "foreign shapes are not marked; the command that trained the run makes it anew"
-        return None, [f"{file}: damaged, or of other weights ({error}); {again}"]
+        return None
+    return arrays if owner == weights else None
 
 
 def _with_checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> bytes:
@@ -302,7 +303,7 @@ def load_checkpoint(
             checkpoint = _read(path / name, run, columns, prefixes)
         except FileNotFoundError:
             continue
-        except _DAMAGES as error:
+        except DAMAGES as error:
             problems.append(f"{name}: damaged ({error})")
             continue
         return checkpoint, [f"{path / line}; falling back to the checkpoint before it" for line in problems]
@@ -318,13 +319,15 @@ def history_columns(task: Task | type[Task]) -> tuple[str, ...]:
 
 
 def _read(file: pathlib.Path, run: str, columns: tuple[str, ...], prefixes: tuple[str, ...]) -> Checkpoint:
-    progress, arrays = _arrays(file, run)
+    owner, progress, arrays = _arrays(file)
+    if owner != run:
+        raise ValueError("it belongs to another run")
     kept = {name: array for name, array in arrays.items() if name.startswith(prefixes)}
     return Checkpoint(run, _progress(progress, columns), kept)
 
 
-def _arrays(file: pathlib.Path, run: str) -> tuple[str, dict[str, Array]]:
-    """Progress and arrays in a file of ours. Raises one of ``_DAMAGES`` where it is damaged, or another run's."""
+def _arrays(file: pathlib.Path) -> tuple[str, str, dict[str, Array]]:
+    """Whose a file of ours is, the progress and the arrays in it. Raises one of ``DAMAGES`` where it is damaged."""
     if not stat.S_ISREG(file.stat().st_mode):
         raise ValueError("not a file")
     with safe_open(file, "numpy") as opened:
@@ -332,9 +335,7 @@ def _arrays(file: pathlib.Path, run: str) -> tuple[str, dict[str, Array]]:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     if metadata.get("sha256") != _checksum(metadata.get("run", ""), metadata.get("progress", ""), arrays):
         raise ValueError("its checksum does not match its content")
-    if metadata["run"] != run:
-        raise ValueError("it belongs to another run")
-    return metadata["progress"], arrays
+    return metadata["run"], metadata["progress"], arrays
 
 
 def _progress(text: str, columns: tuple[str, ...]) -> Progress:

@@ -20,7 +20,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -170,12 +170,14 @@ def write(
     classes: Sequence[str],
     facts: dict[str, Any],
     extra_files: dict[str, str] | None = None,
+    examine: Callable[[Store], dict[str, Any]] | None = None,
 ) -> Store:
     """Write a store of ``shapes`` (row, points (count, 3) float32) under ``path``, in an older one's place; open it.
 
     A ``Sample`` instead of the points brings labels and features; either all shapes have them or none. Offsets and
     counts of the rows are set here. ``facts`` go into the manifest (source, licence, seed, how drawn). ``extra_files``:
-    name -> text of further files, such as the list of unread ones. The same shapes give the same bytes. Raises
+    name -> text of further files, such as the list of unread ones. ``examine`` is called with the finished store before
+    it is in its place; what it gives goes into the manifest, too. The same shapes give the same bytes. Raises
     StoreError where ``path`` is something other than a store, PointkitError where it cannot be written, MachineError
     where the disk is full.
     """
@@ -183,7 +185,10 @@ def write(
     refuse_strangers(path)
     with disk_errors(path), making(path) as staging:
         staging.mkdir(parents=True)
-        _fill(staging, shapes, classes, facts, extra_files or {})
+        manifest = _fill(staging, shapes, classes, facts, extra_files or {})
+        _seal(staging, manifest)
+        if examine:
+            _seal(staging, {**manifest, **examine(open(staging))})
         for file_path in (*staging.iterdir(), staging):
             sync(file_path)
     return open(path)
@@ -195,7 +200,8 @@ def _fill(
     classes: Sequence[str],
     facts: dict[str, Any],
     extra_files: dict[str, str],
-) -> None:
+) -> dict[str, Any]:
+    """Write all files but the manifest, and give that."""
     rows: list[ShapeRow] = []
     total = 0
     arrays: dict[str, _Growing] = {}
@@ -223,7 +229,7 @@ def _fill(
     texts = {"shapes.csv": csv_text((*COLUMNS, STRAYS) if strays else COLUMNS, lines), **extra_files}
     for name, text in texts.items():
         (staging / name).write_bytes(text.encode("utf-8", "surrogateescape"))
-    manifest = {
+    return {
         "format": "pointkit store",
         "version": VERSION,
         **facts,
@@ -232,8 +238,12 @@ def _fill(
         "total_points": total,
         "checksums": {name: file_digest(staging / name) for name in (*(arrays or ["points.npy"]), *texts)},
     }
-    manifest["checksums"]["manifest.json"] = _manifest_digest(manifest)
-    (staging / "manifest.json").write_text(_manifest_text(manifest), encoding="utf-8")
+
+
+def _seal(staging: pathlib.Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest with its own checksum."""
+    checksums = {**manifest["checksums"], "manifest.json": _manifest_digest(manifest)}
+    (staging / "manifest.json").write_text(_manifest_text({**manifest, "checksums": checksums}), encoding="utf-8")
 
 
 class _Growing:

@@ -6,6 +6,7 @@ that is stopped or killed anywhere and started again ends with the same weights,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -204,12 +205,13 @@ def _keep_reference(
 ) -> None:
     """Keep what the finished network pools of its shapes, unless the run has it, so that foreign ones can be marked."""
     assert facts is not None
-    weights = run_folder.weights_name(facts, progress)
-    if progress.best_epoch and run_folder.load_reference(path, weights)[0] is None:
-        from pointkit.evaluate import foreigners
-        from pointkit.predict import Predictor
+    with contextlib.suppress(*run_folder.DAMAGES):
+        if not progress.best_epoch or run_folder.load_reference(path, run_folder.weights_name(facts, progress)):
+            return
+    from pointkit.evaluate import foreigners
+    from pointkit.predict import Predictor
 
-        foreigners.keep(Predictor(path, Beside(watcher)), store)
+    foreigners.keep(Predictor(path, Beside(watcher)), store)
 
 
 def _fit(

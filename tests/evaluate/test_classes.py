@@ -6,6 +6,7 @@ import pytest
 from pointkit import metrics, preprocess
 from pointkit.errors import RunError
 from pointkit.evaluate import classes
+from pointkit.evaluate.shapes import TURNED, rotation
 from pointkit.predict import Predictor
 from tests import shapes
 
@@ -61,6 +62,20 @@ def test_draws_are_those_of_a_slow_twin(measured, predictor, tiny_store):
     assert (draws["oa_mean"], draws["oa_sd"]) == pytest.approx((np.mean(oas), np.std(oas, ddof=1)))
     assert (draws["macc_mean"], draws["macc_sd"]) == pytest.approx((np.mean(maccs), np.std(maccs, ddof=1)))
     assert draws["note"] == ""
+
+
+@pytest.mark.parametrize("turn", ["up", "any"])
+def test_turned_figures_are_those_of_shapes_turned_by_hand(predictor, tiny_store, turn):
+    chosen = tiny_store.select("test")
+    right = []
+    for draw in range(1, TURNED + 1):
+        matrices = (rotation(turn, np.random.default_rng([draw, index])) for index in chosen)
+        turned = (tiny_store.cloud(index) @ matrix for index, matrix in zip(chosen, matrices, strict=True))
+        seen = np.stack([preprocess.normalise(points[: predictor.num_points])[0] for points in turned])
+        right.append(np.mean(predictor.logits(seen).argmax(1) == tiny_store.labels[chosen]))
+    rotated = classes.measure(predictor, tiny_store, "test", rotate=turn).figures["rotated"]
+    assert (rotated["about"], rotated["k"]) == (turn, TURNED)
+    assert (rotated["oa_mean"], rotated["oa_sd"]) == pytest.approx((np.mean(right), np.std(right, ddof=1)))
 
 
 def test_logits_stand_in_the_splits_order_and_are_other_ones_in_a_draw(predictor, tiny_store):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from pointkit import verdict
 from pointkit.cli import run
 from pointkit.errors import PointkitError, RunError
 from pointkit.evaluate import groups
@@ -42,6 +43,8 @@ def test_groups_stand_side_by_side_and_runs_are_summed_up(seeds, tiny_store):
     assert (written["task"], written["split"], written["num_shapes"]) == ("classification", "test", 9)
     assert result.page == a / "report.html"
     assert result.page.is_file()
+    assert written["verdict"] == verdict.of_groups(result.groups)
+    assert len(written["verdict"]) >= 1
     assert result.whole == {**result.together, "page": str(result.page)}
     for folder in (a / "seed-0", a / "seed-1", b / "seed-0"):
         assert json.loads((folder / "report.json").read_text())["run"]["path"] == str(folder)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from pointkit import metrics, preprocess
+from pointkit import metrics, preprocess, verdict
 from pointkit.cli import run
 from pointkit.evaluate import evaluate, parts
 from pointkit.predict import Predictor
@@ -19,7 +19,7 @@ def measured(tiny_parts_run, tiny_parts, tmp_path_factory):
     """A copy of the run, and its report with everything that can be asked for."""
     copy = tmp_path_factory.mktemp("measured") / "run"
     shutil.copytree(tiny_parts_run, copy)
-    return copy, evaluate(copy, store_path=tiny_parts.path, draws=2, votes=3, protocol="reference-b")
+    return copy, evaluate(copy, store_path=tiny_parts.path, draws=2, votes=3, protocol="reference-b", rotate="up")
 
 
 def answers(predictor, opened, index, draw=0):
@@ -75,6 +75,15 @@ def test_draws_are_those_of_a_slow_twin(measured, tiny_parts):
     assert len(np.unique(found[:, 2])) == 2, "other draws, other windows"
 
 
+def test_turned_about_the_up_axis_heights_keep_their_parts(measured):
+    """Parts of these shapes lie one above the other, so such turns cost little."""
+    rotated = measured[1]["rotated"]
+    assert (rotated["about"], rotated["k"]) == ("up", 5)
+    assert 0.6 < rotated["instance_miou_mean"] < 1
+    assert 0 < rotated["instance_miou_sd"] < 0.1
+    assert "turned about the up axis, 5 times" in (measured[0] / "report.html").read_text()
+
+
 def test_report_has_at_its_top_what_others_rely_on(measured):
     path, report = measured
     assert json.loads((path / "report.json").read_text()) == report
@@ -86,7 +95,21 @@ def test_report_has_at_its_top_what_others_rely_on(measured):
     assert 0.5 < report["votes"]["instance_miou"] <= 1
     assert report["draws"]["instance_miou_mean"] == pytest.approx(report["instance_miou"], abs=0.1)
     command = report["command"].split()
-    assert command[-6:] == ["--draws", "2", "--votes", "3", "--protocol", "reference-b"]
+    assert command[-8:] == ["--draws", "2", "--votes", "3", "--protocol", "reference-b", "--rotate", "up"]
+
+
+def test_what_the_verdict_rests_on_is_in_the_report(measured, tiny_parts):
+    path, report = measured
+    assert report["verdict"] == verdict.of(report)
+    assert {*report["baselines"]} == {"commonest", "nearest"}
+    train = tiny_parts.labels[tiny_parts.select("train")]
+    assert [row["train"] for row in report["categories"]] == np.bincount(train).tolist()
+    assert all(0 < part["train"] <= row["train"] for row in report["categories"] for part in row["parts"])
+    low, high = report["instance_miou_interval"]
+    assert low < report["instance_miou"] < high
+    assert report["mixed_up"]["category"] in tiny_parts.classes
+    assert (path / "mixed_up.png").read_bytes().startswith(b"\x89PNG")
+    assert "Most mixed up: " in (path / "report.html").read_text()
 
 
 def test_predictions_have_a_line_a_shape(measured, tiny_parts):
@@ -139,7 +162,7 @@ def test_the_same_command_writes_the_same_bytes(measured, tiny_parts):
     path, _ = measured
     names = ["report.json", "report.html", "predictions.csv", "category_0.png"]
     before = [(path / name).read_bytes() for name in names]
-    evaluate(path, store_path=tiny_parts.path, draws=2, votes=3, protocol="reference-b")
+    evaluate(path, store_path=tiny_parts.path, draws=2, votes=3, protocol="reference-b", rotate="up")
     assert [(path / name).read_bytes() for name in names] == before
 
 

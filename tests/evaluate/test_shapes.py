@@ -8,7 +8,7 @@ import pytest
 from pointkit import preprocess, store
 from pointkit.errors import StoreError
 from pointkit.evaluate import classes, parts
-from pointkit.evaluate.shapes import asked, pictured
+from pointkit.evaluate.shapes import asked, pictured, rotation
 from pointkit.predict import Predictor
 
 
@@ -74,6 +74,37 @@ def test_varied_shapes_are_turned_and_stretched_within_what_training_did(of_part
     assert 1 / 1.2 - 1e-6 <= min(sizes) < 0.92 < 1.08 < max(sizes) <= 1.2 + 1e-6
     still = next(asked(seeing(predictor, rotate=0.0, scale=0.0), tiny_parts, [3], 1, vary=True))
     np.testing.assert_array_equal(still.query.points, tiny_parts.cloud(3)[still.order])
+
+
+@pytest.mark.parametrize("turn", ["up", "any"])
+def test_turned_shapes_keep_their_points_order_and_form(of_parts, tiny_parts, turn):
+    """Rotations, never mirror images; normals turn with the points; decided by the draw and the shape alone."""
+    predictor = seeing(of_parts, "nx", "ny", "nz")
+    matrices = []
+    for draw in range(1, 30):
+        shape = next(asked(predictor, tiny_parts, [3], draw, turn=turn))
+        np.testing.assert_array_equal(shape.order, np.arange(tiny_parts.rows[3].count))
+        own = tiny_parts.cloud(3).astype(float)
+        matrix = np.linalg.lstsq(own, shape.query.points.astype(float), rcond=None)[0]
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-5)
+        assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-5)
+        normals = tiny_parts.features[tiny_parts.span(3)]
+        np.testing.assert_allclose(shape.query.features, normals @ matrix, atol=1e-5)
+        upright = np.abs(matrix[2] - [0, 0, 1]).max() < 1e-5
+        assert upright == (turn == "up")
+        matrices.append(matrix)
+    *_, again = asked(predictor, tiny_parts, [5, 3], 29, turn=turn)
+    np.testing.assert_array_equal(again.query.points, shape.query.points)
+    assert np.abs(np.array(matrices)[:, 0].mean(0)).max() < 0.4, "directions are spread over all"
+
+
+def test_rotations_in_any_direction_are_uniform():
+    """A turned axis is uniform on the sphere: its third coordinate is uniform, as Archimedes found."""
+    rng = np.random.default_rng(0)
+    axes = np.array([rotation("any", rng)[2] for _ in range(2000)])
+    heights = np.sort(axes[:, 2])
+    assert np.abs(heights - np.linspace(-1, 1, 2000)).max() < 0.08
+    assert np.abs(axes.mean(0)).max() < 0.05
 
 
 def test_pictures_show_what_the_network_sees(tiny_store):

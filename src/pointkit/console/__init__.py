@@ -138,7 +138,8 @@ class Work:
     def begin(self, what: str) -> None:
         """Say what the work is on."""
         self.what = what
-        self.bar.update(self.task, description=escape(shown(what)), completed=0, total=None)
+        self.bar.update(self.task, description=escape(shown(what)), completed=0)
+        self.bar.tasks[self.task].total = None  # to the bar, None in an update is no change
 
     def compiling(self, what: str, seconds: float) -> None:
         """Say that a compiler is at work, and about how long."""
@@ -218,15 +219,38 @@ def found(what: Found) -> None:
         say(f"otherwise: {', '.join(what.words.otherwise)}")
 
 
-def surveyed(survey: Survey, as_json: bool) -> None:
+def surveyed(survey: Survey) -> None:
     """A folder as ``prepare`` would take it."""
-    if as_json:
-        print_json(survey.facts())
-        return
     found(survey.found)
     _counts(TASKS[survey.found.task].group[0], survey.found.classes, survey.counts, {})
     for line in survey.found.warnings:
         note(f"warning: {line}")
+
+
+def tried(about: Mapping[str, Any]) -> None:
+    """What is wrong with a folder's files."""
+    findings(about)
+    _unread([(one["file"], one["reason"]) for one in about["unread"]])
+    say("nothing was written")
+
+
+def findings(about: Mapping[str, Any], most: int = 12) -> None:
+    """What the audit found, worst first, a line each; ``about`` is a store's manifest, or facts with its keys."""
+    from pointkit.audit.finding import kept, names
+
+    found = kept(about)
+    for one in found[:most]:
+        files = f" ({names(one.files)})" if one.files else ""
+        note(f"{'stop' if one.stops else 'finding'}: {one.text}{files}")
+    if len(found) > most:
+        note(f"... and {len(found) - most} more findings; pointkit info shows all")
+
+
+def _unread(lost: Sequence[tuple[str, str]]) -> None:
+    for file, reason in lost[:20]:
+        note(f"not read: {shown(file)}: {printable(reason)}")
+    if len(lost) > 20:
+        note(f"... and {len(lost) - 20} more")
 
 
 def _counts(
@@ -271,10 +295,8 @@ def prepared(result: Prepared, then: bool = True) -> None:
         note(f"warning: {line}")
     if few := ready.too_few(store):
         note(f"warning: {few}")
-    for file, reason in result.unread[:20]:
-        note(f"not read: {shown(file)}: {printable(reason)}")
-    if len(result.unread) > 20:
-        note(f"... and {len(result.unread) - 20} more")
+    findings(store.manifest)
+    _unread(result.unread)
     if result.unread:
         note(f"{len(result.unread)} files could not be read: {store.path / 'unread.csv'}")
     if result.resumed:
@@ -299,7 +321,8 @@ def facts(about: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(about)
     else:
-        _lines(about, "")
+        _lines({key: value for key, value in about.items() if key not in ("findings", "stopping")}, "")
+        findings(about, most=1000)
 
 
 def _lines(about: Mapping[str, Any], indent: str) -> None:

@@ -78,11 +78,10 @@ def _further_lines(report: Report) -> None:
     if marks["marked"] is not None:
         say(f"foreign: {percent(marks['marked'])} % of these shapes would be marked as unlike all training shapes")
     if others := marks.get("others"):
-        left = f", {others['unread']} could not be read" if others["unread"] else ""
-        say(
-            f"of {others['shapes']} shapes in {escape(others['name'])} of kinds that the run does not know, "
-            f"{percent(others['found'])} % would be; AUROC {others['auroc']:.3f}{left}"
-        )
+        left = f"; {others['unread']} files could not be read" if others["unread"] else ""
+        names = ", ".join([*others["classes"], f"from {others['name']}"])
+        found = f"{percent(others['found'])} % would be, AUROC {others['auroc']:.3f}"
+        say(f"of {others['shapes']} truly foreign shapes ({escape(names)}) {found}{left}")
 
 
 def _spreads(report: Report, key: str) -> str:

@@ -70,6 +70,7 @@ def evaluate(
         "command": shlex.join(_command(path, store_path, split, **how)),
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
+        "findings": opened.manifest.get("findings", []),
     }
     whole["verdict"] = verdict.of(whole)
     predictor.waiting.begin(f"writing the report of {path}")

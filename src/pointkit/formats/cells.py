@@ -23,6 +23,7 @@ from pointkit.formats.layout import BLANK, Head, Rows
 Int64 = NDArray[np.int64]
 
 MOST_COLUMNS = 1024
+_COUNTED = 10  # rows of a table, from which on a column that counts them is no chance
 _FEW = 24  # columns that a cloud of fewer points may well have
 _FORTRAN = re.compile(rb"([0-9.])[dD]([+-]?[0-9])")  # 1.0D+00
 _DECIMAL = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
@@ -68,6 +69,18 @@ def check_shape(count: int, width: int, named: bool) -> None:
         )
     if width > MOST_COLUMNS:
         raise ValueError(f"a row must hold {MOST_COLUMNS:,} numbers at most, got {width:,}")
+
+
+def refuse_numbered(first: Array, width: int) -> None:
+    """Raise ValueError where the first of the columns without names counts the rows, and so may be no coordinate."""
+    if width < 4 or len(first) < _COUNTED or first.dtype.kind not in "fiu":
+        return
+    if np.array_equal(first, first[0] + np.arange(len(first))) and first[0] == np.round(first[0]):
+        names = ",".join([LEFT_OUT, *"xyz", *LEFT_OUT * (width - 4)])
+        raise ValueError(
+            f"the first of {width} columns without names counts the rows ({first[0]:g} to {first[-1]:g}): which are x, "
+            f"y and z? --columns names all {width} in their order, like {names}"
+        )
 
 
 # ---- rows of numbers

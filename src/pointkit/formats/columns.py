@@ -403,12 +403,12 @@ def missing(shape: Shape) -> str:
     what = "face" if isinstance(shape, Mesh) else "point"
     fields = dict(shape.face_fields) | dict(shape.vertex_fields) if isinstance(shape, Mesh) else dict(shape.fields)
     found = f"has no label for each {what}; found {all_described(shape)}"
-    if name := _likely(fields):
+    if name := likely(fields):
         return f"{found}; {name} looks like labels: --label-field {name} takes it"
     return f"{found}; {_SAYS}" if fields else found
 
 
-def _likely(fields: Mapping[str, Array]) -> str | None:
+def likely(fields: Mapping[str, Array]) -> str | None:
     """The last field of a few different whole numbers that is no colour."""
     taken = {name for kind in _SINGLE for name in feature(fields, kind) or ()}
     for name in reversed(list(fields)):

@@ -18,6 +18,7 @@ from pointkit.formats import cells, files, records
 from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, coordinates, place_in
 
 _TYPES = ("u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8")  # by their size
+SEVERAL = "in one file"  # in a message about an array of many shapes
 LONGEST_HEADER = 1 << 16
 
 Fields = dict[str, Array]
@@ -37,6 +38,8 @@ def of_table(array: Array, meaning: Meaning) -> tuple[Array, Fields]:
     said = meaning.names(array.shape[1])
     cells.check_shape(len(array), array.shape[1], said is not None)
     array, width = native(array), array.shape[1]
+    if said is None:
+        cells.refuse_numbered(array[:, 0], width)
     names = said or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
     xyz = coordinates(names)
     return array[:, xyz], {name: array[:, i] for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT}
@@ -218,7 +221,7 @@ def several(found: Header) -> str:
         return ""
     count, points, _ = found.shape
     return (
-        f"{count} shapes of {points} points in one file: write each as a file of its own, numpy.save(path, array[i]), "
+        f"{count} shapes of {points} points {SEVERAL}: write each as a file of its own, numpy.save(path, array[i]), "
         "in a folder named after its class"
     )
 

@@ -38,6 +38,8 @@ def _read(head: Head, rows: Rows, meaning: Meaning) -> tuple[PointCloud, bool]:
     found, words = cells.read(rows, head, names)
     count, width = len(found[0]) if found else 0, len(found)
     cells.check_shape(count, width, names is not None or head.promised is not None)
+    if names is None:
+        cells.refuse_numbered(found[0], width)
     names = names or _plain_names(width)
     xyz = coordinates(names, values=found)
     empty = [i for i, (start, end) in enumerate(title.cells) if start == end and _is_nan(found[i])] if title else []

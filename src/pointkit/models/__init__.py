@@ -13,6 +13,7 @@ from pointkit.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from pointkit.models.critical import CriticalPoints
+    from pointkit.models.heads import pooled
     from pointkit.models.inference import answering, looking
     from pointkit.models.networks import build, classifier, describe, segmenter
     from pointkit.models.piecewise import InParts
@@ -25,6 +26,7 @@ _NAMES = {
     "classifier": "networks",
     "describe": "networks",
     "looking": "inference",
+    "pooled": "heads",
     "segmenter": "networks",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "classifier",
     "describe",
     "looking",
+    "pooled",
     "segmenter",
 ]
 

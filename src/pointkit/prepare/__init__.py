@@ -12,12 +12,13 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from pointkit import disk, features, machine, store
+from pointkit import audit, disk, features, formats, machine, store
 from pointkit.cards import Card, Carded
 from pointkit.datasets import DATASETS, shapenet_part
 from pointkit.datasets.asked import Asked, Said
@@ -58,7 +59,7 @@ class _Plan:
     """The plan of a store: ``output`` from the shapes ``found`` in ``source``, by a ``rule``.
 
     ``keep`` names the features asked for, None where nothing was asked. ``groups``: file -> group. ``shares`` are those
-    of the split that is asked for, split -> share.
+    of the split that is asked for, split -> share, and ``full_scales`` those that are asked for, kind -> number.
     """
 
     source: pathlib.Path
@@ -68,6 +69,7 @@ class _Plan:
     keep: str | None
     groups: Mapping[str, str]
     shares: Mapping[str, float]
+    full_scales: Mapping[str, float]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -149,6 +151,18 @@ def prepare(
     return made
 
 
+def trial(source: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
+    """What ``prepare`` would find in the files of a folder, ready for JSON; nothing stays on the disk.
+
+    ``findings``, worst first; ``stopping``: so many of them make a training worthless; ``unread``: the files that
+    cannot be read, and why. ``how`` are the arguments of ``prepare``. Raises what that raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="pointkit-") as folder:
+        made = prepare(source, pathlib.Path(folder) / "store", **how)
+        kept = {key: made.store.manifest[key] for key in ("findings", "stopping")}
+        return {**kept, "unread": [{"file": file, "reason": reason} for file, reason in made.unread]}
+
+
 def _made(
     plan: _Plan,
     work: pathlib.Path,
@@ -188,7 +202,9 @@ def _plan(
         meaning=survey.meaning_of(asked),
         up=asked.up,
     )
-    return _Plan(source, output, found, rule, keep, rows.groups_of(groups, found), splits.shares(asked.split))
+    return _Plan(
+        source, output, found, rule, keep, rows.groups_of(groups, found), splits.shares(asked.split), asked.full_scales
+    )
 
 
 def _write(
@@ -198,7 +214,7 @@ def _write(
     found = plan.found
     shapes, how, warnings = rows.make(found, results, plan.groups, plan.rule.seed, plan.shares)
     kept = _kept(plan, results)
-    scales = rows.scales(results, kept)
+    scales = _scales(plan, results, kept)
     warnings = (
         *found.warnings,
         *warnings,
@@ -227,8 +243,16 @@ def _write(
         "unread": len(lost),
         "warnings": list(warnings),
     }
-    made = store.write(plan.output, zip(shapes, samples, strict=True), found.classes, facts, extra)
+    written = zip(shapes, samples, strict=True)
+    made = store.write(plan.output, written, found.classes, facts, extra, lambda made: _audited(plan, made))
     return Prepared(made, lost, warnings, resumed=job.resumed)
+
+
+def _audited(plan: _Plan, made: store.Store) -> dict[str, Any]:
+    """The findings of the audit, as the store keeps them."""
+    root = plan.found.root
+    findings = audit.of_store(made, lambda i: formats.read(root / made.rows[i].file, meaning=plan.rule.meaning))
+    return audit.facts(findings)
 
 
 # ---- the output
@@ -287,6 +311,15 @@ def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
         if lack := rows.lack_of(kind, plan.found, results, plan.rule):
             raise PointkitError(f"{plan.found.root}: --features {plan.keep}, but {lack}")
     return kept
+
+
+def _scales(plan: _Plan, results: Sequence[ReadResult], kept: Collection[str]) -> dict[str, float]:
+    """The full scales of colour and intensity: as the user says, else as the set has them. Raises PointkitError."""
+    said = dict(plan.full_scales)
+    if unknown := said.keys() - {*kept}:
+        held = ", ".join(kept) or "none"
+        raise PointkitError(f"--full-scale names {min(unknown)}, but the features that the store keeps are {held}")
+    return rows.scales(results, tuple(kept)) | said
 
 
 def _drawn(rule: chunks.Rule) -> str:

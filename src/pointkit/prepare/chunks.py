@@ -68,7 +68,7 @@ class ReadResult(NamedTuple):
 
     ``warnings`` are those of ``preprocess.draw``. ``labelled`` says whether the points have labels. ``features`` are
     the kinds that the points have, with the file's own numbers. ``scales`` are the full scales that colours and
-    intensities seem to have (``preprocess.full_scale``). ``left_out`` counts the file's rows without coordinates.
+    intensities seem to have (``preprocess.steady_scale``). ``left_out`` counts the file's rows without coordinates.
     The last ``strays`` points are stray.
     ``label_fields`` are what the labels were taken from, in plain words: several where these hold the same.
     """
@@ -301,20 +301,25 @@ def samples(
 ) -> Iterator[Sample]:
     """The samples with points in chunk files, one after another, with the features of the kinds ``kept``.
 
-    Kinds in ``scales`` become shares of that full scale.
+    Kinds in ``scales`` become shares of that full scale; what is beyond it counts as 1.
     """
-    full = np.repeat([(scales or {}).get(kind, 1.0) for kind in kept], [len(features.KINDS[kind]) for kind in kept])
+    bounds = [((scales or {}).get(kind, 1.0), 1.0 if kind in (scales or {}) else np.inf) for kind in kept]
+    full, most = np.repeat(np.reshape(bounds, (-1, 2)), [len(features.KINDS[kind]) for kind in kept], axis=0).T
     for path in paths:
         for result, sample in zip(*load(path), strict=True):
             if result.size:
-                yield sample._replace(features=_shares(sample.features, result.features, kept, full))
+                yield sample._replace(features=_shares(sample.features, result.features, kept, full, most))
 
 
-def _shares(numbers: Float32 | None, held: Sequence[str], kept: Sequence[str], full: Float64) -> Float32 | None:
+def _shares(
+    numbers: Float32 | None, held: Sequence[str], kept: Sequence[str], full: Float64, most: Float64
+) -> Float32 | None:
     """The columns of the kinds ``kept`` among a shape's numbers (N, C) of the kinds ``held``, divided by ``full``.
 
-    ``preprocess.draw`` gives the same to the last bit when it is given the scales.
+    Each is at ``most`` so large. ``preprocess.Contract.draw`` gives the same to the last bit.
     """
     names = features.columns(held)
     places = [names.index(column) for column in features.columns(kept)]
-    return (numbers[:, places] / full).astype(np.float32) if numbers is not None and places else None
+    if numbers is None or not places:
+        return None
+    return (numbers[:, places] / full).astype(np.float32).clip(-most, most).astype(np.float32)

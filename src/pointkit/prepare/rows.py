@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pointkit import features, formats, store
+from pointkit import features, formats, preprocess, store
 from pointkit.cloud import Mesh
 from pointkit.datasets.folder import Found, FoundFile
 from pointkit.disk import csv_rows, shown
@@ -218,22 +218,36 @@ def _named(kind: str, found: Found, file: FoundFile, rule: Rule) -> list[str]:
 
 
 def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, float]:
-    """Kind -> the full scale of all shapes together, for those of the kinds ``kept`` that come in many units."""
-    found: dict[str, float] = {}
+    """Kind -> the full scale of all shapes together, for those of the kinds ``kept`` that come in many units.
+
+    It is the largest, unless that is more than twice what holds nine shapes in ten.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
     for result in results:
         for kind, full in result.scales if result.size else ():
             if kind in kept:
-                found[kind] = max(full, found.get(kind, 0.0))
-    return found
+                found[kind].append(full)
+    return {
+        kind: preprocess.steadied(float(np.quantile(some, 0.9, method="inverted_cdf")), max(some))
+        for kind, some in found.items()
+    }
 
 
 def about_scales(found: Found, results: Sequence[ReadResult], scales: Mapping[str, float]) -> Iterator[str]:
-    """Warnings about shapes whose numbers seem to be shares of 1, in a set with a larger scale."""
+    """Warnings about shapes whose numbers seem to have another full scale than all: shares of 1, or larger numbers."""
     for kind, full in scales.items():
-        read = zip(found.files, results, strict=True)
-        ones = [file.file for file, result in read if result.size and dict(result.scales).get(kind) == 1]
-        if ones and full > 1:
+        own = {
+            file.file: dict(result.scales).get(kind, full)
+            for file, result in zip(found.files, results, strict=True)
+            if result.size
+        }
+        ones = [file for file, scale in own.items() if scale == 1 < full]
+        if ones:
             yield f"{kind} goes up to 1 in {len(ones):,} shapes, but {full:,g} is the scale of all: {_some(ones)}"
+        beyond = [file for file, scale in own.items() if scale > full]
+        if beyond:
+            most = f"{kind} goes up to {max(own.values()):,g} in {len(beyond):,} shape{'s' if len(beyond) > 1 else ''}"
+            yield f"{most}, but {full:,g} is the scale of all, and more counts as that: {_some(beyond)}"
 
 
 def _some(names: Sequence[str], most: int = SHOWN, joined: str = ", ") -> str:
