@@ -6,19 +6,34 @@ Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import os
+import shlex
 import sys
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from pointkit import __version__, mistakes
-from pointkit.config import BACKENDS
 from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
-from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Output, Path, ReadFlags, SettingFlags, Up, Whole
-from pointkit.machine import in_huge_pages, keep_pages, lean_keras
+from pointkit.flags import (
+    Backend,
+    Flag,
+    FolderFlags,
+    Force,
+    Json,
+    Log,
+    Output,
+    Path,
+    Quiet,
+    ReadFlags,
+    SettingFlags,
+    Up,
+    Whole,
+)
+from pointkit.machine import in_huge_pages, lean_keras, use_backend
+from pointkit.signals import Interrupting
 
 DEMO = Path("demo")
 
@@ -32,29 +47,14 @@ app = App(
   pointkit train data/mine -o runs/a            Ctrl-C is safe; the same command goes on
   pointkit evaluate runs/a                      table, report.json, report.html
   pointkit predict runs/a chair.off scan.ply    class and probability of new files, or their points labelled
-  pointkit demo                                 all of it, on built-in shapes""",
+  pointkit demo                                 all of it, on built-in shapes
+  pointkit --install-completion                 Tab completes commands and flags""",
 )
-
-
-def use_backend(name: str | None) -> None:
-    """Choose Keras's backend, before Keras is first imported. PyTorch then keeps the memory that it frees.
-
-    Raises PointkitError where the backend is unknown or not installed.
-    """
-    if name is not None:
-        os.environ["KERAS_BACKEND"] = name
-    chosen = os.environ.get("KERAS_BACKEND", "jax")
-    if chosen not in BACKENDS:
-        raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
-    if importlib.util.find_spec(chosen) is None:
-        wanted = "jax" if chosen == "jax" else f"'pointkit[{chosen}]'"
-        raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
-    if chosen == "torch":
-        keep_pages()
+app.register_install_completion_command(help="Let this shell complete pointkit's commands, flags and files.")
 
 
 @app.command
-def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
+def demo(*, output: Output = DEMO, backend: Backend = None, quiet: Quiet = False) -> int:
     """Make the built-in shapes, then prepare, train, evaluate and predict: their classes, then their parts.
 
     The folder must be new, empty, or one that an earlier demo has made.
@@ -70,7 +70,9 @@ def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
 
     for command in commands(output):
         console.command(command)
-        code = run(command)
+        code = run([*command, "--quiet"] if quiet and command[0] != "view" else command)
+        if code > 128:
+            console.note(f"the whole demo goes on with: pointkit demo -o {shlex.quote(str(output))}")
         if code:
             return code
     console.demo_done(output)
@@ -78,7 +80,7 @@ def demo(*, output: Output = DEMO, backend: Backend = None) -> int:
 
 
 @app.command
-def fetch(name: str, folder: Path, /, *, source: str | None = None) -> None:
+def fetch(name: str, folder: Path, /, *, source: str | None = None, quiet: Quiet = False) -> None:
     """Download a public data set, check it and unpack it; a cut download goes on where it stopped.
 
     Parameters
@@ -92,6 +94,7 @@ def fetch(name: str, folder: Path, /, *, source: str | None = None) -> None:
     """
     from pointkit import console, datasets
 
+    console.hush(quiet)
     with console.fetching(name) as progress:
         result = datasets.find(name).fetch(folder, source=source, progress=progress)
     console.fetched(result)
@@ -110,6 +113,7 @@ def prepare(
     dry_run: Flag = False,
     reading: Annotated[ReadFlags | None, Parameter(name="*")] = None,
     said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Read a folder of shapes into a store that training can use. What the folder was taken for is printed first.
 
@@ -131,19 +135,24 @@ def prepare(
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
     dry_run
-        Print what the folder is taken for, and write nothing.
+        Print what the folder is taken for, read it and say what is wrong with it, and write nothing.
     """
     from pointkit import console
 
+    console.hush(quiet)
     how: dict[str, Any] = {
         "classes": tuple(classes.split(",")) if classes is not None else (),
         "seed": seed,
         "groups": groups,
     }
     if dry_run:
+        from pointkit.prepare import trial
         from pointkit.prepare.survey import look
 
-        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))), False)
+        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))))
+        with console.preparing() as progress:
+            tried = trial(folder, task=task, **how, **(reading or {}), **(said or {}), progress=progress)
+        console.tried(tried)
         return
     from pointkit.prepare import prepare as run
 
@@ -156,21 +165,81 @@ def prepare(
 
 
 @app.command
+def learn(
+    folder: Path,
+    /,
+    *,
+    output: Output,
+    minutes: float = 20.0,
+    task: Literal["classification", "parts"] | None = None,
+    classes: str | None = None,
+    seed: Whole = 0,
+    groups: Path | None = None,
+    force: Annotated[bool, Parameter(negative="", help="Go on where the audit finds a training worthless.")] = False,
+    backend: Backend = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
+) -> None:
+    """Prepare, check, train and evaluate in one go. The same command goes on after a stop.
+
+    The settings are chosen for the data, the number of epochs for the time. OUTPUT then holds the run, its store, and
+    the pages data.html and report.html.
+
+    Parameters
+    ----------
+    folder
+        The folder of shapes, as for prepare.
+    output
+        The run to write.
+    minutes
+        The time to take, about.
+    task
+        The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
+    classes
+        Only these, like chair,lamp; by default all.
+    seed
+        Decides the split, the points drawn and the training.
+    groups
+        A CSV with the columns file and group: shapes of one group stay on one side of a split.
+    """
+    use_backend(backend)
+    from pointkit import console
+    from pointkit.console.learning import Learning, learned
+    from pointkit.learn import learn as run
+
+    console.hush(quiet)
+    names = tuple(classes.split(",")) if classes is not None else ()
+    how: dict[str, Any] = {"minutes": minutes, "task": task, "classes": names, "seed": seed, "groups": groups}
+    learned(run(folder, output, **how, force=force, listener=Learning(as_json), **(said or {})), as_json)
+
+
+@app.command
 def train(
     store: Path,
     /,
     *,
     output: Output,
     recipe: str | None = None,
+    init: Path | None = None,
     seed: Whole | None = None,
     seeds: str | None = None,
+    log: Log = None,
     backend: Backend = None,
     settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a network on a store. The same command goes on after a stop; larger --epochs goes on after the end.
+    """Train a network on a store. The same command goes on after a stop.
 
-    Without --recipe the settings are chosen for the data, printed, and kept in the run. Settings that
-    neither a recipe nor that choice names have the values in the brackets.
+    pointkit train data/mine -o runs/a                     settings for the data
+    pointkit train data/mine -o runs/a --epochs 60         larger: goes on
+    pointkit train data/mine -o runs/b --patience 20       ends when no better
+    pointkit train data/mine -o runs/c --seeds 0,1,2       three, for a mean
+    pointkit train data/mine -o runs/d --init runs/a       starts from runs/a
+    pointkit train data/mine -o runs/e --recipe mine.toml  settings of a file
+
+    Without --recipe the settings are chosen for the data and kept in the run. What
+    neither a recipe, that choice nor a flag names has the value in the brackets.
 
     Parameters
     ----------
@@ -181,27 +250,32 @@ def train(
     recipe
         Settings by name (modelnet10-best, modelnet10-reference, parts-best, shapenet-part-reference) or from a TOML
         file.
+    init
+        A run to start from: the weights of its layers that fit are taken, the others are new.
     seed
         Decides initial weights, order, augmentation and dropout.
     seeds
         Several, like 0,1,2: each trains into OUTPUT/seed-N.
     """
     use_backend(backend)
-    from pointkit import config, console, run_folder
+    from pointkit import checks, config, console, logs
     from pointkit import store as stores
+    from pointkit.console import training
 
+    console.hush(quiet)
+    logs.check(log)
     if seed is not None and seeds is not None:
         raise PointkitError("--seed and --seeds exclude each other")
     opened = stores.open(store)
     given = {**(settings or {}), "seed": seed}
-    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
+    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")), opened.imbalanced)
     runs = config.seeded(decided, output, seeds)
-    for path, _ in runs:
-        run_folder.check(path)
-    lean_keras()  # after the checks above: a mistake is then answered sooner
-    from pointkit.train import train_all
+    checks.to_train(opened, runs, os.environ["KERAS_BACKEND"], init)
+    with console.Work("starting Keras"):  # after the checks: a mistake is then answered at once
+        lean_keras()
+        from pointkit.train import train_all
 
-    train_all(opened, output, runs, console.training(reason))
+    train_all(opened, output, runs, logs.beside(training.bars(training.Why(given, reason)), log), init)
 
 
 @app.command
@@ -217,18 +291,18 @@ def evaluate(
     foreign: Path | None = None,
     backend: Backend = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure runs on the test shapes: a table, and report.json, report.html, predictions.csv and pictures in each.
 
-    A folder that 'train --seeds' made stands for all its runs. Several such folders, or --against, are compared side by
-    side.
+    A folder that 'train --seeds' made stands for the mean of its runs. Several runs or folders are compared.
 
     Parameters
     ----------
     runs
         Runs, or folders of seeds.
     against
-        Other runs to compare them with, on the same test shapes.
+        Further runs to compare with; the same as naming them among the others.
     store
         The store, where it has moved since the training.
     split
@@ -246,13 +320,20 @@ def evaluate(
         that the run does not know are taken.
     """
     use_backend(backend)
-    lean_keras()
-    from pointkit.console.figures import evaluated
-    from pointkit.evaluate.groups import evaluate_groups
+    from pointkit import checks, console
 
+    console.hush(quiet)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol or ""}
     how |= {"rotate": rotate or "", "foreign": foreign}
-    evaluated(evaluate_groups(runs, against, store_path=store, split=split, **how), as_json)
+    checks.to_evaluate(runs, against, store, split, **how)
+    with console.Work("starting Keras") as waiting:
+        lean_keras()
+        from pointkit.evaluate.groups import evaluate_groups
+
+        result = evaluate_groups(runs, against, store_path=store, split=split, waiting=waiting, **how)
+    from pointkit.console.figures import evaluated
+
+    evaluated(result, as_json)
 
 
 @app.command
@@ -265,9 +346,11 @@ def predict(
     explain: Flag = False,
     columns: str | None = None,
     up: Up | None = None,
+    top_k: Whole | None = None,
     force: Force = False,
     backend: Backend = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Answer files the run has never seen. Folders are searched.
 
@@ -289,17 +372,20 @@ def predict(
         Mark the points that decided, in a field of a new file and in a picture.
     columns
         The names of the columns of texts and arrays, like x,y,z,-,intensity; by default those that the run was told.
+    top_k
+        For classes: show so many classes with their probabilities, the most probable first.
     as_json
         Print one JSON object a line and nothing else.
     """
     use_backend(backend)
-    lean_keras()
+    from pointkit import console
     from pointkit.answers import answer_all
     from pointkit.console.answers import Answers
     from pointkit.formats.columns import Meaning
 
     meaning = Meaning.said(columns=columns) if columns is not None else None
-    with Answers(as_json) as listener:
+    console.hush(quiet)
+    with Answers(as_json, top_k) as listener:
         good = answer_all(
             run,
             files,
@@ -310,6 +396,8 @@ def predict(
             force=force,
             meaning=meaning,
             up=up,
+            top_k=top_k,
+            waiting=listener.work,
         )
     return 0 if good else 2
 
@@ -345,6 +433,8 @@ def info(
     *,
     recipe: str | None = None,
     show: Whole = 0,
+    columns: str | None = None,
+    label_field: str | None = None,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
@@ -358,6 +448,10 @@ def info(
         Print the layer table of this recipe's network.
     show
         Print so many shapes of a store with their sizes and first points.
+    columns
+        The names of the columns of a text or array, as prepare takes them: x,y,z,-,label.
+    label_field
+        The field that holds the labels, as prepare takes it.
     """
     use_backend(backend)
     from pointkit import console
@@ -369,23 +463,36 @@ def info(
     elif path is None:
         console.facts(about.machine(), as_json)
     else:
-        console.facts(about.describe(path, show), as_json)
+        from pointkit.formats.columns import Meaning
+
+        console.facts(about.describe(path, show, Meaning.said(label_field or "", columns or "")), as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code. A command that trains runs in huge pages (``machine``)."""
     if arguments is None:
         arguments = sys.argv[1:]
-        if arguments[:1] in (["train"], ["demo"]):
+        if arguments[:1] in (["train"], ["learn"], ["demo"]):
             in_huge_pages()
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str]) -> int:
     """Run a command and give its exit code. All that can go wrong ends here in one line."""
+    words = functools.partial(mistakes.stopped, arguments)
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        with Interrupting(last_words=words):
+            result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BaseException as error:
-        return mistakes.answered(error, arguments, [name for name in arguments[:1] if name in app])
+        return mistakes.answered(error, arguments, flags())
+
+
+def flags() -> dict[str, set[str]]:
+    """Command -> its flags."""
+    commands = {name: app[name] for name in app if not name.startswith("-")}
+    return {
+        name: {flag for argument in command.assemble_argument_collection() for flag in argument.names}
+        for name, command in commands.items()
+    }

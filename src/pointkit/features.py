@@ -11,6 +11,7 @@ from pointkit.errors import PointkitError
 
 # Kind -> the fields of a file, and the columns of a store, that hold it. Columns of several kinds follow this order.
 KINDS = {"normals": ("nx", "ny", "nz"), "color": ("red", "green", "blue"), "intensity": ("intensity",)}
+SCALED = ("color", "intensity")  # kinds that come in many units
 NONE = "none"
 SIZE = "size"
 

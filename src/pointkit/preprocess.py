@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pointkit import features, sampling, stray
-from pointkit.cloud import Array, Float32, Float64, Mesh, Shape
+from pointkit.cloud import Array, Float32, Float64, Mesh, Shape, as_shape
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.size import Size
@@ -30,7 +30,7 @@ from pointkit.upright import UP
 Inputs = Float32 | dict[str, Array]
 
 
-SCALED = ("color", "intensity")  # features that come in many units
+SCALED = features.SCALED
 STRAY = ("kept", "left out")  # what becomes of stray points; older stores and runs keep them
 
 
@@ -49,7 +49,7 @@ class Drawn:
     each came from. ``warnings`` are what the user should know about the shape. ``features``: kind -> (T, C) float32,
     for the kinds (``features.KINDS``) that were asked for and that the shape has: a cloud's fields, the normals of a
     mesh's faces, and the colours and intensities of its vertices, or else of its faces. ``scales``: kind -> the full
-    scale that the shape's own numbers seem to have (``full_scale``). ``left_out`` counts the file's rows without
+    scale that the shape's own numbers seem to have (``steady_scale``). ``left_out`` counts the file's rows without
     coordinates, ``strays`` the drawn points that are stray (``strays_last``).
     """
 
@@ -88,7 +88,7 @@ class Drawn:
 
 
 def draw(
-    shape: Shape,
+    shape: Shape | ArrayLike,
     count: int,
     seed: int = 0,
     *,
@@ -98,31 +98,44 @@ def draw(
 ) -> Drawn:
     """Up to ``count`` points of a shape in random order, decided by ``seed`` and the shape's content alone.
 
-    A mesh gives exactly ``count``. A cloud, or a mesh without faces (its vertices), gives at most that many, each once,
-    or all with ``whole``. The features of ``kinds`` come along, as far as the shape has them. Colours and intensities
-    are shares of the full scale in ``scales``, or of the shape's own where that names none.
-    Raises ValueError where the shape holds no point, or faces without any area.
+    An array of points (N, 3) is a cloud. A mesh gives exactly ``count``. A cloud, or a mesh without faces (its
+    vertices), gives at most that many, each once, or all with ``whole``. The features of ``kinds`` come along, as far
+    as the shape has them. Colours and intensities are shares of the full scale in ``scales``, or of the shape's own
+    where that names none.
+    Raises ValueError where the shape holds no point, or faces without any area, and for what is no shape.
     """
+    shape = as_shape(shape)
     rng = np.random.default_rng([seed, sampling.content_seed(shape)])
     if isinstance(shape, Mesh) and len(shape.faces):
         sample = sampling.surface(shape, count, rng)
         found, scaled = _on_surface(shape, sample, kinds, scales or {})
-        return Drawn(sample.points, sample.faces.astype(np.int64), features=found, scales=scaled)
+        faces = sample.faces.astype(np.int64)
+        return Drawn(sample.points, faces, _left_out(shape, kinds, found), features=found, scales=scaled)
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if not len(points):
         raise ValueError("a shape needs at least one point, got none")
     index = sampling.random_subset(len(points), len(points) if whole else count, rng)
-    bare = Warned("no-faces", "mesh without faces: its vertices are taken as a cloud")
+    bare = (
+        (Warned("no-faces", "mesh without faces: its vertices are taken as a cloud"),)
+        if isinstance(shape, Mesh)
+        else ()
+    )
     taken: dict[str, Float32] = {}
     own: dict[str, float] = {}
     fields = shape.vertex_fields if isinstance(shape, Mesh) else shape.fields
     for kind in kinds:
         if (values := numbers(fields, kind)) is not None:
-            own |= {kind: full_scale(values)} if kind in SCALED else {}
-            taken[kind] = _shares(values[index], (scales or {}).get(kind, own.get(kind, 1)))
-    if isinstance(shape, Mesh):
-        return Drawn(points[index], index, (bare,), taken, own)
-    return Drawn(points[index], index, (), taken, own, shape.left_out)
+            own |= {kind: steady_scale(values)} if kind in SCALED else {}
+            full = (scales or {}).get(kind) or (full_scale(values) if kind in SCALED else 1)
+            taken[kind] = _shares(values[index], full)
+    warnings = (*bare, *_left_out(shape, kinds, taken))
+    return Drawn(points[index], index, warnings, taken, own, 0 if isinstance(shape, Mesh) else shape.left_out)
+
+
+def _left_out(shape: Shape, kinds: Sequence[str], found: Mapping[str, Float32]) -> tuple[Warned, ...]:
+    """Warnings about features that only some vertices or faces have."""
+    lost = [kind for kind in kinds if kind in shape.partial and kind not in found]
+    return tuple(Warned("features", f"{kind} of some vertices or faces alone is left out") for kind in lost)
 
 
 def _on_surface(
@@ -138,12 +151,13 @@ def _on_surface(
         if kind == "normals":
             found[kind] = sample.normals
         elif (values := numbers(mesh.vertex_fields, kind)) is not None:
-            own[kind] = full_scale(values)
+            own[kind] = steady_scale(values)
             corners = _finite(values)[mesh.faces[sample.faces]]
-            found[kind] = _shares(np.einsum("nkc,nk->nc", corners, sample.weights), scales.get(kind, own[kind]))
+            full = scales.get(kind) or full_scale(values)
+            found[kind] = _shares(np.einsum("nkc,nk->nc", corners, sample.weights), full)
         elif (values := numbers(mesh.face_fields, kind)) is not None:
-            own[kind] = full_scale(values)
-            found[kind] = _shares(values[sample.faces], scales.get(kind, own[kind]))
+            own[kind] = steady_scale(values)
+            found[kind] = _shares(values[sample.faces], scales.get(kind) or full_scale(values))
     return found, own
 
 
@@ -170,8 +184,31 @@ def full_scale(values: Array) -> float:
 
     For whole numbers 1 is left out.
     """
-    scales = (255, 65535) if values.dtype.kind in "iu" else (1, 255, 65535)
-    largest = float(np.abs(_finite(values)).max(initial=0))
+    return _full(float(np.abs(_finite(values)).max(initial=0)), values.dtype)
+
+
+def steady_scale(values: Array) -> float:
+    """The full scale that numbers seem to have, which a few outliers do not decide.
+
+    It is 255 for numbers of 8 bits. For others it is ``full_scale``, unless that is more than twice the full scale that
+    holds 99 in 100 of the numbers other than 0: then it is the latter.
+    """
+    if values.dtype == np.uint8:
+        return 255.0
+    sizes = np.sort(np.abs(_finite(values)), axis=None)
+    sizes = sizes[np.searchsorted(sizes, 0, side="right") :]
+    if not len(sizes):
+        return full_scale(values)
+    return steadied(_full(float(sizes[int(np.ceil(0.99 * len(sizes))) - 1]), values.dtype), full_scale(values))
+
+
+def steadied(common: float, largest: float) -> float:
+    """The ``largest`` of full scales, or the ``common`` one, if the largest is more than twice that: an outlier."""
+    return largest if largest <= 2 * common else common
+
+
+def _full(largest: float, kind: np.dtype[Any]) -> float:
+    scales = (255, 65535) if kind.kind in "iu" else (1, 255, 65535)
     return float(next((scale for scale in scales if largest <= scale), largest))
 
 
@@ -297,26 +334,22 @@ class Contract:
         size = {"size": self.size.facts()} if self.size else {}
         return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {}), **size}
 
-    def draw(self, shape: Shape, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()) -> Drawn:
+    def draw(
+        self, shape: Shape | ArrayLike, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()
+    ) -> Drawn:
         """``draw`` by this contract: without stray points, where it leaves them out. They are counted in any case.
 
-        A warning says where colours or intensities seem to have another full scale.
+        Colours and intensities beyond the set's full scale count as that.
         """
         drawn = draw(shape, count or self.drawn, self.seed, whole=whole, kinds=kinds, scales=self.scales)
+        shares = {kind: share.clip(-1, 1) for kind, share in drawn.features.items() if kind in self.scales}
+        drawn = dataclasses.replace(drawn, features={**drawn.features, **shares})
         ordered = drawn.strays_last()
         if self.stray == "left out":
             drawn = ordered.without_strays()
         else:
             drawn = dataclasses.replace(drawn, strays=ordered.strays)
-        warnings = [
-            Warned(
-                "features",
-                f"its {kind} seems to be of the full scale {own:,g}, that of the training set was {full:,g}",
-            )
-            for kind, own in drawn.scales.items()
-            if own > (full := self.scales.get(kind, own)) or own == 1 < full
-        ]
-        return drawn.warned(*warnings)
+        return drawn
 
     def inputs(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from pointkit import features
 from pointkit.errors import PointkitError
 
 UP = "z"
@@ -25,6 +27,7 @@ class Said(TypedDict, total=False):
     unlabelled: str
     names: str
     up: str
+    full_scale: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Asked:
 
     ``label_field``, ``columns`` and ``unlabelled`` say what the columns of files mean (``columns.Meaning``). ``names``
     are those of the labels, "1=top,2=legs" or a file. ``up`` is the axis of the files that points up (``upright``).
+    ``full_scale``, such as "intensity=2048", says what numbers of colours and intensities count as 1.
     """
 
     folders: str = ""
@@ -50,8 +54,10 @@ class Asked:
     unlabelled: str = ""
     names: str = ""
     up: str = UP
+    full_scale: str = ""
 
     def __post_init__(self) -> None:
+        _ = self.full_scales
         if self.up != UP:
             from pointkit import upright  # NumPy, which the command line's help does not need
 
@@ -64,6 +70,21 @@ class Asked:
             )
 
     @property
+    def full_scales(self) -> dict[str, float]:
+        """Kind of features -> the number that counts as 1. Raises PointkitError where ``full_scale`` says none."""
+        found: dict[str, float] = {}
+        for word in self.full_scale.split(",") if self.full_scale else ():
+            kind, _, number = word.partition("=")
+            try:
+                found[kind] = float(number)
+            except ValueError:
+                found[kind] = math.nan
+            if kind not in features.SCALED or not 0 < found[kind] < math.inf:
+                rule = f"must be like intensity=2048 or color=255, of {' and '.join(features.SCALED)}"
+                raise PointkitError(f"--full-scale {rule}, got {word!r}")
+        return found
+
+    @property
     def table_path(self) -> pathlib.Path | None:
         return pathlib.Path(self.table) if self.table else None
 
@@ -72,7 +93,8 @@ class Asked:
         given = {"folders": self.folders, "category": self.category, "split_asked": self.split}
         if self.up != UP:
             given["up"] = self.up
-        return {name: value for name, value in given.items() if value}
+        kept: dict[str, Any] = {name: value for name, value in given.items() if value}
+        return {**kept, **({"full_scale": self.full_scales} if self.full_scale else {})}
 
 
 NOTHING_ASKED = Asked()

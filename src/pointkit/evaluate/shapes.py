@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,12 @@ class Asked(NamedTuple):
 
 
 def asked(
-    predictor: Predictor, opened: Store, chosen: Iterable[int], draw: int = 0, vary: bool = False, turn: str = ""
+    predictor: Predictor,
+    opened: Store,
+    chosen: Sequence[int] | NDArray[np.int64],
+    draw: int = 0,
+    vary: bool = False,
+    turn: str = "",
 ) -> Iterator[Asked]:
     """The shapes ``chosen``, in order.
 
@@ -36,7 +41,8 @@ def asked(
     angle of its own.
     """
     columns = opened.columns(predictor.task.features)
-    for index in chosen:
+    for number, index in enumerate(chosen):
+        predictor.waiting.done(number, len(chosen))
         opened.check_uncut()
         span = opened.seen(index)
         rng = np.random.default_rng([draw, index])
@@ -49,6 +55,23 @@ def asked(
         if turn:
             points, numbers = _turned(points, numbers, predictor, rotation(turn, rng))
         yield Asked(Query(points, numbers, int(opened.labels[index])), order)
+    predictor.waiting.done(len(chosen), len(chosen))
+
+
+def outside(predictor: Predictor, opened: Store, chosen: Iterable[int]) -> list[dict[str, Any]]:
+    """What lies outside of what the run was trained on: for each kind the files, and a line; the commonest first."""
+    files: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
+    for index in chosen:
+        columns, span = opened.columns(predictor.task.features), opened.seen(index)
+        numbers = opened.features[span][:, columns] if columns and opened.features is not None else None
+        for warned in predictor.checks.of_points(opened.points[span], numbers):
+            files.setdefault(warned.kind, []).append(opened.rows[index].file)
+            texts.setdefault(warned.kind, warned.text)
+    return [
+        {"kind": kind, "files": some, "text": f"{len(some):,} of the shapes, such as {some[0]}: {texts[kind]}"}
+        for kind, some in sorted(files.items(), key=lambda item: -len(item[1]))
+    ]
 
 
 def _varied(

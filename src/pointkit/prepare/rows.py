@@ -10,10 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from pointkit import features, store
+from pointkit import features, formats, preprocess, store
+from pointkit.cloud import Mesh
 from pointkit.datasets.folder import Found, FoundFile
 from pointkit.disk import csv_rows, shown
 from pointkit.errors import PointkitError
+from pointkit.formats import columns
+from pointkit.formats.fields import all_described
 from pointkit.prepare import splits
 from pointkit.prepare.chunks import ReadResult, Rule
 
@@ -181,23 +184,70 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
         yield f"{shortage} ({least}); each keeps all it has, shapes.csv counts them"
 
 
+def lack_of(kind: str, found: Found, results: Sequence[ReadResult], rule: Rule) -> str:
+    """Which shapes have no features of a kind, and what to do; "" for none."""
+    read = zip(found.files, results, strict=True)
+    without = [(file, result) for file, result in read if result.size and kind not in result.features]
+    if not without:
+        return ""
+    file, result = without[0]
+    why = [warning for warning in result.warnings if warning.startswith(kind)] or _named(kind, found, file, rule)
+    some = (
+        f"{len(without):,} of {len(results):,} files have no {kind} ({', '.join(features.KINDS[kind])} of each point)"
+    )
+    return "; ".join([f"{some}, such as {shown(file.file)}", *why])
+
+
+_SHORT = {"color": ("r", "g", "b")}
+
+
+def _named(kind: str, found: Found, file: FoundFile, rule: Rule) -> list[str]:
+    """What to say of columns that have no names, or of the fields that are there."""
+    try:
+        shape = formats.read(found.root / (file.pieces[0][0] if file.pieces else file.file), meaning=rule.meaning)
+    except (OSError, ValueError):
+        return []
+    if isinstance(shape, Mesh) or not columns.nameless(shape):
+        return [f"found {all_described(shape)}"]
+    names = ["x", "y", "z", *_SHORT.get(kind, features.KINDS[kind])]
+    width = len(shape.fields) + 3
+    if width < len(names):
+        return []
+    example = ",".join([*names, *[columns.LEFT_OUT] * (width - len(names))])
+    return [f"its {width} columns have no names: --columns names them in their order, like {example}"]
+
+
 def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, float]:
-    """Kind -> the full scale of all shapes together, for those of the kinds ``kept`` that come in many units."""
-    found: dict[str, float] = {}
+    """Kind -> the full scale of all shapes together, for those of the kinds ``kept`` that come in many units.
+
+    It is the largest, unless that is more than twice what holds nine shapes in ten.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
     for result in results:
         for kind, full in result.scales if result.size else ():
             if kind in kept:
-                found[kind] = max(full, found.get(kind, 0.0))
-    return found
+                found[kind].append(full)
+    return {
+        kind: preprocess.steadied(float(np.quantile(some, 0.9, method="inverted_cdf")), max(some))
+        for kind, some in found.items()
+    }
 
 
 def about_scales(found: Found, results: Sequence[ReadResult], scales: Mapping[str, float]) -> Iterator[str]:
-    """Warnings about shapes whose numbers seem to be shares of 1, in a set with a larger scale."""
+    """Warnings about shapes whose numbers seem to have another full scale than all: shares of 1, or larger numbers."""
     for kind, full in scales.items():
-        read = zip(found.files, results, strict=True)
-        ones = [file.file for file, result in read if result.size and dict(result.scales).get(kind) == 1]
-        if ones and full > 1:
+        own = {
+            file.file: dict(result.scales).get(kind, full)
+            for file, result in zip(found.files, results, strict=True)
+            if result.size
+        }
+        ones = [file for file, scale in own.items() if scale == 1 < full]
+        if ones:
             yield f"{kind} goes up to 1 in {len(ones):,} shapes, but {full:,g} is the scale of all: {_some(ones)}"
+        beyond = [file for file, scale in own.items() if scale > full]
+        if beyond:
+            most = f"{kind} goes up to {max(own.values()):,g} in {len(beyond):,} shape{'s' if len(beyond) > 1 else ''}"
+            yield f"{most}, but {full:,g} is the scale of all, and more counts as that: {_some(beyond)}"
 
 
 def _some(names: Sequence[str], most: int = SHOWN, joined: str = ", ") -> str:
