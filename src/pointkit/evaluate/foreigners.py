@@ -53,7 +53,7 @@ def measure(predictor: Predictor, pooled: Float32, path: pathlib.Path | None = N
     reference = predictor.reference
     limit = reference.limit if reference else None
     if reference is None or limit is None:
-        why = f"it had fewer than {FEWEST} validation shapes"
+        why = f"it had fewer than {FEWEST} validation shapes, or copies of training shapes"
         if reference is None:
             why = "it keeps no reference of its training shapes, which the command that trained it adds"
         if path is not None:
