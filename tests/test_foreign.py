@@ -1,5 +1,6 @@
 """Foreign shapes: distances by a plain twin, what a run keeps, how predict marks and evaluate counts them."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -260,10 +261,12 @@ def test_parts_mark_by_the_first_window_whatever_the_category(tiny_parts, tiny_p
     np.testing.assert_allclose(foreigners.pooled_of(predictor, [query])[0], rows[0].pooled, rtol=1e-5)
     every = [shape.query for shape in foreigners.asked(predictor, tiny_parts, range(len(tiny_parts.rows)))]
     pooled = foreigners.pooled_of(predictor, every)
-    cloud = PointCloud(tiny_parts.cloud(3))
-    predictor.reference = Reference.of(pooled, pooled)  # as if validation shapes were no distance away
+    cloud = PointCloud(shapes.box(np.random.default_rng(5), 200))
+    known = Reference.of(pooled, pooled)
+    assert known.limit is None, "copies do not say what is near"
+    predictor.reference = dataclasses.replace(known, validation=np.full(12, 0.011, np.float32))
     assert [warned.kind for warned in predictor.answer(cloud, "box").warnings] == ["foreign"]
-    predictor.reference = Reference.of(pooled, pooled * 100)
+    predictor.reference = dataclasses.replace(known, validation=np.full(12, 1e3, np.float32))
     assert predictor.answer(cloud, "box").warnings == ()
 
 

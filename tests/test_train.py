@@ -22,7 +22,7 @@ from pointkit import metrics, models, nn, preprocess, run_folder, store, train
 from pointkit.config import Settings, combine
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.loader import Batches
-from pointkit.run_folder import CHECKPOINT, PREVIOUS
+from pointkit.run_folder import CHECKPOINT, PREVIOUS, REFERENCE
 from pointkit.signals import Stopped
 from pointkit.task import Classification, Task
 from tests import shapes
@@ -850,7 +850,7 @@ def test_a_chain_of_resumes_does_not_grow(tiny_store, tmp_path, undisturbed):
         train.train(tiny_store, path, dataclasses.replace(PLAIN, epochs=epochs))
         open_files.append(len(os.listdir("/proc/self/fd")))
     assert digest(path) == digest(undisturbed(dataclasses.replace(PLAIN, epochs=20)))
-    assert sorted(os.listdir(path)) == [PREVIOUS, CHECKPOINT, "history.csv", "run.json"]
+    assert sorted(os.listdir(path)) == [PREVIOUS, CHECKPOINT, "history.csv", REFERENCE, "run.json"]
     assert open_files[-1] <= open_files[2] + 2  # one a call would be 17
 
 

@@ -169,16 +169,21 @@ def _check_known(key: str, value: Any, model: str, what: str) -> None:
         raise PointkitError(f"unknown {what} {key!r}{suggest(key, known)}; known are {', '.join(known)}")
 
 
-def choose(task: Task, num_shapes: int, model: str = "pointnet") -> tuple[dict[str, Any], str]:
+def choose(
+    task: Task, num_shapes: int, model: str = "pointnet", imbalanced: bool = False
+) -> tuple[dict[str, Any], str]:
     """Settings for a task with so many training shapes, and the reason in words.
 
     PointNet needs some 2,500 steps for everyday shapes, 3,000 for their parts. A small set reaches them with more
     passes, and is stretched and turned, as it lacks variety. The settings for classes of a large set were found on
     3,593 shapes, those for parts on 228 (docs/log.md). For another ``model`` PointNet's own settings are left out.
+    Where classes are ``imbalanced`` (``audit``), all count alike in the loss.
     """
     values, reason = CHOICES[task.name](task, num_shapes)
     if model != values.get("model", RULES["model"].default):
         values = {key: value for key, value in values.items() if key in RULES} | {"model": model}
+    if imbalanced:
+        values, reason = values | {"class_weight": "balanced"}, f"{reason}, weights balanced as {task.answers} are not"
     return values, f"{num_shapes} training shapes in {len(task.classes)} {task.group[1]}: {reason}"
 
 
@@ -209,9 +214,9 @@ CHOICES: Mapping[str, Callable[[Task, int], tuple[dict[str, Any], str]]] = {
 }
 
 
-def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
+def flags(settings: Settings, task: Task, num_shapes: int, imbalanced: bool = False) -> list[str]:
     """The words behind 'pointkit train STORE -o RUN' that give these settings for a task on a set of that size."""
-    without = combine(choose(task, num_shapes, settings.model)[0]).flat()
+    without = combine(choose(task, num_shapes, settings.model, imbalanced)[0]).flat()
     written = [] if settings.model == RULES["model"].default else ["--model", settings.model]
     for name, value in settings.flat().items():
         if value != without[name] and name not in MEANT_FOR:
@@ -219,7 +224,9 @@ def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
     return written
 
 
-def decide(recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int) -> tuple[Settings, str]:
+def decide(
+    recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int, imbalanced: bool = False
+) -> tuple[Settings, str]:
     """The settings by a recipe, or by ``choose`` without one, and by the flags ``given``; and the reason in words."""
     values = {} if recipe is None else read_recipe(recipe)
     model = given.get("model") or values.get("model", RULES["model"].default)
@@ -228,7 +235,7 @@ def decide(recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes:
             _check_known(key, value, model, "setting")
     if recipe is not None:
         return combine(values, given), f"recipe {recipe}"
-    chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default))
+    chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default), imbalanced)
     return combine(chosen, given), reason
 
 

@@ -25,6 +25,7 @@ AXES = 32  # of the standardised features that are kept; what lies off them coun
 PERCENTILE = 99.0  # of the validation shapes' distances,
 MARGIN = 1.4  # times which is the limit: new styles of a known class are farther than any validation shape
 FEWEST = 10  # validation shapes, without which there is no limit
+COPIES = 0.01  # spreads; shapes that are nearer than this to training shapes are copies of them
 STEADY = 0.1  # of the mean spread is added to each feature's: one that hardly varied says little
 
 
@@ -59,7 +60,7 @@ class Reference:
         center, spread = training.mean(0), training.std(0)
         spread = spread + STEADY * spread.mean() + 1e-12  # where all are alike, any difference is far
         standard = (training - center) / spread
-        axes = np.linalg.svd(standard, full_matrices=False)[2][:AXES].T
+        axes = np.linalg.eigh(standard.T @ standard)[1][:, ::-1][:, :AXES]  # the widest first
         parts = (center, spread, axes, standard @ axes, np.empty(0))
         alone = cls(*(np.ascontiguousarray(array, np.float32) for array in parts))
         return dataclasses.replace(alone, validation=np.sort(alone.distances(validation)).astype(np.float32))
@@ -105,10 +106,12 @@ class Reference:
 
     @functools.cached_property
     def limit(self) -> float | None:
-        """The distance from which on a shape is foreign; None where too few validation shapes say what is near."""
-        if len(self.validation) < FEWEST:
-            return None
-        return MARGIN * float(np.percentile(self.validation, PERCENTILE))
+        """The distance from which on a shape is foreign; None where validation shapes do not say what is near.
+
+        So it is where they are too few, and where they are copies of training shapes.
+        """
+        far = float(np.percentile(self.validation, PERCENTILE)) if len(self.validation) >= FEWEST else 0.0
+        return MARGIN * far if far > COPIES else None
 
     def percentile(self, distance: float) -> float:
         """The percentage of validation shapes that are nearer."""

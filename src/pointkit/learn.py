@@ -173,7 +173,7 @@ def _settings(store: Store, path: pathlib.Path, seed: int) -> tuple[Settings, st
     given: dict[str, Any] = {"seed": seed}
     if (path / run_folder.FACTS).is_file() and run_folder.load_checkpoint(path, ("best/",))[0]:
         given["epochs"] = run_folder.read_facts(path)["settings"]["epochs"]
-    return config.decide(None, given, store.task, len(store.select("train")))
+    return config.decide(None, given, store.task, len(store.select("train")), store.imbalanced)
 
 
 def _trained(store: Store, path: pathlib.Path, settings: Settings, reason: str, plan: _Plan) -> Mapping[str, Any]:

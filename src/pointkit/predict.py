@@ -31,6 +31,7 @@ from pointkit.foreign import Reference
 from pointkit.machine import exhausted
 from pointkit.preprocess import Contract, Inputs, Warned
 from pointkit.task import Task
+from pointkit.trained_on import TrainedOn
 from pointkit.watching import Patient, Waiting
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
@@ -79,7 +80,10 @@ class Predictor(Carded):
             variable.assign(array)
         width = int(models.pooled(self.model).shape[-1])
         self.reference, notes = Reference.load(self.path, self.weights, width)
-        self.notes = [*self.notes, *notes]
+        stances, more = outside.load_stances(self.path, self.facts["id"])
+        self.notes = [*self.notes, *notes, *more]
+        known = TrainedOn.of_run(self.facts.get("trained_on"))
+        self.checks = outside.Checks(self.contract, known, stances, self.task.features)
 
     def card(self) -> Card:
         from pointkit import shows
@@ -213,7 +217,10 @@ class Predictor(Carded):
                 raise ValueError(f"the network sees the {' and '.join(missing)} of each point ({fields}), found none")
         except ValueError as error:
             raise PointkitError(f"{path}: {error}" if path else str(error)) from None
-        return drawn.warned(*outside.of_points(drawn, self.contract))
+        query = self.query(drawn)
+        scaled = outside.other_scales(drawn, self.contract)
+        found = self.checks.of_points(query.points, query.features, tuple(scaled))
+        return drawn.warned(*found, *outside.of_drawn(drawn, self.contract))
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
         """A question with drawn points and the features that the network sees, turned so that up is z."""

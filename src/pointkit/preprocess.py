@@ -339,8 +339,7 @@ class Contract:
     ) -> Drawn:
         """``draw`` by this contract: without stray points, where it leaves them out. They are counted in any case.
 
-        Colours and intensities beyond the set's full scale count as that. A warning says where those of the shape seem
-        to have another full scale.
+        Colours and intensities beyond the set's full scale count as that.
         """
         drawn = draw(shape, count or self.drawn, self.seed, whole=whole, kinds=kinds, scales=self.scales)
         shares = {kind: share.clip(-1, 1) for kind, share in drawn.features.items() if kind in self.scales}
@@ -350,15 +349,7 @@ class Contract:
             drawn = ordered.without_strays()
         else:
             drawn = dataclasses.replace(drawn, strays=ordered.strays)
-        warnings = [
-            Warned(
-                "features",
-                f"its {kind} seems to be of the full scale {own:,g}, that of the training set was {full:,g}",
-            )
-            for kind, own in drawn.scales.items()
-            if own > (full := self.scales.get(kind, own)) or own == 1 < full
-        ]
-        return drawn.warned(*warnings)
+        return drawn
 
     def inputs(
         self,

@@ -4,6 +4,7 @@
     checkpoint.safetensors           what a training needs to go on: progress, all weights, optimizer, random state
     checkpoint.previous.safetensors  the one before, in case the newest is damaged
     reference.safetensors            what the network pools of its training shapes, by which foreign ones are known
+    stances.safetensors              how the training shapes stand, by which one that lies on its side is known
     history.csv                      one row an epoch
     .lock                            held while a training writes here
 
@@ -36,6 +37,7 @@ from pointkit.disk import disk_errors
 from pointkit.errors import PointkitError, RunError
 from pointkit.preprocess import Contract
 from pointkit.task import LOSS, Choice, Task
+from pointkit.trained_on import TrainedOn
 
 VERSION = 1
 FACTS = "run.json"
@@ -43,6 +45,7 @@ LEARN, STORE = "learn.json", "store"  # in a run that ``learn`` makes: what was 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 REFERENCE = "reference.safetensors"
+STANCES = "stances.safetensors"
 # Losses and accuracies are means over shapes, or over points. ``loss`` includes the T-Nets' penalty. ``val_loss`` is
 # the cross-entropy alone, of smoothed labels where training has them. ``val_miou`` is the mean over shapes.
 TRAINED, LAST = ("epoch", "loss", "accuracy"), ("learning_rate", "seconds")  # between them, the task's own figures
@@ -231,6 +234,10 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(init, dict) or not isinstance(init.get("path"), str):
         raise RunError(f"{file}: damaged (init must name the path of a run)")
     try:
+        TrainedOn.of_run(facts.get("trained_on"))
+    except ValueError as error:
+        raise RunError(f"{file}: damaged ({error})") from None
+    try:
         facts["settings"] = combine(facts["settings"]).flat()
     except (PointkitError, TypeError) as error:
         raise RunError(f"{file}: damaged (settings: {error})") from None
@@ -248,17 +255,20 @@ def weights_name(facts: Mapping[str, Any], progress: Progress) -> str:
     return f"{facts['id']} epoch {progress.best_epoch}"
 
 
-def save_reference(path: pathlib.Path, weights: str, arrays: Mapping[str, Array]) -> None:
-    """Keep what a network's ``weights`` pool of its training shapes (``foreign.Reference``), by one rename."""
-    disk.replace(path / REFERENCE, _with_checksum(weights, "", arrays))
+def save_reference(path: pathlib.Path, weights: str, arrays: Mapping[str, Array], name: str = REFERENCE) -> None:
+    """Keep what a network's ``weights`` pool of its training shapes (``foreign.Reference``), by one rename.
+
+    Or, as STANCES, how a run's training shapes stand (``trained_on.Stances``).
+    """
+    disk.replace(path / name, _with_checksum(weights, "", arrays))
 
 
-def load_reference(path: pathlib.Path, weights: str) -> dict[str, Array] | None:
+def load_reference(path: pathlib.Path, weights: str, name: str = REFERENCE) -> dict[str, Array] | None:
     """What ``save_reference`` kept for these weights; None where there is none, or one of other weights.
 
     Raises one of ``DAMAGES`` where it is damaged.
     """
-    file = path / REFERENCE
+    file = path / name
     try:
         owner, _, arrays = _arrays(file)
     except FileNotFoundError:

@@ -110,6 +110,11 @@ class Store(Carded):
         """Category -> the ids that its parts have in ``point_labels``."""
         return self.task.part_ids
 
+    @property
+    def imbalanced(self) -> bool:
+        """Whether the audit found far more training shapes of some classes, or parts, than of others."""
+        return any(finding["kind"] == "imbalance" for finding in self.manifest.get("findings", ()))
+
     def columns(self, names: Sequence[str]) -> list[int]:
         """The columns of ``features`` with these names. Raises StoreError where there is none."""
         there = self.task.features

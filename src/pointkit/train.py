@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pointkit
-from pointkit import checks, compiling, config, disk, features, initial, pace, run_folder
+from pointkit import checks, compiling, config, disk, features, initial, pace, run_folder, trained_on
 from pointkit import store as stores
 from pointkit.checks import check_trainable, fitted, learned
 from pointkit.config import Settings
@@ -187,6 +187,8 @@ def _train(
         except ValueError as error:
             raise RunError(f"{path}: its checkpoint does not fit its settings ({error})") from None
         watcher.note(f"going on after epoch {progress.epoch}, batch {progress.batch} of {steps}")
+    if not begun:
+        facts |= _trained_on(store, task, path, facts["id"])
     if facts != begun:
         run_folder.write_facts(path, facts)
     done = {"epochs": settings.epochs, "done": progress.epoch, "history": list(progress.history)}
@@ -333,6 +335,14 @@ def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
     return dataclasses.replace(contract, size=Size.of_radii(sizes))
 
 
+def _trained_on(store: Store, task: Task, path: pathlib.Path, run: str) -> dict[str, Any]:
+    """Keep how the training shapes stand. Gives what else they are like, for the run's facts."""
+    about, stances = trained_on.of_store(store, task.features)
+    if stances is not None:
+        run_folder.save_reference(path, run, {"stances": stances}, run_folder.STANCES)
+    return {"trained_on": about.facts()}
+
+
 def _facts(
     store: Store,
     task: Task,
@@ -362,6 +372,7 @@ def _facts(
             "checksum": store.checksum,
             "shapes": {split: len(store.select(split)) for split in SPLITS},
             **({"features": list(store.task.features)} if store.task.features else {}),
+            **({"imbalanced": True} if store.imbalanced else {}),
         },
         "backend": backend,
         "versions": {"pointkit": pointkit.__version__, "keras": keras.__version__},

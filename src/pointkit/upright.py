@@ -43,6 +43,11 @@ def turned(vectors: Array, up: str) -> Array:
     return answer
 
 
+def opposite(axis: str) -> str:
+    """The axis that points the other way."""
+    return axis.removeprefix("-") if axis.startswith("-") else f"-{axis}"
+
+
 def turned_features(features: Mapping[str, Any], up: str) -> dict[str, Any]:
     """Features by kind, of which the normals turn with the points."""
     return {kind: turned(numbers, up) if kind == "normals" else numbers for kind, numbers in features.items()}

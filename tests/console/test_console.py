@@ -59,6 +59,11 @@ def test_work_says_what_it_waits_for(terminal):
         work.bar.refresh()
         work.compiled()
         work.done(12, 12)
+        work.bar.refresh()
+        work.begin("writing the report")
+        work.bar.refresh()
+        [task] = work.bar.tasks
+        assert (task.completed, task.total) == (0, None)
     text = terminal()
     for words in ("starting Keras", "measuring runs/a", "3/12", "compiling, once, about 8 s", "12/12"):
         assert words in text

@@ -250,9 +250,8 @@ def train(
     opened = store_of(store)
     plain = {key: value if isinstance(value, int | float) else text(value) for key, value in settings.items()}
     given = {**plain, "seed": seed}
-    decided, reason = config.decide(
-        None if recipe is None else os.fspath(recipe), given, opened.task, len(opened.select("train"))
-    )
+    named = None if recipe is None else os.fspath(recipe)
+    decided, reason = config.decide(named, given, opened.task, len(opened.select("train")), opened.imbalanced)
     place = pathlib.Path(output)
     runs = config.seeded(decided, place, None if seeds is None else text(seeds))
     start = None if init is None else pathlib.Path(init)

@@ -10,6 +10,8 @@ from pointkit.audit.looked import Looked
 from pointkit.disk import shown
 from pointkit.store import ShapeRow
 
+WORDS = "group of copies or near copies"
+
 
 def find(looked: Looked) -> Iterator[Finding]:
     """Shapes that are copies or near copies of others. Each group of them is in one finding, the worst that holds."""
@@ -23,7 +25,11 @@ def find(looked: Looked) -> Iterator[Finding]:
         if some:
             files = [file for group in some for file in looked.files(group)]
             first = " = ".join(shown(file) for file in looked.files(some[0][:3]))
-            yield Finding("copies", tuple(files), words.format(counted(len(some), "shape"), first))
+            yield Finding(
+                "copies",
+                tuple(files),
+                words.format(counted(len(some), WORDS, WORDS.replace("group", "groups", 1)), first),
+            )
 
 
 def _in_splits(rows: Sequence[ShapeRow]) -> bool:
@@ -37,12 +43,12 @@ def _in_classes(rows: Sequence[ShapeRow]) -> bool:
 _KINDS: tuple[tuple[Callable[[Sequence[ShapeRow]], bool], str], ...] = (
     (
         _in_splits,
-        "{} with a copy or near copy in another split ({}): the figures then measure memory; make the split anew with "
-        "--split 70/10/20, and give copies one group with --groups",
+        "{} across splits ({}): the figures then measure memory; make the split anew with --split 70/10/20, and "
+        "name copies as one group with --groups",
     ),
-    (_in_classes, "{} with a copy or near copy in another class ({}): one of the two classes is wrong; look at both"),
+    (_in_classes, "{} across classes ({}): one of the classes is wrong; look at both"),
     (
         lambda rows: True,
-        "{} with a copy or near copy in the same split ({}): it counts twice; take one out if that is not meant",
+        "{} within one split ({}): such shapes count twice; take one out if that is not meant",
     ),
 )

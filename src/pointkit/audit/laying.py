@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from pointkit.cloud import Float64
 
 POINTS = 2048  # of each cloud
-FEW, SOME, MANY = 128, 512, 768  # of these for a first try, for a second, and to be measured from planes
+FEW, SOME, MANY = 128, 512, 1536  # of these for a first try, for a second, and to be measured from planes
 FIRST_STEPS, STEPS, PLANE_STEPS = 4, 6, 3  # of the laying
 AROUND = 6  # points through which a plane goes
 FIRST_TRY, SECOND_TRY, NEAR, ALIKE = (
@@ -27,6 +27,7 @@ FIRST_TRY, SECOND_TRY, NEAR, ALIKE = (
 SAME, ON_TOP = 1.0, 0.6  # the same for clouds of the same points: with prints that say so, and without
 SAME_PRINTS = 0.3  # of the prints' distance that is to be expected: that of clouds of the same points is smaller
 PLANES = 0.18  # the power by which the distance from planes counts beside that from points
+RESOLVED = 0.065  # distance to be expected, of the root mean square: where it is larger, surfaces cannot be compared
 RANDOM, EVEN = 0.45, 0.62  # of points drawn at random, and evenly: the distance of the nearest to that of the sixth
 EVEN_NEAR, EVEN_PRINT = 0.53, 0.12  # what is to be expected of evenly drawn points, as a share of random ones
 
@@ -134,7 +135,9 @@ def alike(one: Cloud, other: Cloud, angles: Iterable[float], apart: float) -> bo
     same_prints = apart < SAME_PRINTS * (1 - (1 - EVEN_PRINT) * (one.even + other.even) / 2)
     near = _near(one, other, motion, SOME)
     if near > SECOND_TRY or (near < SAME and same_prints):
-        return near < SAME
+        return near < SAME and same_prints
+    if one.expected(POINTS) + other.expected(POINTS) > 2 * RESOLVED:
+        return False
     for _ in range(PLANE_STEPS):
         motion.onto_planes(one, other, SOME)
     near = _near(one, other, motion, POINTS)

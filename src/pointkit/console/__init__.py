@@ -138,7 +138,8 @@ class Work:
     def begin(self, what: str) -> None:
         """Say what the work is on."""
         self.what = what
-        self.bar.update(self.task, description=escape(shown(what)), completed=0, total=None)
+        self.bar.update(self.task, description=escape(shown(what)), completed=0)
+        self.bar.tasks[self.task].total = None  # to the bar, None in an update is no change
 
     def compiling(self, what: str, seconds: float) -> None:
         """Say that a compiler is at work, and about how long."""

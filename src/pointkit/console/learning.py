@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pointkit import console
 from pointkit.console import figures, training
+from pointkit.console.verdict import said
 from pointkit.learn import Learned, Listener
 from pointkit.prepare.reading import Progress
 from pointkit.watching import Outcome, Waiting
@@ -78,4 +79,6 @@ def learned(result: Learned, as_json: bool) -> None:
         return
     figures.report_table(result.report)
     console.say(f"page: {result.path / 'report.html'}")
-    console.next_step(f"pointkit predict {shlex.quote(str(result.path))} FILE...")
+    predict = f"pointkit predict {shlex.quote(str(result.path))} FILE..."
+    if said(result.report["verdict"], predict) != predict:
+        console.aside(f"to use the network as it is: {predict}")

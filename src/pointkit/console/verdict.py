@@ -10,8 +10,11 @@ from pointkit.console import next_step, say
 MARKS = {verdict.ALARM: "✗", verdict.NOTE: "·", verdict.GOOD: "✓"}
 
 
-def said(lines: Sequence[Mapping[str, str]], otherwise: str) -> None:
-    """Print a verdict, then what to type next: what helps against the worst, or the command ``otherwise``."""
+def said(lines: Sequence[Mapping[str, str]], otherwise: str) -> str:
+    """Print a verdict, then what to type next: what helps against the worst, or the command ``otherwise``.
+
+    Returns that command.
+    """
     if lines:
         say("verdict:")
     for line in lines:
@@ -21,3 +24,4 @@ def said(lines: Sequence[Mapping[str, str]], otherwise: str) -> None:
     alarms = [line["command"] for line in lines if verdict.level(line["kind"]) == verdict.ALARM]
     if following := next(filter(None, alarms), otherwise):
         next_step(following)
+    return following

@@ -16,7 +16,7 @@ from typing import Any
 
 from pointkit import checks, config, disk, report, verdict
 from pointkit.errors import RunError
-from pointkit.evaluate import classes, parts
+from pointkit.evaluate import classes, parts, shapes
 from pointkit.predict import Predictor
 from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
@@ -62,10 +62,13 @@ def evaluate(
     checks.shapes_of(opened, path, split)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol, "rotate": rotate, "foreign": foreign}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
+    outside = shapes.outside(predictor, opened, opened.select(split))
     whole = {
         "task": predictor.task.name,
         "split": split,
         **measured.figures,
+        "outside": outside,
+        "warnings": [*measured.figures.get("warnings", ()), *(one["text"] for one in outside)],
         "run": _run_facts(predictor),
         "command": shlex.join(_command(path, store_path, split, **how)),
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
@@ -111,7 +114,8 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
     settings, trained_on = facts["settings"], facts["store"]
     settings_of = config.combine(settings)
     store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
-    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
+    imbalanced = trained_on.get("imbalanced", False)
+    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0), imbalanced)
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
     command += ["--init", facts["init"]["path"]] if "init" in facts else []
     return {

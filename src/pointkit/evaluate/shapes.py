@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,22 @@ def asked(
             points, numbers = _turned(points, numbers, predictor, rotation(turn, rng))
         yield Asked(Query(points, numbers, int(opened.labels[index])), order)
     predictor.waiting.done(len(chosen), len(chosen))
+
+
+def outside(predictor: Predictor, opened: Store, chosen: Iterable[int]) -> list[dict[str, Any]]:
+    """What lies outside of what the run was trained on: for each kind the files, and a line; the commonest first."""
+    files: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
+    for index in chosen:
+        columns, span = opened.columns(predictor.task.features), opened.seen(index)
+        numbers = opened.features[span][:, columns] if columns and opened.features is not None else None
+        for warned in predictor.checks.of_points(opened.points[span], numbers):
+            files.setdefault(warned.kind, []).append(opened.rows[index].file)
+            texts.setdefault(warned.kind, warned.text)
+    return [
+        {"kind": kind, "files": some, "text": f"{len(some):,} of the shapes, such as {some[0]}: {texts[kind]}"}
+        for kind, some in sorted(files.items(), key=lambda item: -len(item[1]))
+    ]
 
 
 def _varied(

@@ -82,6 +82,14 @@ def score_shape(category: str, truth: ArrayLike, answer: ArrayLike, num_parts: i
     return ShapeScore(category, pairs.reshape(num_parts, num_parts))
 
 
+def mean_iou(scores: Sequence[ShapeScore]) -> float:
+    """The mean over shapes of the mean IoU of the parts that any shape of the category truly has."""
+    points: dict[str, NDArray[np.int64]] = {}
+    for score in scores:
+        points[score.category] = score.confusion.sum(1) + points.get(score.category, 0)
+    return float(np.mean([np.mean(np.array(score.ious)[points[score.category] > 0]) for score in scores]))
+
+
 def segmentation_report(scores: Iterable[ShapeScore | None], parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The figures of a report, ready for JSON, from the scores of all shapes, and category -> names of its parts.
 

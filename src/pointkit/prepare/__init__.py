@@ -158,7 +158,10 @@ def trial(source: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
     cannot be read, and why. ``how`` are the arguments of ``prepare``. Raises what that raises.
     """
     with tempfile.TemporaryDirectory(prefix="pointkit-") as folder:
-        made = prepare(source, pathlib.Path(folder) / "store", **how)
+        try:
+            made = prepare(source, pathlib.Path(folder) / "store", **how)
+        except PointkitError as error:  # the list of unread files goes with the folder
+            raise type(error)(str(error).partition("; all are listed in ")[0]) from None
         kept = {key: made.store.manifest[key] for key in ("findings", "stopping")}
         return {**kept, "unread": [{"file": file, "reason": reason} for file, reason in made.unread]}
 

@@ -1,167 +1,16 @@
-"""The command line. A command imports what it needs, calls one function, and has ``console`` print the result.
-
-Exit codes: 0 done; 1 the machine failed us (disk, memory, network) or we did (a bug); 2 the user's input or settings;
-130 and 143 after SIGINT and SIGTERM. One line on stderr for all but 0. Standard output holds results alone.
-"""
+"""The commands on networks: learn, train, evaluate and predict."""
 
 from __future__ import annotations
 
-import functools
 import os
-import shlex
-import sys
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from pointkit import __version__, mistakes
-from pointkit.datasets.asked import Asked
+from pointkit.cli.app import app
 from pointkit.errors import PointkitError
-from pointkit.flags import (
-    Backend,
-    Flag,
-    FolderFlags,
-    Force,
-    Json,
-    Log,
-    Output,
-    Path,
-    Quiet,
-    ReadFlags,
-    SettingFlags,
-    Up,
-    Whole,
-)
-from pointkit.machine import in_huge_pages, lean_keras, use_backend
-from pointkit.signals import Interrupting
-
-DEMO = Path("demo")
-
-app = App(
-    name="pointkit",
-    version=__version__,
-    help_format="plaintext",
-    help="""3D files in, trained and honestly measured networks out.
-
-  pointkit prepare my_folder/ -o data/mine      one folder a class: OFF, PLY, OBJ, STL, PCD, NPY, XYZ
-  pointkit train data/mine -o runs/a            Ctrl-C is safe; the same command goes on
-  pointkit evaluate runs/a                      table, report.json, report.html
-  pointkit predict runs/a chair.off scan.ply    class and probability of new files, or their points labelled
-  pointkit demo                                 all of it, on built-in shapes
-  pointkit --install-completion                 Tab completes commands and flags""",
-)
-app.register_install_completion_command(help="Let this shell complete pointkit's commands, flags and files.")
-
-
-@app.command
-def demo(*, output: Output = DEMO, backend: Backend = None, quiet: Quiet = False) -> int:
-    """Make the built-in shapes, then prepare, train, evaluate and predict: their classes, then their parts.
-
-    The folder must be new, empty, or one that an earlier demo has made.
-
-    Parameters
-    ----------
-    output
-        The folder to work in.
-    """
-    use_backend(backend)
-    from pointkit import console
-    from pointkit.demo import commands
-
-    for command in commands(output):
-        console.command(command)
-        code = run([*command, "--quiet"] if quiet and command[0] != "view" else command)
-        if code > 128:
-            console.note(f"the whole demo goes on with: pointkit demo -o {shlex.quote(str(output))}")
-        if code:
-            return code
-    console.demo_done(output)
-    return 0
-
-
-@app.command
-def fetch(name: str, folder: Path, /, *, source: str | None = None, quiet: Quiet = False) -> None:
-    """Download a public data set, check it and unpack it; a cut download goes on where it stopped.
-
-    Parameters
-    ----------
-    name
-        The data set: modelnet10 or shapenet-part.
-    folder
-        Where to put it.
-    source
-        A local archive or folder, or another address, instead of the published one.
-    """
-    from pointkit import console, datasets
-
-    console.hush(quiet)
-    with console.fetching(name) as progress:
-        result = datasets.find(name).fetch(folder, source=source, progress=progress)
-    console.fetched(result)
-
-
-@app.command
-def prepare(
-    folder: Path,
-    /,
-    *,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    task: Literal["classification", "parts"] | None = None,
-    classes: str | None = None,
-    seed: Whole = 0,
-    groups: Path | None = None,
-    dry_run: Flag = False,
-    reading: Annotated[ReadFlags | None, Parameter(name="*")] = None,
-    said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Read a folder of shapes into a store that training can use. What the folder was taken for is printed first.
-
-    Layouts: CLASS/SPLIT/FILE, SPLIT/CLASS/FILE, CLASS/FILE (split 70/10/20 here, or by lists), ShapeNet's three of part
-    labels; for labelled points also SPLIT/FILE and FILE.
-
-    Parameters
-    ----------
-    folder
-        The folder of shapes.
-    output
-        The store to write.
-    task
-        The class of each shape, or the part of each point. By default parts for a published set of parts, else classes.
-    classes
-        Only these, like chair,lamp; by default all.
-    seed
-        Decides the split and the points drawn.
-    groups
-        A CSV with the columns file and group: shapes of one group stay on one side of a split.
-    dry_run
-        Print what the folder is taken for, read it and say what is wrong with it, and write nothing.
-    """
-    from pointkit import console
-
-    console.hush(quiet)
-    how: dict[str, Any] = {
-        "classes": tuple(classes.split(",")) if classes is not None else (),
-        "seed": seed,
-        "groups": groups,
-    }
-    if dry_run:
-        from pointkit.prepare import trial
-        from pointkit.prepare.survey import look
-
-        console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))))
-        with console.preparing() as progress:
-            tried = trial(folder, task=task, **how, **(reading or {}), **(said or {}), progress=progress)
-        console.tried(tried)
-        return
-    from pointkit.prepare import prepare as run
-
-    if output is None:
-        raise PointkitError("prepare needs -o STORE, the store to write; --dry-run writes none")
-    how |= {"task": task, **(reading or {}), **(said or {})}
-    with console.preparing() as progress:
-        result = run(folder, output, **how, tell=console.found, progress=progress)
-    console.prepared(result)
+from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Log, Output, Path, Quiet, SettingFlags, Up, Whole
+from pointkit.machine import lean_keras, use_backend
 
 
 @app.command
@@ -268,7 +117,7 @@ def train(
         raise PointkitError("--seed and --seeds exclude each other")
     opened = stores.open(store)
     given = {**(settings or {}), "seed": seed}
-    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")))
+    decided, reason = config.decide(recipe, given, opened.task, len(opened.select("train")), opened.imbalanced)
     runs = config.seeded(decided, output, seeds)
     checks.to_train(opened, runs, os.environ["KERAS_BACKEND"], init)
     with console.Work("starting Keras"):  # after the checks: a mistake is then answered at once
@@ -400,99 +249,3 @@ def predict(
             waiting=listener.work,
         )
     return 0 if good else 2
-
-
-@app.command
-def view(
-    file: Path,
-    /,
-    *,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    up: Up = "z",
-    force: Force = False,
-) -> None:
-    """Draw a mesh or cloud: a PNG, or a page that turns under the mouse, as the suffix of --output says.
-
-    Parameters
-    ----------
-    file
-        A mesh or cloud.
-    output
-        PICTURE.png or PAGE.html; FILE.html beside the file by default.
-    """
-    from pointkit import console
-    from pointkit.view import view as draw
-
-    console.viewed(draw(file, output or file.with_suffix(".html"), up=up, force=force))
-
-
-@app.command
-def info(
-    path: Path | None = None,
-    /,
-    *,
-    recipe: str | None = None,
-    show: Whole = 0,
-    columns: str | None = None,
-    label_field: str | None = None,
-    backend: Backend = None,
-    as_json: Json = False,
-) -> None:
-    """Describe a store, a run, a folder of shapes, a file, or a recipe's network; without an argument, this machine.
-
-    Parameters
-    ----------
-    path
-        A store, a run, a folder of shapes or a file.
-    recipe
-        Print the layer table of this recipe's network.
-    show
-        Print so many shapes of a store with their sizes and first points.
-    columns
-        The names of the columns of a text or array, as prepare takes them: x,y,z,-,label.
-    label_field
-        The field that holds the labels, as prepare takes it.
-    """
-    use_backend(backend)
-    from pointkit import console
-    from pointkit import info as about
-
-    if recipe is not None:
-        lean_keras()
-        console.layer_table(about.network(recipe), as_json)
-    elif path is None:
-        console.facts(about.machine(), as_json)
-    else:
-        from pointkit.formats.columns import Meaning
-
-        console.facts(about.describe(path, show, Meaning.said(label_field or "", columns or "")), as_json)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its code. A command that trains runs in huge pages (``machine``)."""
-    if arguments is None:
-        arguments = sys.argv[1:]
-        if arguments[:1] in (["train"], ["learn"], ["demo"]):
-            in_huge_pages()
-    sys.exit(run(arguments))
-
-
-def run(arguments: list[str]) -> int:
-    """Run a command and give its exit code. All that can go wrong ends here in one line."""
-    words = functools.partial(mistakes.stopped, arguments)
-    try:
-        with Interrupting(last_words=words):
-            result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except BaseException as error:
-        return mistakes.answered(error, arguments, flags())
-
-
-def flags() -> dict[str, set[str]]:
-    """Command -> its flags."""
-    commands = {name: app[name] for name in app if not name.startswith("-")}
-    return {
-        name: {flag for argument in command.assemble_argument_collection() for flag in argument.names}
-        for name, command in commands.items()
-    }
