@@ -18,6 +18,7 @@ from pointkit.report import plots
 
 CLASSES = ("bed", "chair", "<script>alert('x')</script>")
 SPACE = "\u00a0"
+GOOD = {"kind": "good", "text": "fine", "command": "pointkit predict"}
 
 
 class Page(html.parser.HTMLParser):
@@ -208,7 +209,7 @@ def test_the_verdict_stands_on_top_with_its_commands():
     assert "Verdict ✗ at <chance> pointkit info 'my store' · something new" in page.text
     assert page.text.index("at <chance>") < page.text.index("overall accuracy")
     assert '<section class="alarm">' in text
-    good = report.render(example(verdict=[{"kind": "good", "text": "fine", "command": "pointkit predict"}]))
+    good = report.render(example(verdict=[GOOD]))
     assert '<section class="fine">' in good
     assert '<section class="alarm">' not in good
 
@@ -250,7 +251,10 @@ def test_a_part_that_never_occurs_is_no_full_bar():
 def test_pictures_have_their_words_below_them(picture):
     mixed = {"names": ["bed", "chair"], "counts": [2, 1], "picture": "mixed_up"}
     pictures = dict.fromkeys(("mixed_up", "grid", "calibration", "curve_loss"), picture)
-    text = report.render(example(mixed_up=mixed), pictures)
+    assert "Most mixed up" not in report.render(example(mixed_up=mixed, verdict=[GOOD]), pictures), (
+        "one or two are not worth it"
+    )
+    text = report.render(example(mixed_up=mixed, verdict=[{**GOOD, "kind": "mixed-up"}]), pictures)
     assert "Most mixed up: bed and chair" in text
     for words in ("first those taken for the other", "A mistake has an orange frame", "do 80 % turn out right"):
         figure = text[: text.index(words)].rpartition("<figure>")[2]
