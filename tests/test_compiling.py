@@ -26,8 +26,20 @@ class Told:
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("POINTKIT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "pointkit" / "compiling.json"
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("POINTKIT_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert compiling.cache() == tmp_path / "own"
+    monkeypatch.delenv("POINTKIT_CACHE")
+    assert compiling.cache() == tmp_path / "xdg" / "pointkit"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert compiling.cache() == tmp_path / ".cache" / "pointkit"
 
 
 @pytest.fixture
@@ -66,7 +78,7 @@ def test_a_damaged_cache_is_an_empty_one(cache, text):
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("POINTKIT_CACHE", str(tmp_path / "file"))
     remember("a", 2.0)
     assert about("a", "answers", 10) == pytest.approx(10 * GUESS["answers"])
 

@@ -104,6 +104,14 @@ def test_a_meshs_drawn_points_are_marked(predictor, tmp_path, quads):
     assert_enough(predictor, written.points, written.fields["critical"])
 
 
+def test_the_picture_names_the_file_and_its_answer(predictor, tmp_path, monkeypatch):
+    headings = []
+    monkeypatch.setattr(explain, "draw", lambda target, points, marks, heading: headings.append(heading))
+    formats.write(tmp_path / "one.pcd", cloud())
+    answer = explained(predictor, tmp_path / "one.pcd").answer
+    assert headings == [f"one.pcd: {answer.class_name} {100 * answer.probability:.1f} %"]
+
+
 def test_a_small_cloud_is_marked_where_its_points_are_first_seen(predictor, tmp_path):
     formats.write(tmp_path / "one.xyz", cloud(10))
     result = explained(predictor, tmp_path / "one.xyz")

@@ -17,6 +17,7 @@ from pointkit.asking import PartsPrediction, Prediction
 from pointkit.cards import LINES
 from pointkit.cloud import Placement
 from pointkit.errors import FormatError
+from pointkit.preprocess import Warned
 from tests import shapes
 
 
@@ -165,10 +166,10 @@ def test_a_run_and_its_report(tiny_run, tiny_store, tmp_path):
 
 def test_answers_are_one_line_each():
     chances = np.array([0.1, 0.7, 0.2])
-    answer = Prediction("chair", 0.7, "sofa", chances, ("only 3 points",))
+    answer = Prediction("chair", 0.7, "sofa", chances, (Warned("few-points", "only 3 points"),))
     assert repr(answer) == "Prediction chair: probability 0.700; then sofa 0.200\n  warning: only 3 points"
     rows = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
-    parts = PartsPrediction("lamp", {"base": 0, "pole": 5}, rows, ({"kind": "size", "text": "is large"},))
+    parts = PartsPrediction("lamp", {"base": 0, "pole": 5}, rows, (Warned("size", "is large"),))
     assert repr(parts) == ("PartsPrediction lamp: base 1, pole 2; mean probability 0.800\n  warning: is large")
     assert "is large" in parts._repr_html_()
 

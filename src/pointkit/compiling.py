@@ -26,7 +26,9 @@ GUESS = {"training": 0.1, "validation": 0.03, "answers": 0.03, "marks": 0.03}
 
 
 def cache() -> pathlib.Path:
-    """The folder for what pointkit remembers of this machine: XDG_CACHE_HOME/pointkit, or ~/.cache/pointkit."""
+    """The folder for what is remembered of this machine: POINTKIT_CACHE, or pointkit in XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get("POINTKIT_CACHE"):
+        return pathlib.Path(own)
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "pointkit"
 
 

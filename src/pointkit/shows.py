@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pointkit.evaluate.groups import Evaluated
     from pointkit.learn import Learned
     from pointkit.prepare import Prepared
+    from pointkit.preprocess import Warned
     from pointkit.watching import Outcome
 
 Rows = tuple[tuple[str, str], ...]
@@ -241,8 +242,8 @@ def of_parts(answer: PartsPrediction) -> Card:
     return Card(title, _warned(answer.warnings))
 
 
-def _warned(warnings: Iterable[Any]) -> Rows:
-    return tuple(("warning", line if isinstance(line, str) else line["text"]) for line in warnings)
+def _warned(warnings: Iterable[Warned]) -> Rows:
+    return tuple(("warning", warned.text) for warned in warnings)
 
 
 def of_answers(answers: Answers) -> Card:

@@ -33,7 +33,7 @@ TURNS = [
 UPRIGHT = [order[2] == 2 and signs[2] == 1 for order, signs in TURNS]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class TrainedOn:
     """What the training shapes are like: each range has the least and the most.
 
@@ -81,9 +81,9 @@ class Stances:
     """How the training shapes stand: their profiles (S, 3, LEVELS)."""
 
     def __init__(self, profiles: Array) -> None:
-        self.known = np.asarray(profiles, np.float32).reshape(len(profiles), -1)
-        if not len(self.known) or self.known.shape[1] != 3 * traits.LEVELS or not np.isfinite(self.known).all():
-            raise ValueError(f"stances must be (S, 3, {traits.LEVELS}) finite numbers, found {np.shape(profiles)}")
+        if profiles.shape[1:] != (3, traits.LEVELS) or not len(profiles) or not np.isfinite(profiles).all():
+            raise ValueError(f"stances must be (S, 3, {traits.LEVELS}) finite numbers, found {profiles.shape}")
+        self.known = profiles.astype(np.float32).reshape(len(profiles), -1)
         self.squares = np.einsum("sk,sk->s", self.known, self.known)
 
     def ratio(self, profile: Float32, without: int | None = None) -> tuple[float, int]:

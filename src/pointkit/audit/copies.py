@@ -33,9 +33,14 @@ AXES = 32  # of the prints, in which neighbours are looked for
 NEIGHBOURS = 4  # of each shape that may be its copies
 ANGLES = 256  # that are tried
 FEWEST = 32  # points of a shape that can be told from others
-MOST, SHARE = 440, 12  # pairs that are looked at closely: so many, or one for so many shapes where that is more
+FEW, MOST, SHARE = (
+    800,
+    440,
+    12,
+)  # pairs looked at closely: in a set of up to SMALL shapes, in others, or one for so many
+SMALL = 2000
 PATIENCE = 80  # pairs in a row that are no copies, after which no more are looked at
-LIKE = 1.7  # of the prints' distance to be expected: above, the shapes are others
+LIKE = 2.2  # of the prints' distance to be expected: above, the shapes are others
 
 
 class Prints(NamedTuple):
@@ -118,7 +123,7 @@ def likeness(found: Prints, first: Int64, second: Int64) -> tuple[Float32, Float
     next_best = np.where(peak, agreement, -np.inf).argmax(1)
     angles = np.stack([best, next_best], 1) * np.float32(2 * np.pi / ANGLES)
     expected = (found.noise[first] + found.noise[second]).clip(1e-12)
-    return (apart / expected).astype(np.float32), angles.astype(np.float32)
+    return (apart.clip(0) / expected).astype(np.float32), angles.astype(np.float32)
 
 
 def find(found: Prints, cloud: Callable[[int], Float32]) -> list[list[int]]:
@@ -134,6 +139,7 @@ def find(found: Prints, cloud: Callable[[int], Float32]) -> list[list[int]]:
     order = order[apart[order] < LIKE]
     group = list(range(len(found.waves)))  # shape -> another of its group, in the end the first
     clouds = functools.lru_cache(4096)(lambda shape: Cloud(cloud(shape)))
+    most = FEW if len(group) <= SMALL else max(MOST, len(group) // SHARE)
     looked_at = vain = 0
     for place in order.tolist():
         one, other = int(first[place]), int(second[place])
@@ -145,7 +151,7 @@ def find(found: Prints, cloud: Callable[[int], Float32]) -> list[list[int]]:
             vain = 0
         else:
             vain += 1
-        if vain == PATIENCE or looked_at == max(MOST, len(group) // SHARE):
+        if vain == PATIENCE or looked_at == most:
             break
     members: dict[int, list[int]] = {}
     for shape in range(len(group)):

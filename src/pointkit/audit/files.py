@@ -26,7 +26,13 @@ LYING = 5.0  # spreads from the class's profile, and as near as its own when tur
 PLAIN = 0.02  # of a shape's extent: profiles that differ by less are the same
 CLEARLY = 3.0  # times farther as it stands than when turned
 REACH = 1.3  # halves of the extent: shapes within have no stray points
-NO_POINTS = ("at least one point", "no point", "empty", "without any area", "has 0 ", "holds no")  # reasons why unread
+NO_POINTS = (
+    "at least one point",
+    "no points",
+    "no vertices",
+    "the file is empty",
+    "face of positive area",
+)  # reasons why unread
 
 
 def _classes(looked: Looked) -> Iterator[Int64]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from pointkit.cloud import Float64
 
 POINTS = 2048  # of each cloud
-FEW, SOME, MANY = 128, 512, 768  # of these for a first try, for a second, and to be measured from planes
+FEW, SOME, MANY = 128, 512, 1536  # of these for a first try, for a second, and to be measured from planes
 FIRST_STEPS, STEPS, PLANE_STEPS = 4, 6, 3  # of the laying
 AROUND = 6  # points through which a plane goes
 FIRST_TRY, SECOND_TRY, NEAR, ALIKE = (
