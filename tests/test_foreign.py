@@ -282,7 +282,7 @@ def test_built_in_classes_left_out_of_training_are_found(left_out, tmp_path):
     known = [name for name in whole.classes if name not in left_out]
     some = prepare(tmp_path / "shapes", tmp_path / "some", classes=known).store
     settings = Settings(
-        num_points=512, epochs=12, schedule="cosine", scale=0.25, average=0.95, own={"transforms": "none"}
+        num_points=512, epochs=12, schedule="cosine", scale=0.25, rotate=10.0, average=0.95, own={"transforms": "none"}
     )
     train(some, tmp_path / "run", settings)
     marks = evaluate(tmp_path / "run", foreign=whole.path)["foreign"]
