@@ -362,3 +362,30 @@ class TestContract:
         assert list(contract.inputs(points, category=category)) == ["points", "category"]
         assert list(preprocess.named_inputs(points, numbers)) == ["points", "features"]
         assert preprocess.named_inputs(points) is points
+
+
+class TestSteadyScale:
+    @pytest.mark.parametrize(
+        ("values", "wanted"),
+        [
+            (np.array([0, 3], np.uint8), 255),
+            (np.array([0, 3], np.uint16), 255),
+            (np.array([0, 40_000], np.uint16), 65535),
+            (np.r_[np.arange(256).repeat(9), 60_000].astype(np.uint16), 255),  # one of 2,305 is an outlier
+            (np.r_[np.arange(256).repeat(9), 300.0], 255),
+            (np.r_[np.linspace(0, 1, 500), 7.0], 1),
+            (np.r_[np.linspace(0, 90_000, 500), 1e9], 89_280),  # what holds 99 in 100 of them
+            (np.linspace(0, 90_000, 500), 90_000),
+            (np.r_[np.zeros(5000), 9.0], 255),  # zeros say nothing
+            (np.zeros(3), 1),
+            (np.array([np.nan, 0.5]), 1),
+        ],
+    )
+    def test_a_few_outliers_do_not_decide(self, values, wanted):
+        assert preprocess.steady_scale(values) == pytest.approx(wanted, rel=0.002)
+
+    @given(hnp.arrays(np.uint16, st.integers(1, 99)))
+    def test_without_outliers_it_is_the_full_scale(self, values):
+        assert preprocess.steady_scale(values) in (255, preprocess.full_scale(values))
+        if not ((values > 255) & (values > 0)).any():
+            assert preprocess.steady_scale(values) == preprocess.full_scale(values)
