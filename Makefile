@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 CACHE := $(CURDIR)/.cache
-# Keras, Matplotlib and pip keep files in the home folder, temporary ones go to /tmp; here they all go to .cache.
+# Keras, Matplotlib, pip and pointkit itself keep files in the home folder, temporary ones go to /tmp; here they all go to .cache.
 export KERAS_HOME := $(CACHE)/keras
 export MPLCONFIGDIR := $(CACHE)/matplotlib
+export POINTKIT_CACHE := $(CACHE)/pointkit
 export TMPDIR := $(CACHE)/tmp
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -85,6 +85,17 @@ class Page:
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return matplotlib.image.imread(io.BytesIO(data))[..., :3]
 
+    def whole(self, width: int, dark: bool = False) -> np.ndarray:
+        """A photograph of the page from top to bottom in a window of that width, on a light or a dark screen."""
+        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[theme])
+        for height in (800, None):
+            height = height or int(self.run("document.documentElement.scrollHeight"))
+            self.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            )
+        return self.photograph()
+
     def until(self, holds: Callable[[np.ndarray], bool], seconds: float = PATIENCE) -> np.ndarray:
         """The first photograph that shows what is waited for."""
         end = time.monotonic() + seconds

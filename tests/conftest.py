@@ -10,6 +10,7 @@ import pytest
 
 # Networks of the same settings are compiled once for the whole test run, its subprocesses and workers included.
 _COMPILED = tempfile.mkdtemp(prefix="pointkit-tests-") if "JAX_COMPILATION_CACHE_DIR" not in os.environ else None
+_CACHE = os.environ["POINTKIT_CACHE"] = tempfile.mkdtemp(prefix="pointkit-cache-")  # no test writes into the user's
 if _COMPILED:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
@@ -57,6 +58,7 @@ def pytest_sessionfinish(session):
 
 
 def pytest_unconfigure():
+    shutil.rmtree(_CACHE, ignore_errors=True)
     if _COMPILED:
         shutil.rmtree(_COMPILED, ignore_errors=True)
 

@@ -74,6 +74,19 @@ class TestFindFiles:
         readme = tmp_path / "README.txt"
         assert find_files([readme]).files == [readme], "what the user names is asked about"
 
+    def test_lists_of_a_split_are_passed_over(self, tmp_path):
+        """As ``prepare`` passes over them; a cloud that is called like one is none."""
+        for name, text in {"a/1.xyz": "1 2 3\n" * 4, "a/my_train.txt": "1\n2\n", "test.txt": "a/1.xyz\n"}.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        (tmp_path / "a/train.txt").write_text("1 2 3\n4 5 6\n7 8 9\n")
+        found = find_files([tmp_path])
+        assert found.files == [tmp_path / "a/1.xyz", tmp_path / "a/train.txt"]
+        assert found.notes == ["passed over 2 lists of names (train, test ...)"]
+        assert find_files([tmp_path / "test.txt"]).files == [tmp_path / "test.txt"], (
+            "what the user names is asked about"
+        )
+
     def test_what_we_have_written_is_not_asked_about_again(self, of_parts, of_classes, files):
         for predictor, how in ((of_parts, {}), (of_classes, {"explained": True})):
             written = [result.written for _, result in results(predictor, files, **how)]
@@ -290,6 +303,31 @@ class TestCommand:
         captured = capsys.readouterr()
         assert f"{elsewhere}: of which category? give --category, one of box, stick" in captured.err
         assert captured.out.count("\n") == 1
+
+    @pytest.mark.parametrize(("k", "number"), [(1, 1), (2, 2), (9, 3)])
+    def test_top_k_gives_so_many_classes(self, tiny_run, of_classes, files, tmp_path, capsys, k, number):
+        command = ["predict", str(tiny_run), str(files[0]), "--top-k", str(k)]
+        answer = of_classes.file(files[0])
+        order = np.argsort(-answer.probabilities, kind="stable")[:number]
+        top = [(of_classes.classes[i], answer.probabilities[i]) for i in order]
+        assert answer.top(k) == top
+        assert run(command) == 0
+        words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in top)
+        assert capsys.readouterr().out == f"{files[0]}  {words}\n"
+        assert run([*command, "--json", "-o", str(tmp_path / "out")]) == 0
+        [line], _ = said(capsys)
+        assert line["top"] == [{"class": name, "probability": round(share, 6)} for name, share in top]
+        [row] = disk.csv_rows(tmp_path / "out" / "predictions.csv")
+        assert row["more"] == " ".join(f"{name}={share:.6f}" for name, share in top)
+
+    @pytest.mark.parametrize(
+        ("run_name", "k", "words"), [("tiny_run", "0", "at least 1"), ("tiny_parts_run", "2", "is for classes")]
+    )
+    def test_top_k_that_makes_no_sense_is_refused(self, run_name, k, words, request, files, capsys):
+        assert run(["predict", str(request.getfixturevalue(run_name)), str(files[0]), "--top-k", k]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert words in captured.err
 
     def test_output_of_classes_is_the_table(self, tiny_run, of_classes, files, tmp_path, capsys):
         out = tmp_path / "out"

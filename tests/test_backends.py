@@ -83,6 +83,26 @@ def test_evaluates_on_every_backend(backend, runs):
     assert report["loss"] == pytest.approx(reference["loss"], abs=1e-4)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sizes_are_seen_on_every_backend_and_a_training_goes_on(backend, tiny_store, tmp_path):
+    settings = [*SETTINGS, "--features", "size", "--model", "pointnet", "--widths", "half", "--transforms", "none"]
+    for name, steps in (("whole", (2,)), ("parts", (1, 2))):
+        for epochs in steps:
+            pointkit("train", tiny_store.path, "-o", tmp_path / name, *settings, "--epochs", epochs, backend=backend)
+    whole, halves = (load_checkpoint(tmp_path / name)[0].arrays for name in ("whole", "parts"))
+    assert any("size_dense" in name for name in whole)
+    assert [name for name in whole if not np.array_equal(whole[name], halves[name])] == []
+    answers = {}
+    formats.write(tmp_path / "one.xyz", PointCloud(tiny_store.cloud(0)))
+    for other in (backend, "jax"):
+        answers[other] = json.loads(
+            pointkit("predict", tmp_path / "whole", tmp_path / "one.xyz", "--json", backend=other)
+        )
+    assert answers[backend]["class"] == answers["jax"]["class"]
+    assert answers[backend]["probability"] == pytest.approx(answers["jax"]["probability"], abs=1e-5)
+    assert answers[backend]["warnings"] == answers["jax"]["warnings"]
+
+
 @pytest.fixture(scope="module")
 def parts_run(tiny_parts, tmp_path_factory):
     """A run on parts, trained on JAX with normals."""

@@ -120,7 +120,7 @@ def test_a_class_without_test_shapes_is_a_warning_and_not_available(capsys, tiny
     (copy / "run.json").write_text(json.dumps(about))
     assert run(["evaluate", str(copy)]) == 0
     captured = capsys.readouterr()
-    assert f"no test shapes of {tiny_store.classes[0]}" in captured.err
+    assert f"no test shapes of {tiny_store.classes[0]}" in captured.out  # in the verdict
     assert "n/a" in captured.out
 
 

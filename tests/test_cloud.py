@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pointkit.cloud import Mesh, Placement, PointCloud, place
+from pointkit.cloud import Mesh, Placement, PointCloud, as_shape, place
+from pointkit.errors import PointkitError
 
 TRIANGLE = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
 
@@ -156,3 +157,38 @@ class TestPlace:
         points, placement = place(coordinates)
         assert points.flags.c_contiguous
         np.testing.assert_allclose(placement.restore(points), coordinates, rtol=0, atol=1e-6)
+
+
+# ---- anything that may stand for a shape
+
+
+def test_a_shape_stands_for_itself_and_an_array_for_a_cloud():
+    cloud = PointCloud(np.eye(3))
+    assert as_shape(cloud) is cloud
+    for some in (np.eye(3), np.eye(3, dtype=np.float32), np.eye(3, dtype=int), np.eye(3).tolist()):
+        made = as_shape(some)
+        assert isinstance(made, PointCloud)
+        assert np.array_equal(made.points, np.eye(3))
+
+
+def test_far_coordinates_of_an_array_keep_their_digits():
+    far = np.array([[500000.001, 5000000.002, 0], [500001.003, 5000000.004, 1]])
+    made = as_shape(far)
+    assert np.array_equal(made.placement.coordinates(made.points), far)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.zeros((4, 6)), r"\(N, 3\) of points, got the shape \(4, 6\); further columns are fields"),
+        (np.zeros(3), r"got the shape \(3,\)$"),
+        ("chair.ply", "got str$"),
+        (None, "got NoneType$"),
+        ([[0, 0, 0], [1, 2]], "got list$"),
+        ([[0, 0, 0], [0, np.inf, 0]], r"points must be finite, got \[0.0, inf, 0.0\] in row 1"),
+    ],
+)
+def test_what_is_no_shape_is_refused_in_one_line(given, words):
+    with pytest.raises(PointkitError, match=words) as caught:
+        as_shape(given)
+    assert "\n" not in str(caught.value)

@@ -242,3 +242,34 @@ def test_a_class_may_begin_with_any_letter(tmp_path, letter):
         (tmp_path / class_name).mkdir()
         (tmp_path / class_name / "1.off").touch()
     assert folder.find(tmp_path, formats.SUFFIXES).classes == tuple(sorted((f"{letter}x", f"{letter}y", "lamp")))
+
+
+# ---- the page of names
+
+
+def test_every_public_name_is_on_the_page_of_names():
+    """Those of the package, and those of the modules that it names."""
+    import pointkit
+
+    page = (ROOT / "docs/api.md").read_text()
+    shown = set(re.findall(r"^::: ([\w.]+)$", page, re.MULTILINE))
+    shown |= {f"{module}.{member}" for module, members in re.findall(MEMBERS, page) for member in members.split(", ")}
+    headed = set(re.findall(r"heading: ([\w.]+)", page))
+    for public in pointkit.__all__:
+        full = f"pointkit.{public}"
+        assert full in headed | shown or any(name.startswith(f"{full}.") for name in shown), public
+
+
+MEMBERS = re.compile(r"^::: ([\w.]+)\n    options: \{[^\n]*members: \[([\w, ]+)\]\}$", re.MULTILINE)
+
+
+def test_every_name_on_the_page_of_names_exists():
+    """Read from the source, as the page is made: nothing is imported."""
+    griffe = pytest.importorskip("griffe")
+    package = griffe.load("pointkit", search_paths=[ROOT / "src"])
+    page = (ROOT / "docs/api.md").read_text()
+    names = re.findall(r"^::: ([\w.]+)$", page, re.MULTILINE)
+    names += [f"{module}.{member}" for module, members in MEMBERS.findall(page) for member in members.split(", ")]
+    assert len(names) > 60
+    for name_ in names:
+        assert package[name_.removeprefix("pointkit.")].path

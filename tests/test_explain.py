@@ -104,6 +104,14 @@ def test_a_meshs_drawn_points_are_marked(predictor, tmp_path, quads):
     assert_enough(predictor, written.points, written.fields["critical"])
 
 
+def test_the_picture_names_the_file_and_its_answer(predictor, tmp_path, monkeypatch):
+    headings = []
+    monkeypatch.setattr(explain, "draw", lambda target, points, marks, heading: headings.append(heading))
+    formats.write(tmp_path / "one.pcd", cloud())
+    answer = explained(predictor, tmp_path / "one.pcd").answer
+    assert headings == [f"one.pcd: {answer.class_name} {100 * answer.probability:.1f} %"]
+
+
 def test_a_small_cloud_is_marked_where_its_points_are_first_seen(predictor, tmp_path):
     formats.write(tmp_path / "one.xyz", cloud(10))
     result = explained(predictor, tmp_path / "one.xyz")
@@ -121,6 +129,7 @@ def test_every_window_of_a_labelled_cloud_has_its_deciding_points(tiny_parts_run
         "pointnet", network["num_classes"], widths="half", seed=0, parts=network["parts"]
     )
     rng = np.random.default_rng(0)
+    predictor.reference = None  # it is of another network
     for weight in predictor.model.weights:  # T-Nets that turn
         weight.assign(weight + 0.02 * rng.random(weight.shape))
     path = tmp_path / "one.ply"

@@ -1,5 +1,6 @@
 """Foreign shapes: distances by a plain twin, what a run keeps, how predict marks and evaluate counts them."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -179,7 +180,10 @@ def test_a_killed_training_and_an_older_run_get_theirs_by_the_same_command(set_o
     older = Predictor(run)
     assert (older.reference, older.notes) == (None, [])
     assert older.answer(PointCloud(np.eye(3))).class_name in shapes.CLASSES
-    assert evaluate(run)["foreign"] == {"marked": None, "why": "it keeps no reference"}
+    assert evaluate(run)["foreign"] == {
+        "marked": None,
+        "why": "it keeps no reference of its training shapes, which the command that trained it adds",
+    }
     for before in (None, whole[:-5]):
         if before is not None:
             file.write_bytes(before)
@@ -192,6 +196,8 @@ def test_a_killed_training_and_an_older_run_get_theirs_by_the_same_command(set_o
 def test_predict_marks_what_is_far_and_says_so(set_of_three, tmp_path, capsys):
     run = set_of_three[1]
     rng = np.random.default_rng(7)
+    for name in ("box", "stick"):
+        (tmp_path / "files" / name).mkdir(parents=True)
     for i in range(10):
         formats.write(tmp_path / "files" / "box" / f"{i}.ply", PointCloud(shapes.box(rng, 96)))
         formats.write(tmp_path / "files" / "stick" / f"{i}.ply", PointCloud(shapes.stick(rng, 96)))
@@ -242,7 +248,7 @@ def test_what_cannot_be_measured_is_one_line(set_of_three, tmp_path, tiny_run):
     (tmp_path / "empty").mkdir()
     with pytest.raises(PointkitError, match="no file that can be read in this folder"):
         evaluate(path, foreign=tmp_path / "empty")
-    with pytest.raises(RunError, match="marks no foreign shapes, as it had fewer than 10 validation shapes"):
+    with pytest.raises(RunError, match="it marks no foreign shapes, as it had fewer than 10 validation shapes"):
         evaluate(changed(tiny_run, tmp_path / "tiny"), foreign=whole.path)
 
 
@@ -255,10 +261,12 @@ def test_parts_mark_by_the_first_window_whatever_the_category(tiny_parts, tiny_p
     np.testing.assert_allclose(foreigners.pooled_of(predictor, [query])[0], rows[0].pooled, rtol=1e-5)
     every = [shape.query for shape in foreigners.asked(predictor, tiny_parts, range(len(tiny_parts.rows)))]
     pooled = foreigners.pooled_of(predictor, every)
-    cloud = PointCloud(tiny_parts.cloud(3))
-    predictor.reference = Reference.of(pooled, pooled)  # as if validation shapes were no distance away
+    cloud = PointCloud(shapes.box(np.random.default_rng(5), 200))
+    known = Reference.of(pooled, pooled)
+    assert known.limit is None, "copies do not say what is near"
+    predictor.reference = dataclasses.replace(known, validation=np.full(12, 0.011, np.float32))
     assert [warned.kind for warned in predictor.answer(cloud, "box").warnings] == ["foreign"]
-    predictor.reference = Reference.of(pooled, pooled * 100)
+    predictor.reference = dataclasses.replace(known, validation=np.full(12, 1e3, np.float32))
     assert predictor.answer(cloud, "box").warnings == ()
 
 

@@ -133,15 +133,3 @@ def test_a_backend_is_named_only_where_nobody_has_chosen_one():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "jax\n"
     code = "import os\nos.environ['KERAS_BACKEND'] = 'torch'\nimport pointkit\nprint(os.environ['KERAS_BACKEND'])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "torch\n"
-
-
-def test_a_run_in_use_is_refused_before_keras_is_imported(tiny_store, tmp_path):
-    (tmp_path / "run").mkdir()
-    code = (
-        "from pointkit import run_folder; from pointkit.cli import run; import pathlib, sys; "
-        f"path = pathlib.Path({str(tmp_path / 'run')!r}); hold = run_folder.locked(path); hold.__enter__(); "
-        f"print(run(['train', {str(tiny_store.path)!r}, '-o', str(path)]), 'keras' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "2 False\n"
-    assert "in use by the process" in done.stderr

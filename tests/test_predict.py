@@ -289,7 +289,7 @@ class TestMeshesWithoutFaces:
     def test_a_run_of_parts_does_not_ask_the_network_about_a_mesh(self, tiny_parts_run):
         predictor = Predictor(tiny_parts_run)
         asked = []
-        predictor.logits = asked.append
+        predictor.look = asked.append
         with pytest.raises(PointkitError, match=r"^a mesh without faces has nothing to label$"):
             predictor.answer(Mesh(np.eye(3), np.empty((0, 3), int)), "stick")
         assert asked == []
@@ -307,8 +307,8 @@ class TestMeshesWithoutFaces:
 
     def test_the_spy_sees_a_network_that_is_asked(self, tiny_parts_run):
         predictor = Predictor(tiny_parts_run)
-        asked, logits = [], predictor.logits
-        predictor.logits = lambda given: asked.append(given) or logits(given)
+        asked, look = [], predictor.look
+        predictor.look = lambda given: asked.append(given) or look(given)
         predictor.answer(PointCloud(stick(10)), "stick")
         assert len(asked) == 1
 

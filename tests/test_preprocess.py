@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pointkit import checks, preprocess, sampling
+from pointkit import outside, preprocess, sampling
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.preprocess import Contract, Warned
 from tests import zoo
@@ -340,11 +340,11 @@ class TestContract:
         drawn = contract.draw(scan(values), kinds=("intensity",))
         own = preprocess.full_scale(values)
         words = f"its intensity seems to be of the full scale {own:,g}, that of the training set was {full or 0:,g}"
-        found = [kind for kind, text in checks.of_drawn(drawn, contract) if text.startswith(words)]
+        found = [kind for kind, text in outside.of_drawn(drawn, contract) if text.startswith(words)]
         assert found == ["features"] * warned
         np.testing.assert_array_equal(shares(drawn)[:, 0], (values / (full or own)).astype(np.float32).clip(max=1))
         unseen = contract.draw(scan(values))
-        assert list(checks.of_drawn(unseen, contract)) == [], "what the network does not see is not looked at"
+        assert list(outside.of_drawn(unseen, contract)) == [], "what the network does not see is not looked at"
 
     def test_inputs_are_the_points_or_all_that_there_is(self):
         contract = Contract(5, 5)

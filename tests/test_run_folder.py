@@ -656,3 +656,26 @@ def test_reading_while_another_writes(run):
         writer.kill()
         writer.communicate()
     assert len(seen) == 20
+
+
+@pytest.mark.parametrize(
+    ("epoch", "best", "patience", "over"),
+    [(3, 3, 0, False), (3, 1, 0, False), (3, 1, 3, False), (3, 1, 2, True), (3, 0, 3, True), (10, 9, 0, True)],
+)
+def test_a_training_is_over_after_its_epochs_or_its_patience(epoch, best, patience, over):
+    progress = Progress(epoch=epoch, best_epoch=best)
+    assert progress.over({"epochs": 10, "patience": patience}) is over
+
+
+@pytest.mark.parametrize("init", [3, [], {"run": "x"}, {"path": 3}])
+def test_a_damaged_origin_is_refused(tmp_path, init):
+    run_folder.create(tmp_path / "run")
+    run_folder.write_facts(tmp_path / "run", {**FACTS, "init": init})
+    with pytest.raises(RunError, match=r"damaged .init must name the path of a run"):
+        run_folder.read_facts(tmp_path / "run")
+
+
+def test_whether_there_is_a_checkpoint(tmp_path):
+    assert not run_folder.has_checkpoint(tmp_path)
+    (tmp_path / PREVIOUS).touch()
+    assert run_folder.has_checkpoint(tmp_path)

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from pointkit.signals import SIGNALS, Stopped, StopRequest
+from pointkit.signals import SIGNALS, Interrupting, Stopped, StopRequest
 
 HEAD = """
 import hashlib, os, signal, time
-from pointkit.signals import Stopped, StopRequest
+from pointkit.signals import Interrupting, Stopped, StopRequest
 def words():
     os.write(2, b"last words")
 def deaf():  # one long call in C, in which Python runs no handler
@@ -151,3 +151,50 @@ with StopRequest(patience=0.1, last_words=words):
     for _ in range(3):
         process.send_signal(signal.SIGUSR1)
     assert ended(process) == (0, "")
+
+
+def test_the_first_signal_is_heard_at_once():
+    heard = threading.Event()
+
+    def steps():
+        with StopRequest(heard=heard.set):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert heard.wait(30)
+
+    with pytest.raises(Stopped):
+        steps()
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_interrupts_the_block_where_it_is(signum):
+    before = signal.getsignal(signum)
+
+    def work():
+        with Interrupting():
+            os.kill(os.getpid(), signum)
+            for _ in range(1000):
+                time.sleep(0.01)
+            pytest.fail("nothing was raised")
+
+    with pytest.raises(Stopped) as caught:
+        work()
+    assert caught.value.exit_code == 128 + signum
+    assert signal.getsignal(signum) is before
+
+
+def test_a_training_within_a_command_stops_in_its_own_way():
+    def training():
+        with Interrupting(), StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.signum == signal.SIGINT  # and nothing was raised before the check
+            stop.check()
+
+    with pytest.raises(Stopped):
+        training()
+
+
+def test_where_python_cannot_be_interrupted_the_process_ends():
+    process = start("with Interrupting(patience=0.3, last_words=words): deaf()")
+    time.sleep(0.5)  # until it is in C: before, Python would be interrupted
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "last words")

@@ -22,7 +22,7 @@ from pointkit import metrics, models, nn, preprocess, run_folder, store, train
 from pointkit.config import Settings, combine
 from pointkit.errors import MachineError, PointkitError, RunError, StoreError
 from pointkit.loader import Batches
-from pointkit.run_folder import CHECKPOINT, PREVIOUS
+from pointkit.run_folder import CHECKPOINT, PREVIOUS, REFERENCE
 from pointkit.signals import Stopped
 from pointkit.task import Classification, Task
 from tests import shapes
@@ -196,7 +196,7 @@ def test_training_sees_training_shapes_and_validation_the_others_as_they_are(tin
             return super().step(batch, rate, number)
 
     judge = learners.judge
-    monkeypatch.setattr(train, "Learner", Spy)
+    monkeypatch.setattr(learners, "Learner", Spy)
     monkeypatch.setattr(learners, "judge", lambda model, b, *more: validated.append(b) or judge(model, b, *more))
     train.train(tiny_store, tmp_path / "run", dataclasses.replace(RICH, epochs=2, num_points=96))
 
@@ -631,7 +631,7 @@ def test_a_loss_that_is_no_longer_finite(tmp_path):
 
 def test_a_rate_that_is_too_high_keeps_the_last_finite_checkpoint(tiny_store, tmp_path, monkeypatch):
     rate = learners.learning_rate
-    monkeypatch.setattr(train, "learning_rate", lambda s, step, total: np.inf if step == 9 else rate(s, step, total))
+    monkeypatch.setattr(learners, "learning_rate", lambda s, step, total: np.inf if step == 9 else rate(s, step, total))
     line = refused(
         lambda: train.train(tiny_store, tmp_path / "run", PLAIN),
         "epoch 3, batch 3",
@@ -647,7 +647,7 @@ def test_a_rate_that_is_too_high_keeps_the_last_finite_checkpoint(tiny_store, tm
 @pytest.mark.parametrize("settings", [PLAIN, RICH])
 def test_weights_that_are_not_finite_are_never_committed(tiny_store, tmp_path, monkeypatch, settings):
     """The last step of an epoch breaks them, so no loss has shown it yet."""
-    monkeypatch.setattr(train, "learning_rate", lambda _, step, total: np.inf if step == 7 else 0.01)
+    monkeypatch.setattr(learners, "learning_rate", lambda _, step, total: np.inf if step == 7 else 0.01)
     refused(
         lambda: train.train(tiny_store, tmp_path / "run", settings), "weights", "no longer finite", kind=PointkitError
     )
@@ -850,7 +850,7 @@ def test_a_chain_of_resumes_does_not_grow(tiny_store, tmp_path, undisturbed):
         train.train(tiny_store, path, dataclasses.replace(PLAIN, epochs=epochs))
         open_files.append(len(os.listdir("/proc/self/fd")))
     assert digest(path) == digest(undisturbed(dataclasses.replace(PLAIN, epochs=20)))
-    assert sorted(os.listdir(path)) == [PREVIOUS, CHECKPOINT, "history.csv", "run.json"]
+    assert sorted(os.listdir(path)) == [PREVIOUS, CHECKPOINT, "history.csv", REFERENCE, "run.json"]
     assert open_files[-1] <= open_files[2] + 2  # one a call would be 17
 
 
@@ -999,4 +999,5 @@ def test_a_category_of_one_part_alone_cannot_be_learned(tmp_path):
         "features": ["nx", "ny", "nz"],
     }
     opened = store.write(tmp_path / "store", boxes, ("box",), whole)
-    refused(lambda: train.check_trainable(opened), "at least two parts to tell apart, found all alone", kind=StoreError)
+    rule = "training needs two parts to tell apart, found all alone"
+    refused(lambda: train.check_trainable(opened), rule, kind=StoreError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import io
 import os
@@ -606,6 +607,62 @@ def test_a_browser_shows_the_page_without_any_network(mesh_file, tmp_path):
     outside = [url[:80] for url in page.requests if not url.startswith(("file://", "data:", "blob:"))]
     assert page.requests
     assert outside == []
+
+
+# ---- what shows itself in a notebook
+
+
+def test_a_view_shows_its_page_in_a_frame(mesh_file):
+    seen_ = view.Viewed(view.load(mesh_file))
+    text = seen_._repr_html_()
+    frame = re.fullmatch(r'<iframe srcdoc="([^"]*)" title="boxes.ply: [^"]*" style="[^"]*"></iframe>', text)
+    inside = html.unescape(frame[1])
+    assert inside.startswith("<!")
+    assert "<title>boxes.ply: 24 vertices, 36 faces, 2,048 points drawn</title>" in inside
+    assert repr(seen_) == "View of boxes.ply: 24 vertices, 36 faces, 2,048 points drawn"
+
+
+def test_a_view_that_was_written_as_a_picture_shows_the_picture(mesh_file, tmp_path):
+    text = view.Viewed(view.load(mesh_file), tmp_path / "out.PNG")._repr_html_()
+    assert "<iframe" not in text
+    assert "data:image/png;base64," in text
+    assert str(tmp_path / "out.PNG") in text
+
+
+def test_a_view_without_viser_is_a_picture(mesh_file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "viser", None)
+    text = view.Viewed(view.load(mesh_file))._repr_html_()
+    assert "<iframe" not in text
+    assert "data:image/png;base64," in text
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_frame(mesh_file, tmp_path):
+    output = tmp_path / "cell.html"
+    output.write_text(f"<p>a notebook</p>{view.Viewed(view.load(mesh_file))._repr_html_()}")
+    with browser.opened(output, tmp_path / "profile", height=560) as page:
+        page.until(lambda pixels: all(looks_like(color)(pixels) for color in (BLUE, ORANGE, GREEN)))
+
+
+@pytest.mark.slow
+def test_on_a_phone_nothing_is_cut_off(mesh_file, tmp_path):
+    output = view.view(mesh_file, tmp_path / "out.html")
+    with browser.opened(output, tmp_path / "profile", 390, 844) as page:
+        pixels = page.until(lambda pixels: all(looks_like(color)(pixels) for color in (BLUE, ORANGE, GREEN)))
+        body = pixels[250:650]  # between the browser's own remark and the legend
+        columns = np.flatnonzero((np.ptp(body, axis=2) > 0.3).any(0))
+        assert 5 < columns[0] < 60
+        assert 330 < columns[-1] < 385
+        assert page.errors == []
+
+
+def test_a_narrow_window_sees_as_far_to_the_sides_as_a_wide_one(cloud_file):
+    text = view._titled("<head><title>a</title></head><body></body>", view.load(cloud_file))
+    wide, slope = re.search(r"narrow = ([\d.]+) \* innerHeight.*?atan\(([\d.]+) \* narrow\)", text, re.DOTALL).groups()
+    narrow = float(wide) * 844 / 390
+    fov = 2 * np.arctan(float(slope) * narrow)
+    assert np.tan(fov / 2) * 390 / 844 == pytest.approx(np.tan(view.FOV / 2) * view.ASPECT)
+    assert text.index("<script>") < text.index("<body>"), "before the client reads it"
 
 
 REAL = (

@@ -10,21 +10,27 @@ Nothing that stands is replaced, unless the user says so. An answer of the same 
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pointkit import disk, explain, formats, label, outputs, predictions, upright
+from pointkit import checks, disk, explain, formats, label, outputs, predictions, upright
 from pointkit.asking import Answer, PartsPrediction
 from pointkit.cloud import Array, Mesh, PointCloud
-from pointkit.datasets import tree
+from pointkit.datasets import lists, tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
 from pointkit.explain import Explanation
-from pointkit.predict import Answered, Predictor
+from pointkit.machine import lean_keras
 from pointkit.reader import Reader
+from pointkit.watching import Waiting
+
+if TYPE_CHECKING:
+    from pointkit.predict import Answered, Predictor
 
 MORE = "; close other programs, or use a machine with more"
 REPLACES = "--force replaces it"
@@ -47,13 +53,15 @@ class Found:
     """The files to answer, and what else lay in the folders.
 
     ``below``: file -> its place below the folder to write into. ``problems`` are folders without a file to read.
-    ``ours`` counts answers of ours that are passed over, ``ignored`` the suffixes that nothing here reads.
+    ``ours`` counts answers of ours that are passed over, ``lists`` those of a split, as ``prepare`` passes over them,
+    ``ignored`` the suffixes that nothing here reads.
     """
 
     files: list[pathlib.Path] = field(default_factory=list)
     below: dict[pathlib.Path, pathlib.PurePath] = field(default_factory=dict)
     problems: list[Exception] = field(default_factory=list)
     ours: int = 0
+    lists: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -62,6 +70,8 @@ class Found:
         notes = []
         if self.ours:
             notes.append(f"passed over {self.ours:,} files that hold pointkit's own answers")
+        if self.lists:
+            notes.append(f"passed over {self.lists:,} lists of names (train, test ...)")
         if self.ignored:
             counts = (f"{count:,} {disk.shown(suffix) or 'without suffix'}" for suffix, count in self.ignored.items())
             notes.append(f"left out files whose suffix is not read: {', '.join(sorted(counts))}")
@@ -85,37 +95,42 @@ class Listener(Protocol):
 
 
 def answer_all(
-    run: pathlib.Path,
-    paths: Sequence[pathlib.Path],
+    run: str | os.PathLike[str] | Predictor,
+    paths: Sequence[str | os.PathLike[str]],
     listener: Listener,
     *,
     category: str | None = None,
-    output: pathlib.Path | None = None,
+    output: str | os.PathLike[str] | None = None,
     explained: bool = False,
     force: bool = False,
     meaning: formats.columns.Meaning | None = None,
     up: str | None = None,
     deadline: float | None = None,
+    top_k: int | None = None,
+    waiting: Waiting | None = None,
 ) -> bool:
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
     replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
     about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
-    each.
+    each. ``top_k``: so many classes of each shape go into the table. ``waiting`` is told of what takes long.
 
     Raises PointkitError for a faulty run, and for what it cannot answer at all.
     """
     if not paths:
         raise PointkitError("predict needs a file or folder, got none")
     found = find_files(paths)
-    predictor = Predictor(run, up=up) if found.files else None
+    output = None if output is None else pathlib.Path(output)
+    if found.files:
+        checks.to_predict(pathlib.Path(run), category=category, explained=explained, output=output, top_k=top_k)
+    predictor = _predictor(run, waiting, up) if any(file.exists() for file in found.files) else None
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
-    problems = list(found.problems)
+    problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
         listener.problem(problem)
     skipped, total = 0, len(problems)
-    rows = predictions.Rows()
+    rows = predictions.Rows(top_k)
     with contextlib.ExitStack() as stack:
         how: dict[str, Any] = {"category": category, "output": output, "explained": explained, "force": force}
         if predictor is not None:
@@ -137,12 +152,26 @@ def answer_all(
     return not problems
 
 
+def _predictor(run: str | os.PathLike[str] | Predictor, waiting: Waiting | None, up: str | None) -> Predictor:
+    """The run's network. Keras is imported here, as it takes seconds: after all that can be refused without it."""
+    lean_keras()
+    from pointkit.predict import Predictor
+
+    if isinstance(run, Predictor):
+        return run
+    return Predictor(run, waiting, up=up)
+
+
+def _missing(file: pathlib.Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+
+
 def results(
     predictor: Predictor,
-    files: Sequence[pathlib.Path],
+    files: Sequence[str | os.PathLike[str]],
     *,
     category: str | None = None,
-    output: pathlib.Path | None = None,
+    output: str | os.PathLike[str] | None = None,
     explained: bool = False,
     force: bool = False,
     below: Mapping[pathlib.Path, pathlib.PurePath] | None = None,
@@ -154,15 +183,17 @@ def results(
     Raises PointkitError for what the run cannot be asked (``Predictor.check``), and where two files would be written to
     one place.
     """
+    every = [pathlib.Path(file) for file in files]
+    output = None if output is None else pathlib.Path(output)
     ending = outputs.LABELLED if predictor.task.labels_points else outputs.EXPLAINED
     writes = predictor.task.labels_points or explained
     predictor.check(category, mark=explained)
-    targets = outputs.places(files, output, ending, below) if writes else {}
+    targets = outputs.places(every, output, ending, below) if writes else {}
     if output is not None:
         disk.make(output, RunError)
     said = predictor.contract.meaning if meaning is None else meaning
     job = _Job(predictor, targets, category, explained, force, said, reader or Reader.here())
-    return job.results(files)
+    return job.results(every)
 
 
 @dataclass
@@ -239,7 +270,8 @@ class _Job:
             picture = target.with_name(f"{path.stem}{outputs.EXPLAINED}.png")
             if picture.exists() and not (self.force or target.exists()):
                 raise _stands(picture)
-            explanation = explain.draw(picture, seen.query.points, answered.marks)
+            heading = f"{disk.shown(path.name)}: {answer.named}"
+            explanation = explain.draw(picture, seen.query.points, answered.marks, heading)
             ours |= explain.fields(seen, answered.marks)
         notes.append(self._mark(path))
         stands = target.exists() and not self.force
@@ -263,23 +295,25 @@ def _stands(target: pathlib.Path) -> PointkitError:
     return PointkitError(f"{target}: exists already, and is not this answer; {REPLACES}")
 
 
-def find_files(paths: Iterable[pathlib.Path]) -> Found:
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
     """The files in ``paths``. Folders are searched for suffixes that can be read; answers of ours are passed over."""
-    paths = list(paths)
-    folders = [path for path in paths if path.is_dir()]
+    given = [pathlib.Path(path) for path in paths]
+    folders = [path for path in given if path.is_dir()]
     found = Found()
-    for path in paths:
+    for path in given:
         if path not in folders:
             found.files.append(path)
             continue
         seen = tree.walk(path, formats.SUFFIXES)
         marked = [parts for parts in seen.files if outputs.marked(path.joinpath(*parts))]
+        listing = seen.files.keys() & lists.candidates(path, seen).keys()
         ours = len(seen.answers) + len(marked)
         found.ours += ours
+        found.lists += len(listing)
         found.ignored += seen.ignored
-        files = sorted(seen.files.keys() - {*marked})
+        files = sorted(seen.files.keys() - {*marked, *listing})
         if not files:
-            notes = Found(ours=ours, ignored=seen.ignored).notes
+            notes = Found(ours=ours, lists=len(listing), ignored=seen.ignored).notes
             others = f"; {'; '.join(notes)}" if notes else ""
             suffixes = ", ".join(formats.SUFFIXES)
             error = FormatError(f"{path}: no file that can be read in this folder; suffixes are {suffixes}{others}")

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import features, metrics, preprocess
+from pointkit.cards import Card, Carded
 from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
 from pointkit.preprocess import Warned
@@ -76,8 +77,8 @@ class Seen:
     stamp: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Carded):
     """The class of a shape. ``probabilities`` (classes,) float64 are in the order of ``Predictor.classes``."""
 
     class_name: str
@@ -85,10 +86,26 @@ class Prediction:
     runner_up: str
     probabilities: Float64
     warnings: tuple[Warned, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The ``k`` most probable classes with their probabilities, or all where there are fewer."""
+        places = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.classes[place], float(self.probabilities[place])) for place in places]
+
+    @property
+    def named(self) -> str:
+        """The answer in a few words."""
+        return f"{self.class_name} {100 * self.probability:.1f} %"
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_prediction(self)
 
 
-@dataclass(frozen=True, eq=False)
-class PartsPrediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class PartsPrediction(Carded):
     """The part of each point of a cloud, or of each face of a mesh.
 
     ``codes``: part -> the label that the set's files have for it, in the order of the columns of ``probabilities``
@@ -101,6 +118,11 @@ class PartsPrediction:
     probabilities: Float64
     warnings: tuple[Warned, ...] = ()
     counted: NDArray[np.int64] | None = None
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_parts(self)
 
     @functools.cached_property
     def best(self) -> NDArray[np.int64]:
@@ -123,6 +145,11 @@ class PartsPrediction:
         """Part -> the number of its points, or of the file's faces."""
         best = self.best if self.counted is None else self.best[self.counted]
         return dict(zip(self.codes, np.bincount(best, minlength=len(self.codes)).tolist(), strict=True))
+
+    @property
+    def named(self) -> str:
+        """The answer in a few words."""
+        return f"parts of {self.category}"
 
     @property
     def mean_probability(self) -> float:
@@ -234,7 +261,7 @@ class OfClasses:
     def answer(self, seen: Seen, rows: Float64) -> Prediction:
         first, second = np.argsort(-rows, kind="stable")[:2]
         names = self.network.classes
-        return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings)
+        return Prediction(names[first], float(rows[first]), names[second], rows, seen.drawn.warnings, names)
 
 
 class OfParts:

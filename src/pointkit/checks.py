@@ -1,136 +1,225 @@
-"""What a run checks of a shape that it answers: whether it is as the training shapes were, and what it means if not.
+"""What a command refuses before Keras is imported, which takes seconds: folders and settings that it cannot use.
 
-Each finding is one line that says what lies outside, and what that does to the answer. What the network does not see is
-not looked at: a shape's size is nothing to a network that sees shapes in the unit sphere.
+Nothing is written here, and no network is built. The work that follows checks the same again, as a program may begin
+there.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import pathlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
+from pointkit import config, disk, features, initial, run_folder, store
+from pointkit.asking import ASKERS
+from pointkit.config import Settings
+from pointkit.errors import PointkitError, RunError, StoreError
+from pointkit.models import families
+from pointkit.prepare import ready
+from pointkit.store import Store
+from pointkit.task import Task
 
-from pointkit import features, run_folder, traits, upright
-from pointkit.cloud import Float32
-from pointkit.preprocess import Contract, Drawn, Warned
-from pointkit.trained_on import Stances, TrainedOn, axis_up
-
-SPARSE = 10  # times fewer points than any training shape has
-UNITS = 2.0  # times larger or smaller than any training shape
-CROWDED = 0.8  # of the least spacing of a training shape
-SLACK = 0.05  # of the range of a feature
-
-
-def of_drawn(drawn: Drawn, contract: Contract) -> Iterator[Warned]:
-    """What is to be said of the points that were drawn: stray ones, other full scales, rows that are none."""
-    for kind, own in other_scales(drawn, contract).items():
-        full = contract.scales[kind]
-        says = f"its {kind} seems to be of the full scale {own:,g}, that of the training set was {full:,g}"
-        yield Warned("features", f"{says}: the network sees it {'too bright' if own > full else 'too dark'}")
-    if drawn.strays:
-        yield Warned("stray-points", _strays(drawn.strays, contract))
-    if drawn.left_out:
-        rows = f"{drawn.left_out:,} row{'s have' if drawn.left_out > 1 else ' has'} no coordinates (nan)"
-        yield Warned("no-coordinates", f"{rows}, and so no answer")
+# ---- train
 
 
-def other_scales(drawn: Drawn, contract: Contract) -> dict[str, float]:
-    """Kind -> the full scale that its numbers seem to have, where that is larger than the set's, or shares of 1."""
-    full = contract.scales
-    return {
-        kind: own for kind, own in drawn.scales.items() if kind in full and (own > full[kind] or own == 1 < full[kind])
-    }
+def to_train(
+    opened: Store,
+    runs: Sequence[tuple[pathlib.Path, Settings]],
+    backend: str,
+    init: pathlib.Path | None = None,
+) -> None:
+    """Raise PointkitError where a training of these settings could not begin, or go on, in each of the folders.
+
+    ``init`` is the run that new ones start from.
+    """
+    for path, settings in runs:
+        learned(opened, settings)
+        run_folder.check(path)
+        if (path / run_folder.FACTS).is_file() and run_folder.has_checkpoint(path):
+            facts = run_folder.read_facts(path)
+            agree(opened, path, fitted(opened, settings), facts, backend)
+            initial.agree(path, facts, init)
+        elif init is not None:
+            initial.read(init, settings.model)
 
 
-def _strays(number: int, contract: Contract) -> str:
-    points = "1 stray point lies" if number == 1 else f"{number:,} stray points lie"
-    if contract.stray == "left out":
-        return f"{points} far from all others: left out, so that the answer does not hang on them"
-    return (
-        f"{points} far from all others and decide the size of the whole: the answer may be wrong; remove them, or "
-        "prepare the set and train anew, as this run is older than the rule that leaves them out"
-    )
+def fitted(opened: Store, settings: Settings) -> Settings:
+    """The settings with no more points than the store's training shapes hold."""
+    most = int(opened.counts[opened.select("train")].max())
+    return dataclasses.replace(settings, num_points=min(settings.num_points, most))
 
 
-@dataclass(frozen=True, eq=False)
-class Checks:
-    """What a run's shapes are compared with. Older runs have nothing but a ``contract``."""
+def check_trainable(store: Store) -> None:
+    """Raise StoreError where a store cannot be trained on: nothing to tell apart, or a class or split without shapes.
 
-    contract: Contract
-    known: TrainedOn | None = None
-    stances: Stances | None = None
-    columns: tuple[str, ...] = ()
-
-    def of_points(self, points: Float32, numbers: Float32 | None = None, skipped: Sequence[str] = ()) -> list[Warned]:
-        """What is to be said of points (T, 3) in random order, up being z, and of their features (T, C).
-
-        Kinds of features that are ``skipped`` are not looked at. Stray points must be left out already.
-        """
-        found = [self._few(len(points))]
-        if self.known is not None and len(points) >= 16:
-            seen = traits.of(points)
-            found += [self._size(float(seen.extent), self.known), self._density(float(seen.spacing), self.known)]
-            found += [self._stance(seen.profiles, self.known)] if seen.rank == 3 else []
-            found += self._features(numbers, self.known, skipped)
-        return [warned for warned in found if warned is not None]
-
-    def _few(self, count: int) -> Warned | None:
-        wanted = self.contract.num_points
-        if 2 * count < wanted:
-            few = f"only {count:,} points, the network was trained on {wanted:,}"
-            return Warned("few-points", f"{few}: it sees each several times, and what is small may be missing")
-        if self.known is not None and SPARSE * count < self.known.points[0]:
-            few = f"only {count:,} points, every training shape has {self.known.points[0]:,.0f} or more"
-            return Warned("few-points", f"{few}: what is small may be missing")
-        return None
-
-    def _size(self, extent: float, known: TrainedOn) -> Warned | None:
-        low, high = known.extent
-        if self.contract.size is None or low / UNITS <= extent <= UNITS * high:
-            return None
-        says = f"it is {extent:,.4g} large, the training shapes are {low:,.4g} to {high:,.4g}: is it in other units?"
-        return Warned("size", f"{says} The network sees the size, so the answer is likely to be wrong")
-
-    def _density(self, spacing: float, known: TrainedOn) -> Warned | None:
-        if spacing >= CROWDED * known.spacing[0]:
-            return None
-        says = "its points crowd in some places more than those of any training shape"
-        return Warned("density", f"{says}: the network sees little of the rest, and the answer may be wrong")
-
-    def _stance(self, profile: Float32, known: TrainedOn) -> Warned | None:
-        if self.stances is None or known.unlike is None:
-            return None
-        ratio, turn = self.stances.ratio(profile)
-        if ratio <= known.unlike:
-            return None
-        axis = axis_up(turn, self.contract.up)
-        head = upright.opposite(axis) == self.contract.up
-        says = f"it seems to {'stand on its head' if head else 'lie on its side'}, as no training shape does"
-        return Warned("up-axis", f"{says}: the answer is likely to be wrong; --up {axis} turns it upright")
-
-    def _features(self, numbers: Float32 | None, known: TrainedOn, skipped: Sequence[str]) -> Iterator[Warned]:
-        if numbers is None or not known.features:
-            return
-        middle = traits.ranges(numbers)[1]
-        for kind in features.held(self.columns):
-            if kind in skipped:
-                continue
-            for column in features.KINDS[kind]:
-                low, high = known.features.get(column, (-np.inf, np.inf))
-                value, slack = float(middle[self.columns.index(column)]), SLACK * (high - low) + 1e-3
-                if not low - slack <= value <= high + slack:
-                    says = f"its {kind} ({column}, at the middle {value:.3g}) lies outside that of all training shapes"
-                    yield Warned("features", f"{says} ({low:.3g} to {high:.3g}): the answer may be wrong")
-                    break
+    Its manifest must also say how its points were drawn, as files are drawn in the same way for predictions.
+    """
+    if lack := ready.lacks(store):
+        raise StoreError(f"{store.path}: {lack}")
+    for key in ("num_points_drawn", "seed"):
+        if not isinstance(store.manifest.get(key), int):
+            raise StoreError(f"{store.path}: manifest.json does not say how the points were drawn (it has no {key})")
 
 
-def load_stances(path: pathlib.Path, run: str) -> tuple[Stances | None, list[str]]:
-    """How a run's training shapes stand, None where it keeps none; and a note about a file that is damaged."""
+def learned(store: Store, settings: Settings) -> Task:
+    """The task that these settings learn from a store. Raises StoreError or PointkitError where they cannot."""
+    check_trainable(store)
+    task = store.task
+    if settings.task not in ("", task.name):
+        raise PointkitError(f"{store.path}: the settings are for {settings.task}, the store is for {task.name}")
+    task.check(settings.flat())
+    columns = features.columns(features.kinds(settings.features))
+    store.columns(columns)
+    return dataclasses.replace(task, features=columns)
+
+
+def agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[str, Any], backend: str) -> None:
+    """Raise RunError where a run is of another store, backend or settings. ``config.LENGTH`` may change."""
+    if facts["store"]["checksum"] != store.checksum:
+        old = facts["store"]["path"]
+        raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")
+    new = {**settings.flat(), "backend": backend}
+    for key, old in {**facts["settings"], "backend": facts["backend"]}.items():
+        longer = key == "patience" or (key == "epochs" and new[key] > old)
+        if old != new[key] and not longer and key not in config.MEANT_FOR:
+            hint = "can only grow" if key == "epochs" else "cannot change"
+            raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
+
+
+# ---- evaluate
+
+
+def to_evaluate(
+    paths: Sequence[pathlib.Path],
+    against: Sequence[pathlib.Path] = (),
+    store_path: pathlib.Path | None = None,
+    split: str = "test",
+    *,
+    draws: int = 0,
+    votes: int = 0,
+    protocol: str = "",
+    **_: Any,
+) -> None:
+    """Raise PointkitError where runs have no weights or no store, cannot be compared, or take no report."""
+    if not paths:
+        raise PointkitError("evaluate needs a run; train one with: pointkit train STORE -o RUN")
+    for name, number in (("draws", draws), ("votes", votes)):
+        if number < 0:
+            raise PointkitError(f"{name} must be at least 0, got {number}")
+    whole = {run: trained(run) for path in (*paths, *against) for run in run_folder.find_runs(path)}
+    same_inputs(whole)
+    for path, facts in whole.items():
+        suits(path, Task.of(facts), votes, protocol)
+        shapes_of(store_of(path, facts, store_path), path, split)
+        writable(path)
+
+
+def trained(path: pathlib.Path) -> dict[str, Any]:
+    """The facts of a run. Raises RunError where it has no trained weights."""
+    facts = run_folder.read_facts(path)
+    checkpoint, _ = run_folder.load_checkpoint(path, ("best/",))
+    if checkpoint is None or not checkpoint.arrays:
+        raise without_weights(path)
+    return facts
+
+
+def without_weights(path: pathlib.Path) -> RunError:
+    """The error for a run whose first epoch is not finished."""
+    return RunError(f"{path}: has no trained weights yet (its first epoch is not finished)")
+
+
+def same_inputs(whole: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
+    """Raise RunError where runs, path -> facts, are of different tasks, stores or numbers of points."""
+    (first, facts), *others = whole.items()
+    for other, theirs in others:
+        for what, a, b in (
+            ("task", facts["task"], theirs["task"]),
+            ("store", facts["store"]["checksum"], theirs["store"]["checksum"]),
+            ("number of points", facts["input"]["num_points"], theirs["input"]["num_points"]),
+        ):
+            if a != b:
+                raise RunError(f"{other} cannot be compared with {first}: it is of another {what} ({b}, not {a})")
+
+
+def suits(path: pathlib.Path, task: Task, votes: int, protocol: str) -> None:
+    """Raise RunError where what is asked for is for parts, and the run tells classes apart."""
+    if (votes or protocol) and not task.labels_points:
+        what = "votes are" if votes else "reference-b is"
+        raise RunError(f"{path}: {what} for parts, this run tells classes apart")
+
+
+def store_of(path: pathlib.Path, facts: Mapping[str, Any], place: pathlib.Path | None = None) -> Store:
+    """The store that a run was trained on: at ``place``, or where it was, or in the run's own folder.
+
+    Raises RunError where it is another one.
+    """
+    inside = path / run_folder.STORE  # ``learn`` puts it there, and it moves with the run
+    known = pathlib.Path(facts["store"]["path"])
     try:
-        arrays = run_folder.load_reference(path, run, run_folder.STANCES)
-        return None if arrays is None else Stances(arrays["stances"]), []
-    except run_folder.DAMAGES as error:
-        why = "that a shape lies on its side is not said"
-        return None, [f"{path / run_folder.STANCES}: damaged ({error}); {why}"]
+        opened = store.open(place or (inside if inside.is_dir() and not known.is_dir() else known))
+    except StoreError as error:
+        raise error if place else RunError(f"{error}; --store says where it is now") from None
+    if opened.checksum != facts["store"]["checksum"]:
+        raise RunError(f"{opened.path}: not the store that {path} was trained on (its checksum differs)")
+    return opened
+
+
+def shapes_of(opened: Store, path: pathlib.Path, split: str) -> None:
+    """Raise RunError where a store has no shapes in a split."""
+    if not len(opened.select(split)):
+        raise RunError(f"{opened.path}: has no shapes in the split {split!r} to evaluate {path} on")
+
+
+def writable(path: pathlib.Path) -> None:
+    """Raise RunError where nothing can be written into a folder that stands."""
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise RunError(f"{path}: cannot be written to, and what is made goes there")
+
+
+# ---- predict
+
+
+class _Asked:
+    """As much of a run as says what it can be asked."""
+
+    def __init__(self, path: pathlib.Path, facts: dict[str, Any]) -> None:
+        self.path, self.facts, self.task = path, facts, Task.of(facts)
+        self.classes = self.task.classes
+
+
+def to_predict(
+    run: pathlib.Path,
+    *,
+    category: str | None = None,
+    explained: bool = False,
+    output: pathlib.Path | None = None,
+    top_k: int | None = None,
+) -> None:
+    """Raise PointkitError where a run has no weights or cannot be asked, or nothing can be written to ``output``."""
+    facts = trained(run)
+    asked: Any = _Asked(run, facts)
+    ASKERS[asked.task.name](asked).check(category)
+    if explained:
+        explains(run, facts)
+    if top_k is not None and asked.task.labels_points:
+        raise RunError(f"{run}: top-k is for classes, this run tells {asked.task.answers} apart")
+    if top_k is not None and top_k < 1:
+        raise PointkitError(f"top-k must be at least 1, got {top_k}")
+    if output is not None and output.is_dir():
+        writable(output)
+    elif output is not None and output.exists():
+        raise RunError(f"{output}: must be a folder, found a file")
+    elif output is not None:
+        disk.check_room(output, RunError)
+
+
+def explains(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
+    """Raise PointkitError for a run whose network has points that meet elsewhere than in a maximum."""
+    name = facts["settings"]["model"]
+    if not families.find(name).maxima_alone:
+        raise PointkitError(
+            f"{path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
+            f"network {name}"
+        )

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pointkit.cards import Card, Carded
+from pointkit.errors import PointkitError
+
 Array = NDArray[Any]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -97,6 +100,14 @@ def _points(name: str, value: ArrayLike) -> Float32:
     return _frozen(points)
 
 
+def _rows(what: str, there: ArrayLike, count: int) -> NDArray[np.bool_]:
+    """Which of a file's rows are in a shape, checked to be ``count``."""
+    rows = np.asarray(there, bool)
+    if rows.ndim != 1 or int(rows.sum()) != count:
+        raise ValueError(f"there must mark {count} {what}, got {int(rows.sum())} of {rows.shape}")
+    return _frozen(rows)
+
+
 def _fields(name: str, values: Mapping[str, ArrayLike], count: int) -> Mapping[str, Array]:
     arrays = {key: _frozen(np.asarray(value)) for key, value in values.items()}
     for key, array in arrays.items():
@@ -105,21 +116,32 @@ def _fields(name: str, values: Mapping[str, ArrayLike], count: int) -> Mapping[s
     return MappingProxyType(arrays)
 
 
-class _Shipped:
-    """What lets a shape go to another process: its fields are read-only mappings, which ``pickle`` does not take."""
+class _Shape(Carded):
+    """What meshes and clouds share.
+
+    A shape goes to another process, though its fields are read-only mappings, which ``pickle`` does not take. It shows
+    itself in few lines, and with a picture in a notebook.
+    """
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_shape(self)  # type: ignore[arg-type]
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         values = (getattr(self, each.name) for each in dataclasses.fields(self))  # type: ignore[arg-type]
         return type(self), tuple(dict(one) if isinstance(one, MappingProxyType) else one for one in values)
 
 
-@dataclass(frozen=True, eq=False)
-class Mesh(_Shipped):
+@dataclass(frozen=True, eq=False, repr=False)
+class Mesh(_Shape):
     """Triangles.
 
     ``vertices`` (V, 3) float32; ``faces`` (F, 3) int32, indices of vertices; ``face_fields``: name -> (F, ...) array in
     the file's own type; ``polygons`` (F,) int64, ascending: the file's polygon that each triangle was cut from, None
-    where each is a polygon of its own; ``vertex_fields``: name -> (V, ...) array. All arrays are read-only.
+    where each is a polygon of its own; ``vertex_fields``: name -> (V, ...) array; ``there`` (R,) bool: which of the
+    file's R vertices are here, as unused ones without coordinates are not, or None where all are; ``partial``: kinds
+    of features that the file has for some vertices or faces alone, and that are left out. All arrays are read-only.
     """
 
     vertices: Float32
@@ -128,6 +150,8 @@ class Mesh(_Shipped):
     placement: Placement = field(default_factory=Placement)
     polygons: NDArray[np.int64] | None = None
     vertex_fields: Mapping[str, Array] = field(default_factory=dict)
+    there: NDArray[np.bool_] | None = None
+    partial: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         vertices = _points("vertices", self.vertices)
@@ -145,15 +169,18 @@ class Mesh(_Shipped):
             if polygons.shape != (len(faces),) or (np.diff(polygons, prepend=0) < 0).any():
                 raise ValueError(f"polygons must be ({len(faces)},) ascending numbers from 0 on, got {polygons.shape}")
             _set(self, polygons=_frozen(polygons.astype(np.int64, copy=False)))
+        if self.there is not None:
+            _set(self, there=_rows("vertices", self.there, len(vertices)))
 
 
-@dataclass(frozen=True, eq=False)
-class PointCloud(_Shipped):
+@dataclass(frozen=True, eq=False, repr=False)
+class PointCloud(_Shape):
     """Points.
 
     ``points`` (N, 3) float32; ``fields``: name -> (N, ...) array in the file's own type (colour, intensity, normals
     ...); ``labels`` (N,) int32, -1 = unlabelled, or None; ``there`` (R,) bool: which of the file's R rows are points,
-    as rows without coordinates are none, or None where all are. All arrays are read-only.
+    as rows without coordinates are none, or None where all are; ``partial``: kinds of features that the file has for
+    some points alone, and that are left out. All arrays are read-only.
     """
 
     points: Float32
@@ -161,6 +188,7 @@ class PointCloud(_Shipped):
     labels: NDArray[np.int32] | None = None
     placement: Placement = field(default_factory=Placement)
     there: NDArray[np.bool_] | None = None
+    partial: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         points = _points("points", self.points)
@@ -171,10 +199,7 @@ class PointCloud(_Shipped):
                 raise ValueError(f"labels must have the shape ({len(points)},), got {labels.shape}")
             _set(self, labels=_frozen(labels.astype(np.int32, copy=False)))
         if self.there is not None:
-            there = np.asarray(self.there, bool)
-            if there.ndim != 1 or int(there.sum()) != len(points):
-                raise ValueError(f"there must mark {len(points)} rows, got {int(there.sum())} of {there.shape}")
-            _set(self, there=_frozen(there))
+            _set(self, there=_rows("rows", self.there, len(points)))
 
     @property
     def left_out(self) -> int:
@@ -183,6 +208,26 @@ class PointCloud(_Shipped):
 
 
 Shape = Mesh | PointCloud
+
+
+def as_shape(given: Shape | ArrayLike) -> Shape:
+    """A shape as it is; an array of points (N, 3) as a ``PointCloud``. Raises PointkitError for anything else."""
+    if isinstance(given, Mesh | PointCloud):
+        return given
+    rule = "a shape must be a Mesh, a PointCloud or an array (N, 3) of points"
+    try:
+        points = np.asarray(given)
+        points = points if points.dtype == np.float32 else points.astype(np.float64)
+    except (TypeError, ValueError):
+        raise PointkitError(f"{rule}, got {type(given).__name__}") from None
+    if points.ndim != 2 or points.shape[1] != 3:
+        more = "; further columns are fields: PointCloud(points, {'nx': ...})" if points.ndim == 2 else ""
+        raise PointkitError(f"{rule}, got {f'the shape {points.shape}' if points.ndim else type(given).__name__}{more}")
+    if not (finite := np.isfinite(points).all(1)).all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise PointkitError(f"points must be finite, got {points[row].tolist()} in row {row}")
+    near, placement = place(points)
+    return PointCloud(near, placement=placement)
 
 
 class Sample(NamedTuple):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import math
+import os
 import pathlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -24,8 +25,8 @@ from pointkit.rules import Rule, Value, suggest
 from pointkit.task import TASKS, Task
 
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
+LENGTH = ("epochs", "patience")  # settings of how long a training goes; they may change when it goes on
 MANY = 2000  # training shapes of a large set
-BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 
 
 def _setting(default: Value, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf) -> Any:
@@ -50,6 +51,9 @@ class Settings:
         0.9, "of batch norm's moving statistics; 0.9 follows within ten steps, which small sets need", below=1
     )
     epochs: int = _setting(20, "passes over the training shapes", low=1)
+    patience: int = _setting(
+        0, "stop after so many epochs in a row without a better one on validation; 0 never stops early"
+    )
     batch_size: int = _setting(32, "shapes a step", low=1)
     learning_rate: float = _setting(0.001, "Adam's rate")
     weight_decay: float = _setting(
@@ -150,27 +154,36 @@ def _check_recipe(values: Mapping[str, Any]) -> None:
     """Raise PointkitError for the first key that is unknown or another network's, or whose value breaks its rule."""
     model = values.get("model", RULES["model"].default)
     RULES["model"].check("model", model)
-    own = families.find(model).settings
-    foreign = {key for family in families.FAMILIES.values() for key in family.settings} - own.keys()
-    known = [*RULES, *own]
     for key, value in values.items():
-        if key in foreign:
-            families.own_settings(model, {key: value})  # says whose it is
-        if key not in known:
-            raise PointkitError(f"unknown key {key!r}{suggest(key, known)}; known are {', '.join(known)}")
+        _check_known(key, value, model, "key")
         combine({"model": model}, {key: value})
 
 
-def choose(task: Task, num_shapes: int, model: str = "pointnet") -> tuple[dict[str, Any], str]:
+def _check_known(key: str, value: Any, model: str, what: str) -> None:
+    """Raise PointkitError for a setting that is unknown, or another network's."""
+    own = families.find(model).settings
+    known = [*RULES, *own]
+    if any(key in family.settings for family in families.FAMILIES.values()) and key not in own:
+        families.own_settings(model, {key: value})  # says whose it is
+    if key not in known:
+        raise PointkitError(f"unknown {what} {key!r}{suggest(key, known)}; known are {', '.join(known)}")
+
+
+def choose(
+    task: Task, num_shapes: int, model: str = "pointnet", imbalanced: bool = False
+) -> tuple[dict[str, Any], str]:
     """Settings for a task with so many training shapes, and the reason in words.
 
     PointNet needs some 2,500 steps for everyday shapes, 3,000 for their parts. A small set reaches them with more
     passes, and is stretched and turned, as it lacks variety. The settings for classes of a large set were found on
     3,593 shapes, those for parts on 228 (docs/log.md). For another ``model`` PointNet's own settings are left out.
+    Where classes are ``imbalanced`` (``audit``), all count alike in the loss.
     """
     values, reason = CHOICES[task.name](task, num_shapes)
     if model != values.get("model", RULES["model"].default):
         values = {key: value for key, value in values.items() if key in RULES} | {"model": model}
+    if imbalanced:
+        values, reason = values | {"class_weight": "balanced"}, f"{reason}, weights balanced as {task.answers} are not"
     return values, f"{num_shapes} training shapes in {len(task.classes)} {task.group[1]}: {reason}"
 
 
@@ -201,9 +214,9 @@ CHOICES: Mapping[str, Callable[[Task, int], tuple[dict[str, Any], str]]] = {
 }
 
 
-def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
+def flags(settings: Settings, task: Task, num_shapes: int, imbalanced: bool = False) -> list[str]:
     """The words behind 'pointkit train STORE -o RUN' that give these settings for a task on a set of that size."""
-    without = combine(choose(task, num_shapes, settings.model)[0]).flat()
+    without = combine(choose(task, num_shapes, settings.model, imbalanced)[0]).flat()
     written = [] if settings.model == RULES["model"].default else ["--model", settings.model]
     for name, value in settings.flat().items():
         if value != without[name] and name not in MEANT_FOR:
@@ -211,19 +224,29 @@ def flags(settings: Settings, task: Task, num_shapes: int) -> list[str]:
     return written
 
 
-def decide(recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int) -> tuple[Settings, str]:
+def decide(
+    recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int, imbalanced: bool = False
+) -> tuple[Settings, str]:
     """The settings by a recipe, or by ``choose`` without one, and by the flags ``given``; and the reason in words."""
+    values = {} if recipe is None else read_recipe(recipe)
+    model = given.get("model") or values.get("model", RULES["model"].default)
+    for key, value in given.items():
+        if value is not None:
+            _check_known(key, value, model, "setting")
     if recipe is not None:
-        return combine(read_recipe(recipe), given), f"recipe {recipe}"
-    chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default))
+        return combine(values, given), f"recipe {recipe}"
+    chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default), imbalanced)
     return combine(chosen, given), reason
 
 
-def seeded(settings: Settings, output: pathlib.Path, seeds: str | None) -> list[tuple[pathlib.Path, Settings]]:
+def seeded(
+    settings: Settings, output: str | os.PathLike[str], seeds: str | None
+) -> list[tuple[pathlib.Path, Settings]]:
     """The run folders of a training with their settings: ``output``, or a folder in it for each of ``seeds`` ("0,1,2").
 
     Raises PointkitError where the seeds are no whole numbers, or one stands twice.
     """
+    output = pathlib.Path(output)
     if seeds is None:
         return [(output, settings)]
     try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pointkit import disk
 from pointkit.asking import Seen
 from pointkit.cloud import Array, Float32
-from pointkit.models.critical import DECIDES, IDLE, TURNS
+from pointkit.models.families import DECIDES, IDLE, TURNS
 
 FIELD = "critical"
 NOTES = (
@@ -43,8 +43,11 @@ def fields(seen: Seen, marks: NDArray[np.uint8]) -> dict[str, Array]:
     return {FIELD: whole}
 
 
-def draw(target: pathlib.Path, points: Float32, marks: NDArray[np.uint8]) -> Explanation:
-    """Write the picture of points (T, 3), in random order, with their marks (T,): all, and the critical ones alone."""
+def draw(target: pathlib.Path, points: Float32, marks: NDArray[np.uint8], heading: str = "") -> Explanation:
+    """Write the picture of points (T, 3), in random order, with their marks (T,): all, and the critical ones alone.
+
+    The ``heading`` says what the picture shows: the file, and its answer.
+    """
     from pointkit.report import plots  # matplotlib takes half a second
 
     decided, turned, others = (int((marks == mark).sum()) for mark in (DECIDES, TURNS, IDLE))
@@ -57,6 +60,7 @@ def draw(target: pathlib.Path, points: Float32, marks: NDArray[np.uint8]) -> Exp
         ["all points", "those that decided"],
         [f"decided the answer ({decided:,})", f"turned the cloud ({turned:,})"],
         rest=f"won nothing ({others:,})",
+        heading=heading,
     )
     with disk.replacing(target) as file:
         file.write(plots.png(figure, dpi=160))

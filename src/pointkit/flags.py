@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from typing import Annotated, Any, Literal, TypedDict
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from pointkit.config import MEANT_FOR, RULES
 from pointkit.models.families import FAMILIES
+from pointkit.rules import Rule
 
 Path = pathlib.Path
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
@@ -19,6 +19,18 @@ Strict = Annotated[
     bool, Parameter(negative="", help="Fail when a file cannot be read, instead of listing it in unread.csv.")
 ]
 Force = Annotated[bool, Parameter(negative="", help="Replace what stands there.")]
+Quiet = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        show_default=False,
+        help="Show results, warnings and errors alone: no bars, no hints.",
+    ),
+]
+Log = Annotated[
+    Literal["tensorboard", "wandb", "mlflow"] | None,
+    Parameter(name="--log", help="Hand the figures of each epoch on to this program, too; each is an extra."),
+]
 Backend = Annotated[
     Literal["jax", "torch", "tensorflow"] | None, Parameter(name="--backend", help="What Keras runs on.")
 ]
@@ -43,22 +55,53 @@ def _whole(kind: Any, tokens: Any) -> int:
 Whole = Annotated[int, Parameter(converter=_whole)]
 
 
-def _flags() -> Any:
-    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping.
+GROUPS = {  # of the settings in the help of train
+    "The network": ("model", "features", "num_points", "dropout", "momentum"),
+    "Length, rate, weights": (
+        "epochs",
+        "patience",
+        "batch_size",
+        "learning_rate",
+        "schedule",
+        "halve_every",
+        "weight_decay",
+        "average",
+    ),
+    "Augmentation: how shapes are changed in training": (
+        "jitter",
+        "scale",
+        "rotate",
+        "tilt",
+        "shift",
+        "mirror",
+        "drop",
+    ),
+    "The loss, and the epoch that is kept": ("label_smoothing", "class_weight", "select"),
+}
 
-    The help of a network's own setting begins with the network's name.
-    """
-    own = [
-        (name, dataclasses.replace(rule, help=f"{family}: {rule.help}"))
+
+def _grouped() -> dict[str, tuple[str, Rule]]:
+    """Setting -> the title of its group in the help, and its rule; a network's own settings have a group of theirs."""
+    title = {name: group for group, names in GROUPS.items() for name in names}
+    common = {name: (title.get(name, "Further settings"), rule) for name, rule in RULES.items()}
+    own = {
+        name: (f"Settings of {family} alone", rule)
         for family, about in FAMILIES.items()
         for name, rule in about.settings.items()
-    ]
+    }
+    return common | own
+
+
+def _flags() -> Any:
+    """Every setting as an optional flag, its default in brackets; only those given appear in the mapping."""
+    titles = dict.fromkeys([*GROUPS, *(title for title, _ in _grouped().values())])
+    groups = {title: Group(title, sort_key=place) for place, title in enumerate(titles, 1)}
     hints: dict[str, Any] = {}
-    for name, rule in [*RULES.items(), *own]:
+    for name, (title, rule) in _grouped().items():
         if name not in (*MEANT_FOR, "seed"):
             choices = tuple(FAMILIES) if name == "model" else rule.choices
             kind: Any = Literal[choices] if choices else Whole if rule.kind is int else rule.kind
-            hints[name] = Annotated[kind, Parameter(help=f"{rule.help} [{rule.default}]")]
+            hints[name] = Annotated[kind, Parameter(help=f"{rule.help} [{rule.default}]", group=groups[title])]
     return TypedDict("SettingFlags", hints, total=False)  # type: ignore[operator]
 
 

@@ -12,6 +12,7 @@ Nearest neighbours in a network's features: Sun et al., Out-of-Distribution Dete
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ AXES = 32  # of the standardised features that are kept; what lies off them coun
 PERCENTILE = 99.0  # of the validation shapes' distances,
 MARGIN = 1.4  # times which is the limit: new styles of a known class are farther than any validation shape
 FEWEST = 10  # validation shapes, without which there is no limit
+COPIES = 0.01  # spreads; shapes that are nearer than this to training shapes are copies of them
 STEADY = 0.1  # of the mean spread is added to each feature's: one that hardly varied says little
 
 
@@ -58,7 +60,7 @@ class Reference:
         center, spread = training.mean(0), training.std(0)
         spread = spread + STEADY * spread.mean() + 1e-12  # where all are alike, any difference is far
         standard = (training - center) / spread
-        axes = np.linalg.svd(standard, full_matrices=False)[2][:AXES].T
+        axes = np.linalg.eigh(standard.T @ standard)[1][:, ::-1][:, :AXES]  # the widest first
         parts = (center, spread, axes, standard @ axes, np.empty(0))
         alone = cls(*(np.ascontiguousarray(array, np.float32) for array in parts))
         return dataclasses.replace(alone, validation=np.sort(alone.distances(validation)).astype(np.float32))
@@ -89,20 +91,27 @@ class Reference:
 
     def distances(self, pooled: Float32) -> Float64:
         """The distance (B,) of pooled features (B, D) to the nearest training shape."""
+        known, squares = self._known
         standard = (np.asarray(pooled, np.float64) - self.center) / self.spread
         on_axes = standard @ self.axes
-        off_axes = (standard**2).sum(1) - (on_axes**2).sum(1)
-        between = (on_axes**2).sum(1)[:, None] - 2 * on_axes @ self.known.T.astype(np.float64)
-        nearest = (between + (self.known.astype(np.float64) ** 2).sum(1)).min(1)
-        distances: Float64 = np.sqrt((nearest + off_axes).clip(0))
+        # |on - known|^2 + |standard|^2 - |on|^2, the last two for what lies off the axes
+        nearest = (squares - 2 * on_axes @ known).min(1) + (standard**2).sum(1)
+        distances: Float64 = np.sqrt(nearest.clip(0))
         return distances
 
-    @property
+    @functools.cached_property
+    def _known(self) -> tuple[Float64, Float64]:
+        known = self.known.T.astype(np.float64)
+        return known, (known**2).sum(0)
+
+    @functools.cached_property
     def limit(self) -> float | None:
-        """The distance from which on a shape is foreign; None where too few validation shapes say what is near."""
-        if len(self.validation) < FEWEST:
-            return None
-        return MARGIN * float(np.percentile(self.validation, PERCENTILE))
+        """The distance from which on a shape is foreign; None where validation shapes do not say what is near.
+
+        So it is where they are too few, and where they are copies of training shapes.
+        """
+        far = float(np.percentile(self.validation, PERCENTILE)) if len(self.validation) >= FEWEST else 0.0
+        return MARGIN * far if far > COPIES else None
 
     def percentile(self, distance: float) -> float:
         """The percentage of validation shapes that are nearer."""
@@ -110,8 +119,7 @@ class Reference:
 
     def warning(self, pooled: Float32) -> str | None:
         """What to say of a shape with the pooled features (D,); None where it is not foreign."""
-        limit, distance = self.limit, float(self.distances(pooled[None])[0])
-        if limit is None or distance <= limit:
+        if (limit := self.limit) is None or (distance := float(self.distances(pooled[None])[0])) <= limit:
             return None
         return (
             f"unlike every training shape: farther from the nearest one than {self.percentile(distance):.0f} % of the "

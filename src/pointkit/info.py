@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
 import platform
@@ -16,40 +17,68 @@ import numpy as np
 from pointkit import __version__, features, formats, run_folder, store
 from pointkit import machine as machines
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
-from pointkit.config import BACKENDS, combine, read_recipe
+from pointkit.config import combine, read_recipe
+from pointkit.datasets.asked import NOTHING_ASKED, Asked
+from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats import columns
-from pointkit.task import TASKS, Classification, Parts
+from pointkit.formats.columns import NOTHING_SAID, Meaning
+from pointkit.formats.fields import described
+from pointkit.task import LOSS, TASKS, Classification, Parts, Task
 
-EXTRAS = {"view": ("viser",), "torch": ("torch",), "tensorflow": ("tensorflow",)}
+EXTRAS = {
+    "view": ("viser",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+}
 PACKAGES = ("keras", "jax", "numpy", "safetensors", "matplotlib", "rich", "cyclopts", "jinja2")
 PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no data set
 SHOWN_LABELS = 64  # the number of points of each label is told up to so many
 
 
-def describe(path: pathlib.Path, show: int = 0) -> dict[str, Any]:
-    """Facts about a store, a run, a folder of seeds or of shapes, or a file. Raises PointkitError or OSError else."""
+def describe(path: str | os.PathLike[str], show: int = 0, meaning: Meaning = NOTHING_SAID) -> dict[str, Any]:
+    """Facts about a store, a run, a folder of seeds or of shapes, or a file. Raises PointkitError or OSError else.
+
+    ``meaning`` is the user's word about the columns of a file, or of a folder's files.
+    """
+    path = pathlib.Path(path)
+    if meaning != NOTHING_SAID and any((path / name).is_file() for name in ("manifest.json", "run.json")):
+        raise PointkitError(f"{path}: --columns and --label-field are for files and folders of shapes")
     if (path / "manifest.json").is_file():
         return _store(store.open(path), show)
     if (path / "run.json").is_file():
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
-    return _folder(path) if path.is_dir() else _file(path)
+    return _folder(path, meaning) if path.is_dir() else _file(path, meaning)
 
 
-def _folder(path: pathlib.Path) -> dict[str, Any]:
+def _folder(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:
     """A folder of shapes as ``prepare`` would take it; as one of labelled points where it names no classes."""
     from pointkit.prepare import survey
 
+    asked = Asked(label_field=meaning.label_field, columns=",".join(meaning.columns))
     try:
-        return survey.look(path).facts()
+        return survey.look(path, asked=asked).facts() | _audited(path, asked=asked)
     except PointkitError as error:
         try:
-            facts = survey.look(path, Parts.name).facts()
+            facts = survey.look(path, Parts.name, asked=asked).facts() | _audited(path, Parts.name, asked)
         except PointkitError:
             raise error from None
         return {"kind": facts["kind"], "as_classes": str(error), "with": f"--task {Parts.name}", **facts}
+
+
+def _audited(path: pathlib.Path, task: str | None = None, asked: Asked = NOTHING_ASKED) -> dict[str, Any]:
+    """What the audit finds in a folder's files, or why they cannot be prepared."""
+    from pointkit.prepare import trial
+
+    try:
+        return trial(path, task=task, label_field=asked.label_field, columns=asked.columns)
+    except PointkitError as error:
+        return {"cannot_be_prepared": str(error)}
 
 
 def _store(opened: store.Store, show: int) -> dict[str, Any]:
@@ -118,21 +147,49 @@ def _run(path: pathlib.Path) -> dict[str, Any]:
     about["progress"] = {
         "epochs_finished": progress.epoch,
         "epochs": facts["settings"]["epochs"],
-        "finished": progress.epoch >= facts["settings"]["epochs"],
+        "finished": progress.over(facts["settings"]),
         "best_epoch": progress.best_epoch,
         "best_val_loss": progress.best_val_loss if progress.best_epoch else None,
     }
+    about["accuracy"] = _accuracy(path, facts, progress)
     return about
 
 
-def _file(path: pathlib.Path) -> dict[str, Any]:
+def _accuracy(path: pathlib.Path, facts: Mapping[str, Any], progress: run_folder.Progress) -> dict[str, Any] | None:
+    """The figures of the kept weights on test shapes, where a report has them, else on validation; None for neither."""
+    if not progress.best_epoch:
+        return None
+    task = TASKS[Task.of(facts).name]
+    epoch = progress.best_epoch
+    try:
+        report = json.loads((path / "report.json").read_text(encoding="utf-8"))
+        if report["run"]["best_epoch"] == epoch and report["run"]["trained_epochs"] == progress.epoch:
+            figures = {figure.key: report[figure.key] for figure in task.figures if figure.share}
+            return {**figures, "of": f"{report['num_shapes']} {report['split']} shapes (report.json), epoch {epoch}"}
+        why = "report.json is of an earlier epoch"
+    except FileNotFoundError:
+        why = "evaluate measures the test shapes"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        why = "report.json cannot be read"
+    row = progress.history[epoch - 1]
+    shapes = facts["store"]["shapes"].get("val", "the")
+    figures = {key: row[key] for key in task.validated if key in row and key != LOSS.key}
+    return {**figures, "of": f"{shapes} validation shapes, epoch {epoch}, which they chose; {why}"}
+
+
+def _file(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:
     """Sizes of a file's shape, its box in the file's units, all its fields, and what these would be taken for."""
-    shape = formats.read(path)
+    if meaning.columns and not formats.takes_columns(path):
+        raise PointkitError(
+            f"{path}: --columns is for texts and arrays; {path.suffix} files name their columns themselves"
+        )
+    shape = formats.read(path, meaning=meaning)
     about: dict[str, Any] = {"kind": "mesh" if isinstance(shape, Mesh) else "cloud", "file": str(path)}
     if isinstance(shape, Mesh):
         used = np.unique(shape.faces) if len(shape.faces) else np.arange(len(shape.vertices))
         about |= {"points": len(shape.vertices), "faces": len(shape.faces)}
         about["vertices_of_no_face"] = len(shape.vertices) - len(used)
+        about["vertices_without_coordinates"] = 0 if shape.there is None else len(shape.there) - len(shape.vertices)
         points = shape.vertices[used]
         about["vertex_fields"] = _fields(shape.vertex_fields)
         about["face_fields"] = _fields(shape.face_fields)
@@ -140,7 +197,10 @@ def _file(path: pathlib.Path) -> dict[str, Any]:
         about |= {"points": len(shape.points), "rows_without_coordinates": shape.left_out}
         points = shape.points
         about["fields"] = _fields(shape.fields)
-    about["taken_for"] = _taken_for(shape)
+    try:
+        about["taken_for"] = _taken_for(shape, meaning)
+    except ValueError as error:
+        raise PointkitError(f"{shown(path)}: {error}") from None
     low, high = (shape.placement.restore(corner) for corner in (points.min(0), points.max(0)))
     for name, values in {"low": low, "high": high, "size": high - low, "origin": shape.placement.origin}.items():
         about[name] = [float(x) for x in values]
@@ -149,26 +209,31 @@ def _file(path: pathlib.Path) -> dict[str, Any]:
 
 def _fields(fields: Mapping[str, Array]) -> dict[str, str]:
     """Name -> type and range, in the words of the messages."""
-    return {name: columns.described({name: array})[len(name) + 2 : -1] for name, array in fields.items()}
+    return {name: described({name: array})[len(name) + 2 : -1] for name, array in fields.items()}
 
 
-def _taken_for(shape: Shape) -> dict[str, Any]:
-    """Which fields are taken for labels, colours, normals and intensities; "none" where there are none."""
+def _taken_for(shape: Shape, meaning: Meaning) -> dict[str, Any]:
+    """Which fields are taken for labels, colours, normals and intensities; "none" where there are none.
+
+    Raises ValueError where the user's own field holds no labels.
+    """
     levels = [shape.fields] if isinstance(shape, PointCloud) else [shape.face_fields, shape.vertex_fields]
     taken: dict[str, Any] = {}
     try:
-        labels = columns.labels_of(shape)
-        names = [name for fields in levels if (name := columns.name_in(fields))]
-        taken["labels"] = names[0] if labels is not None and names else _no_labels(shape)
+        labels = columns.labels_of(shape, meaning)
+        taken["labels"] = columns.label_field(shape, meaning) if labels is not None else _no_labels(shape)
         if labels is not None:
             found, counts = np.unique(labels, return_counts=True)
             if len(found) <= SHOWN_LABELS:
                 taken["label_counts"] = dict(zip(map(str, found.tolist()), counts.tolist(), strict=True))
     except ValueError as error:
+        if meaning.label_field:
+            raise
         taken["labels"] = f"none, {error}"
     for kind in features.KINDS:  # colours of vertices come before those of faces
         held = [several for fields in reversed(levels) if (several := columns.feature(fields, kind))]
-        taken[kind] = held[0] if held else "none"
+        partial = "none; some vertices or faces alone have it" if kind in shape.partial else "none"
+        taken[kind] = held[0] if held else partial
     return taken
 
 
@@ -201,7 +266,7 @@ def _version(package: str) -> str | None:
 
 def machine() -> dict[str, Any]:
     """Versions, backends, cores, memory, GPU and extras of this machine."""
-    found = [name for name in BACKENDS if importlib.util.find_spec(name)]
+    found = [name for name in machines.BACKENDS if importlib.util.find_spec(name)]
     return {
         "pointkit": __version__,
         "python": sys.version.split()[0],

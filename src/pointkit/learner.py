@@ -136,6 +136,13 @@ class Learner:
         """Copies of the model's weights, by path."""
         return {v.path: np.array(keras.ops.convert_to_numpy(v)) for v in self.model.weights}
 
+    def begin_with(self, weights: Mapping[str, Array]) -> None:
+        """Take these weights, by path, as the initial ones of the model; the others stay as they are."""
+        for variable in self.model.weights:
+            if variable.path in weights:
+                variable.assign(weights[variable.path])
+        self.average = self.weights() if self.decay else {}
+
     def step(self, batch: Batch, rate: float, number: int) -> tuple[float, float]:
         """Take the optimizer's step ``number``, from 0 on. Gives the batch's loss and accuracy."""
         self.trainer.optimizer.learning_rate = rate
@@ -192,10 +199,10 @@ class Learner:
         self.best = self.validated
 
     def arrays(self) -> dict[str, Array]:
-        """Everything as arrays, the best weights included."""
+        """Copies of everything as arrays, the best weights included."""
         whole = {name: np.array(keras.ops.convert_to_numpy(v)) for name, v in self.variables.items()}
         for prefix, weights in (("average", self.average), ("best", self.best)):
-            whole |= {f"{prefix}/{path}": array for path, array in weights.items()}
+            whole |= {f"{prefix}/{path}": np.array(array) for path, array in weights.items()}
         return whole
 
     def restore(self, arrays: Mapping[str, Array]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
+import importlib.util
 import os
 import pathlib
 import sys
@@ -25,6 +25,7 @@ NEVER = -1
 PAD = 2**26  # the heap grows by so much at a time
 
 TUNABLES, HUGETLB = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
+BACKENDS = ("jax", "torch", "tensorflow")  # what Keras may run on
 PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -74,6 +75,28 @@ def in_huge_pages() -> None:
         return
     os.environ[TUNABLES] = ":".join(filter(None, (tunables, f"{HUGETLB}=1")))
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def use_backend(name: str | None) -> None:
+    """Choose Keras's backend, before Keras is first imported. PyTorch then keeps the memory that it frees.
+
+    Raises PointkitError where the backend is unknown or not installed, or where Keras already runs on another.
+    """
+    keras = sys.modules.get("keras")
+    running = keras.backend.backend() if keras is not None else None
+    if running is not None and name not in (None, running) and name in BACKENDS:
+        why = f"Keras already runs on {running} in this Python"
+        raise PointkitError(f"{why}; {name} needs a new one: set KERAS_BACKEND={name} before Keras is imported")
+    if (known := name or running) is not None:
+        os.environ["KERAS_BACKEND"] = known
+    chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
+    if chosen not in BACKENDS:
+        raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
+    if importlib.util.find_spec(chosen) is None:
+        wanted = "jax" if chosen == "jax" else f"'pointkit[{chosen}]'"
+        raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
+    if chosen == "torch":
+        keep_pages()
 
 
 def keep_pages() -> bool:

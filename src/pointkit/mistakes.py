@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import cyclopts
 
-from pointkit import __version__
+from pointkit import __version__, aliases
 from pointkit.disk import FULL
 from pointkit.errors import MachineError, PointkitError
 from pointkit.signals import Stopped
 
 
-def answered(error: BaseException, arguments: Sequence[str], command: Sequence[str]) -> int:
-    """Print what went wrong and give the exit code. ``command`` holds the command's name, where there is one."""
+def answered(error: BaseException, arguments: Sequence[str], flags: Mapping[str, Collection[str]]) -> int:
+    """Print what went wrong and give the exit code. ``flags`` are those of each command."""
     match error:
         case cyclopts.CycloptsError():
-            _complain(f"{_said(error)} See: pointkit {''.join(f'{name} ' for name in command)}--help")
+            command = [name for name in arguments[:1] if name in flags]
+            usual = aliases.answer(command[0], arguments[1:], flags) if command else ""
+            _complain(f"{usual or _said(error)} See: pointkit {''.join(f'{name} ' for name in command)}--help")
             return 2
         case Stopped():
+            _complain(f"{error}; {goes_on(arguments)}")
             return error.exit_code
         case KeyboardInterrupt():
+            stopped(arguments)
             return 130
         case PointkitError():
             _complain(str(error))
@@ -49,6 +54,30 @@ def answered(error: BaseException, arguments: Sequence[str], command: Sequence[s
             _bug(error, arguments)
             return 1
     raise error  # SystemExit and the like
+
+
+GOES_ON = {  # command -> what stands after a stop
+    "fetch": "what came is kept; go on with",
+    "prepare": "the files read so far are kept; go on with",
+    "learn": "what is done is kept; go on with",
+    "train": "all finished steps are kept; go on with",
+    "evaluate": "reports that stood are as they were; begin anew with",
+    "predict": "files written so far are whole, and are skipped the next time; do the others with",
+    "demo": "finished steps are kept; go on with",
+    "view": "nothing was written; begin anew with",
+    "info": "nothing was changed; begin anew with",
+}
+
+
+def stopped(arguments: Sequence[str]) -> None:
+    """Say that a command was stopped, what it leaves, and how to go on."""
+    _complain(f"stopped; {goes_on(arguments)}")
+
+
+def goes_on(arguments: Sequence[str]) -> str:
+    """What a stopped command leaves, and the command that goes on."""
+    what = GOES_ON.get(arguments[0] if arguments else "", "begin anew with")
+    return f"{what}: {shlex.join(['pointkit', *arguments])}"
 
 
 def one_line(text: str) -> str:

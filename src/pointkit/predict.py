@@ -19,19 +19,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pointkit import checks, disk, features, formats, models, preprocess, run_folder, upright
+from pointkit import checks, disk, features, formats, models, outside, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
-from pointkit.checks import Checks
-from pointkit.cloud import Float32, Float64, Shape
+from pointkit.cards import Card, Carded
+from pointkit.cloud import Float32, Float64, Shape, as_shape
+from pointkit.compiling import FirstCall
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.foreign import Reference
 from pointkit.machine import exhausted
-from pointkit.models import families
 from pointkit.preprocess import Contract, Inputs, Warned
 from pointkit.task import Task
 from pointkit.trained_on import TrainedOn
+from pointkit.watching import Patient, Waiting
 
 __all__ = ["Answer", "Answered", "PartsPrediction", "Prediction", "Predictor", "Query"]
 
@@ -48,17 +49,18 @@ class Answered:
     marks: NDArray[np.uint8] | None = None
 
 
-class Predictor:
+class Predictor(Carded):
     """A trained run, rebuilt from its settings, with the weights of its best epoch. Nothing in a run is executed.
 
-    ``Predictor("runs/a").file("chair.off")`` answers one file, ``.answer(...)`` a ``Mesh`` or ``PointCloud``, and
-    ``.logits(...)`` points that are normalised already. ``up`` is the axis of the shapes that points up, by default
-    that of the run's own files. Raises RunError where the folder is no run, or has no trained weights yet, and
-    PointkitError for another axis.
+    ``Predictor("runs/a").file("chair.off")`` answers one file. ``.answer(...)`` answers a ``Mesh``, a ``PointCloud`` or
+    an array of points (N, 3), and ``.logits(...)`` points that are normalised already. ``up`` is the axis of the shapes
+    that points up, by default that of the run's own files. Raises RunError where the folder is no run, or has no
+    trained weights yet, and PointkitError for another axis.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, up: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], waiting: Waiting | None = None, *, up: str | None = None) -> None:
         self.path = pathlib.Path(path)
+        self.waiting = waiting or Patient()
         self.facts = run_folder.read_facts(self.path)
         self.task = Task.of(self.facts)
         self.classes = self.task.classes
@@ -67,7 +69,7 @@ class Predictor:
             self.contract = dataclasses.replace(self.contract, up=upright.check(up))
         checkpoint, self.notes = run_folder.load_checkpoint(self.path, ("best/",))
         if checkpoint is None or not checkpoint.arrays:
-            raise RunError(f"{self.path}: has no trained weights yet (its first epoch is not finished)")
+            raise checks.without_weights(self.path)
         self.progress = checkpoint.progress
         self.asker: Asker = ASKERS[self.task.name](self)
         self.model = models.build(self.facts["settings"], **self.task.network, blank=True)
@@ -78,10 +80,18 @@ class Predictor:
             variable.assign(array)
         width = int(models.pooled(self.model).shape[-1])
         self.reference, notes = Reference.load(self.path, self.weights, width)
-        stances, more = checks.load_stances(self.path, self.facts["id"])
+        stances, more = outside.load_stances(self.path, self.facts["id"])
         self.notes = [*self.notes, *notes, *more]
         known = TrainedOn.of_run(self.facts.get("trained_on"))
-        self.checks = Checks(self.contract, known, stances, self.task.features)
+        self.checks = outside.Checks(self.contract, known, stances, self.task.features)
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_run(self.path, self.facts, self.progress.history, self.progress.best_epoch)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def num_points(self) -> int:
@@ -100,14 +110,14 @@ class Predictor:
 
     # ---- the way of a file
 
-    def answer(self, shape: Shape, category: str | None = None) -> Answer:
+    def answer(self, shape: Shape | ArrayLike, category: str | None = None) -> Answer:
         """The answer for one shape: its class, or the part of each of its points or faces (``PartsPrediction``).
 
         A run of parts with several categories needs the shape's ``category``. Raises PointkitError where the shape has
         no points or lacks the features that the network sees, and for a category that the run does not know.
         """
         self.asker.check(category)
-        seen = self.asker.see(shape, category)
+        seen = self.asker.see(as_shape(shape), category)
         return self._meant(seen, next(self.asker.rows([seen.query])))
 
     def file(self, path: str | os.PathLike[str], category: str | None = None) -> Answer:
@@ -127,12 +137,8 @@ class Predictor:
     def check(self, category: str | None = None, *, mark: bool = False) -> None:
         """Raise PointkitError for a category that the run does not know, and with ``mark`` where no maximum decides."""
         self.asker.check(category)
-        name = self.facts["settings"]["model"]
-        if mark and not families.find(name).maxima_alone:
-            raise PointkitError(
-                f"{self.path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-                f"network {name}"
-            )
+        if mark:
+            checks.explains(self.path, self.facts)
 
     def answered(
         self,
@@ -193,7 +199,12 @@ class Predictor:
     # ---- what the network is asked
 
     def draw(
-        self, shape: Shape, path: pathlib.Path | None = None, *, count: int | None = None, whole: bool = False
+        self,
+        shape: Shape | ArrayLike,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        count: int | None = None,
+        whole: bool = False,
     ) -> preprocess.Drawn:
         """Points of a shape by the run's contract, with the features that the network sees.
 
@@ -207,9 +218,9 @@ class Predictor:
         except ValueError as error:
             raise PointkitError(f"{path}: {error}" if path else str(error)) from None
         query = self.query(drawn)
-        scaled = checks.other_scales(drawn, self.contract)
+        scaled = outside.other_scales(drawn, self.contract)
         found = self.checks.of_points(query.points, query.features, tuple(scaled))
-        return drawn.warned(*found, *checks.of_drawn(drawn, self.contract))
+        return drawn.warned(*found, *outside.of_drawn(drawn, self.contract))
 
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
         """A question with drawn points and the features that the network sees, turned so that up is z."""
@@ -245,8 +256,13 @@ class Predictor:
 
     def look(self, given: Inputs) -> tuple[Float32, Float32]:
         """The same logits, and what the network pooled of each cloud, (B, D)."""
-        logits, pooled = self._in_batches(self._answer, given)
+        logits, pooled = self._in_batches(self._answer, given, self._first["answers"])
         return logits, pooled
+
+    @functools.cached_property
+    def _first(self) -> dict[str, FirstCall]:
+        arrays = len(self.model.weights)
+        return {what: FirstCall(what, self.facts["settings"], arrays, self.waiting) for what in ("answers", "marks")}
 
     @functools.cached_property
     def _answer(self) -> Callable[[Any], list[Float32]]:
@@ -258,7 +274,7 @@ class Predictor:
         Raises PointkitError where the network has no pooled maximum, or its points meet elsewhere, too.
         """
         marks: NDArray[np.uint8]
-        [marks] = self._in_batches(lambda batch: [self._critical(batch)], given)
+        [marks] = self._in_batches(lambda batch: [self._critical(batch)], given, self._first["marks"])
         return marks
 
     @functools.cached_property
@@ -268,13 +284,13 @@ class Predictor:
         except ValueError as error:
             raise PointkitError(f"{self.path}: {error}") from None
 
-    def _in_batches(self, function: Callable[[Any], list[Any]], given: Inputs) -> list[Any]:
+    def _in_batches(self, function: Callable[[Any], list[Any]], given: Inputs, first: FirstCall) -> list[Any]:
         whole = given if isinstance(given, dict) else {"points": given}
         answers = []
         for start in range(0, len(whole["points"]), BATCH):
             part = {name: array[start : start + BATCH] for name, array in whole.items()}
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
-            with exhausted(ADVICE):
+            with exhausted(ADVICE), first():
                 answers.append([array[:size] for array in function(preprocess.named_inputs(**padded))])
         return [np.concatenate(arrays) for arrays in zip(*answers, strict=True)]

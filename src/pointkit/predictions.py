@@ -19,9 +19,13 @@ COLUMNS = ("file", "answer", "probability", "more", "written", "error")
 
 
 class Rows:
-    """The rows of the files that were answered in one call, by file."""
+    """The rows of the files that were answered in one call, by file.
 
-    def __init__(self) -> None:
+    ``top_k``: so many classes of a shape, with their probabilities, stand in the column "more", else the runner-up.
+    """
+
+    def __init__(self, top_k: int | None = None) -> None:
+        self.top_k = top_k
         self.rows: dict[str, tuple[str, ...]] = {}
         self.skipped: dict[str, tuple[str, ...]] = {}
 
@@ -38,7 +42,9 @@ class Rows:
             counts = " ".join(f"{part}={count}" for part, count in answer.counts.items())
             self.rows[name] = (name, answer.category, f"{answer.mean_probability:.6f}", counts, written, "")
         else:
-            self.rows[name] = (name, answer.class_name, f"{answer.probability:.6f}", answer.runner_up, written, "")
+            top = answer.top(self.top_k) if self.top_k else []
+            more = " ".join(f"{other}={share:.6f}" for other, share in top) or answer.runner_up
+            self.rows[name] = (name, answer.class_name, f"{answer.probability:.6f}", more, written, "")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pointkit import features, sampling, stray
-from pointkit.cloud import Array, Float32, Float64, Mesh, Shape
+from pointkit.cloud import Array, Float32, Float64, Mesh, Shape, as_shape
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.size import Size
@@ -88,7 +88,7 @@ class Drawn:
 
 
 def draw(
-    shape: Shape,
+    shape: Shape | ArrayLike,
     count: int,
     seed: int = 0,
     *,
@@ -98,21 +98,28 @@ def draw(
 ) -> Drawn:
     """Up to ``count`` points of a shape in random order, decided by ``seed`` and the shape's content alone.
 
-    A mesh gives exactly ``count``. A cloud, or a mesh without faces (its vertices), gives at most that many, each once,
-    or all with ``whole``. The features of ``kinds`` come along, as far as the shape has them. Colours and intensities
-    are shares of the full scale in ``scales``, or of the shape's own where that names none.
-    Raises ValueError where the shape holds no point, or faces without any area.
+    An array of points (N, 3) is a cloud. A mesh gives exactly ``count``. A cloud, or a mesh without faces (its
+    vertices), gives at most that many, each once, or all with ``whole``. The features of ``kinds`` come along, as far
+    as the shape has them. Colours and intensities are shares of the full scale in ``scales``, or of the shape's own
+    where that names none.
+    Raises ValueError where the shape holds no point, or faces without any area, and for what is no shape.
     """
+    shape = as_shape(shape)
     rng = np.random.default_rng([seed, sampling.content_seed(shape)])
     if isinstance(shape, Mesh) and len(shape.faces):
         sample = sampling.surface(shape, count, rng)
         found, scaled = _on_surface(shape, sample, kinds, scales or {})
-        return Drawn(sample.points, sample.faces.astype(np.int64), features=found, scales=scaled)
+        faces = sample.faces.astype(np.int64)
+        return Drawn(sample.points, faces, _left_out(shape, kinds, found), features=found, scales=scaled)
     points = shape.vertices if isinstance(shape, Mesh) else shape.points
     if not len(points):
         raise ValueError("a shape needs at least one point, got none")
     index = sampling.random_subset(len(points), len(points) if whole else count, rng)
-    bare = Warned("no-faces", "mesh without faces: its vertices are taken as a cloud")
+    bare = (
+        (Warned("no-faces", "mesh without faces: its vertices are taken as a cloud"),)
+        if isinstance(shape, Mesh)
+        else ()
+    )
     taken: dict[str, Float32] = {}
     own: dict[str, float] = {}
     fields = shape.vertex_fields if isinstance(shape, Mesh) else shape.fields
@@ -121,9 +128,14 @@ def draw(
             own |= {kind: steady_scale(values)} if kind in SCALED else {}
             full = (scales or {}).get(kind) or (full_scale(values) if kind in SCALED else 1)
             taken[kind] = _shares(values[index], full)
-    if isinstance(shape, Mesh):
-        return Drawn(points[index], index, (bare,), taken, own)
-    return Drawn(points[index], index, (), taken, own, shape.left_out)
+    warnings = (*bare, *_left_out(shape, kinds, taken))
+    return Drawn(points[index], index, warnings, taken, own, 0 if isinstance(shape, Mesh) else shape.left_out)
+
+
+def _left_out(shape: Shape, kinds: Sequence[str], found: Mapping[str, Float32]) -> tuple[Warned, ...]:
+    """Warnings about features that only some vertices or faces have."""
+    lost = [kind for kind in kinds if kind in shape.partial and kind not in found]
+    return tuple(Warned("features", f"{kind} of some vertices or faces alone is left out") for kind in lost)
 
 
 def _on_surface(
@@ -322,7 +334,9 @@ class Contract:
         size = {"size": self.size.facts()} if self.size else {}
         return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {}), **size}
 
-    def draw(self, shape: Shape, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()) -> Drawn:
+    def draw(
+        self, shape: Shape | ArrayLike, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()
+    ) -> Drawn:
         """``draw`` by this contract: without stray points, where it leaves them out. They are counted in any case.
 
         Colours and intensities beyond the set's full scale count as that.

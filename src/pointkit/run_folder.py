@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import pathlib
 import stat
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ from pointkit.trained_on import TrainedOn
 
 VERSION = 1
 FACTS = "run.json"
+LEARN, STORE = "learn.json", "store"  # in a run that ``learn`` makes: what was asked for, and the run's own store
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 REFERENCE = "reference.safetensors"
@@ -97,6 +99,10 @@ class Progress:
         """Loss and accuracy of the epoch so far, and the rate."""
         return {"loss": self.loss / self.weight, "accuracy": self.accuracy / self.weight, "learning_rate": self.rate}
 
+    def over(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a training of these settings has ended: all epochs, or ``patience`` without a better one."""
+        return bool(self.epoch >= settings["epochs"] or 0 < settings["patience"] <= self.epoch - self.best_epoch)
+
     def finish_epoch(self, judged: Mapping[str, float], choice: Choice = LOSS) -> bool:
         """Add the epoch's row to the history, and say whether it is the best so far.
 
@@ -136,7 +142,7 @@ def create(path: pathlib.Path) -> None:
     disk.make(path, RunError)
     try:
         strangers = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
-        if strangers and not (path / FACTS).is_file():
+        if strangers and not any((path / name).is_file() for name in (FACTS, LEARN)):
             raise RunError(
                 f"{path}: not a run (it has no {FACTS}) and not empty (it has {min(strangers)}); give -o another folder"
             )
@@ -176,8 +182,9 @@ def not_a_run(path: pathlib.Path, why: str) -> RunError:
     return RunError(f"{path}: not a run ({why}); make one with: pointkit train {store} -o RUN")
 
 
-def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
+def find_runs(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     """The runs that a folder stands for: itself, or its seed-* folders in order. Raises RunError for neither."""
+    path = pathlib.Path(path)
     if (path / FACTS).is_file():
         return [path]
     runs = [folder for folder in path.glob("seed-*") if (folder / FACTS).is_file()]
@@ -186,11 +193,12 @@ def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
     return sorted(runs, key=lambda folder: (len(folder.name), folder.name))
 
 
-def read_facts(path: pathlib.Path) -> dict[str, Any]:
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read run.json. Raises RunError, a line that names it, where it is no run's, damaged, or of a newer version.
 
     Settings that an older pointkit did not know have their defaults.
     """
+    path = pathlib.Path(path)
     file = path / FACTS
     if not file.is_file():
         raise not_a_run(path, f"it has no {FACTS}")
@@ -222,6 +230,9 @@ def read_facts(path: pathlib.Path) -> dict[str, Any]:
         Contract.of_run(facts["input"])
     except (ValueError, TypeError) as error:
         raise RunError(f"{file}: damaged, or newer than this pointkit (input.{error})") from None
+    init = facts.get("init", {"path": ""})
+    if not isinstance(init, dict) or not isinstance(init.get("path"), str):
+        raise RunError(f"{file}: damaged (init must name the path of a run)")
     try:
         TrainedOn.of_run(facts.get("trained_on"))
     except ValueError as error:
@@ -280,12 +291,20 @@ def _checksum(run: str, progress: str, arrays: Mapping[str, Array]) -> str:
     return total.hexdigest()
 
 
-def load_checkpoint(path: pathlib.Path, prefixes: tuple[str, ...] = ("",)) -> tuple[Checkpoint | None, list[str]]:
+def has_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a training in ``path`` has written a checkpoint, whole or damaged."""
+    return any((path / name).exists() for name in (CHECKPOINT, PREVIOUS))
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], prefixes: tuple[str, ...] = ("",)
+) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint of a run, None where there is none yet; and notes about damaged ones.
 
     Only arrays whose names begin with one of ``prefixes`` are loaded. Raises RunError where the folder is no run, and
     where all checkpoints are damaged.
     """
+    path = pathlib.Path(path)
     facts = read_facts(path)
     run, columns = facts["id"], history_columns(Task.of(facts))
     problems: list[str] = []

@@ -30,14 +30,19 @@ class Stopped(Exception):
 class StopRequest:
     """``with StopRequest(...) as stop:`` catches the signals; ``stop.check()`` raises Stopped once one has come.
 
-    A signal that no ``check`` saw is raised at the end of the block, so none is lost. ``patience`` seconds after a
-    signal, ``last_words`` is called and the process ends. All this works in the main thread alone, as Python handles
-    signals only there. In other threads it does nothing.
+    A signal that no ``check`` saw is raised at the end of the block, so none is lost. As soon as the first has come,
+    ``heard`` is called. ``patience`` seconds after it, ``last_words`` is called and the process ends. All this works in
+    the main thread alone, as Python handles signals only there. In other threads it does nothing.
     """
 
-    def __init__(self, patience: float = 8.0, last_words: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        patience: float = 8.0,
+        last_words: Callable[[], None] = lambda: None,
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
         self.patience = patience
-        self.last_words = last_words
+        self.last_words, self.heard = last_words, heard
         self.signum: int | None = None
         self._active = threading.current_thread() is threading.main_thread()
 
@@ -87,9 +92,23 @@ class StopRequest:
                 if first:
                     self._end(came[0])
                 first, deadline = came[0], time.monotonic() + self.patience
+                threading.Thread(target=self.heard, daemon=True).start()
 
     def _end(self, signum: int) -> NoReturn:
         words = threading.Thread(target=self.last_words, daemon=True)  # a terminal that takes no text must not block us
         words.start()
         words.join(0.5)
+        if os.isatty(2):
+            os.write(2, b"\x1b[?25h")  # the cursor, which a bar hides
         os._exit(128 + signum)
+
+
+class Interrupting(StopRequest):
+    """``with Interrupting(...):`` raises Stopped within the block as soon as a signal comes and Python can run.
+
+    Where Python cannot, as within a compiler, the process ends after the ``patience``.
+    """
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        super()._note(signum, frame)
+        raise Stopped(signum)

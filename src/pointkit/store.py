@@ -20,7 +20,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointkit.cards import Card, Carded
 from pointkit.cloud import Array, Float32, Sample
 from pointkit.disk import csv_rows, csv_text, digest, disk_errors, file_digest, making, sync
 from pointkit.errors import StoreError
@@ -60,8 +61,8 @@ class ShapeRow:
     strays: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Store:
+@dataclass(frozen=True, eq=False, repr=False)
+class Store(Carded):
     """A prepared set, opened. Its arrays are memory-mapped and read-only.
 
     ``points`` (T, 3) float32; ``point_labels`` (T,) int32 and ``features`` (T, C) float32, or None.
@@ -73,6 +74,14 @@ class Store:
     points: Float32
     point_labels: NDArray[np.int32] | None = None
     features: Float32 | None = None
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_store(self)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,6 +109,11 @@ class Store:
     def part_ids(self) -> Mapping[str, range]:
         """Category -> the ids that its parts have in ``point_labels``."""
         return self.task.part_ids
+
+    @property
+    def imbalanced(self) -> bool:
+        """Whether the audit found far more training shapes of some classes, or parts, than of others."""
+        return any(finding["kind"] == "imbalance" for finding in self.manifest.get("findings", ()))
 
     def columns(self, names: Sequence[str]) -> list[int]:
         """The columns of ``features`` with these names. Raises StoreError where there is none."""
@@ -156,25 +170,30 @@ class Store:
 
 
 def write(
-    path: pathlib.Path,
+    path: str | os.PathLike[str],
     shapes: Iterable[tuple[ShapeRow, Float32 | Sample]],
     classes: Sequence[str],
     facts: dict[str, Any],
     extra_files: dict[str, str] | None = None,
+    examine: Callable[[Store], dict[str, Any]] | None = None,
 ) -> Store:
     """Write a store of ``shapes`` (row, points (count, 3) float32) under ``path``, in an older one's place; open it.
 
     A ``Sample`` instead of the points brings labels and features; either all shapes have them or none. Offsets and
     counts of the rows are set here. ``facts`` go into the manifest (source, licence, seed, how drawn). ``extra_files``:
-    name -> text of further files, such as the list of unread ones. The same shapes give the same bytes. Raises
+    name -> text of further files, such as the list of unread ones. ``examine`` is called with the finished store before
+    it is in its place; what it gives goes into the manifest, too. The same shapes give the same bytes. Raises
     StoreError where ``path`` is something other than a store, PointkitError where it cannot be written, MachineError
     where the disk is full.
     """
-    path = path.absolute()
+    path = pathlib.Path(path).absolute()
     refuse_strangers(path)
     with disk_errors(path), making(path) as staging:
         staging.mkdir(parents=True)
-        _fill(staging, shapes, classes, facts, extra_files or {})
+        manifest = _fill(staging, shapes, classes, facts, extra_files or {})
+        _seal(staging, manifest)
+        if examine:
+            _seal(staging, {**manifest, **examine(open(staging))})
         for file_path in (*staging.iterdir(), staging):
             sync(file_path)
     return open(path)
@@ -186,7 +205,8 @@ def _fill(
     classes: Sequence[str],
     facts: dict[str, Any],
     extra_files: dict[str, str],
-) -> None:
+) -> dict[str, Any]:
+    """Write all files but the manifest, and give that."""
     rows: list[ShapeRow] = []
     total = 0
     arrays: dict[str, _Growing] = {}
@@ -214,7 +234,7 @@ def _fill(
     texts = {"shapes.csv": csv_text((*COLUMNS, STRAYS) if strays else COLUMNS, lines), **extra_files}
     for name, text in texts.items():
         (staging / name).write_bytes(text.encode("utf-8", "surrogateescape"))
-    manifest = {
+    return {
         "format": "pointkit store",
         "version": VERSION,
         **facts,
@@ -223,8 +243,12 @@ def _fill(
         "total_points": total,
         "checksums": {name: file_digest(staging / name) for name in (*(arrays or ["points.npy"]), *texts)},
     }
-    manifest["checksums"]["manifest.json"] = _manifest_digest(manifest)
-    (staging / "manifest.json").write_text(_manifest_text(manifest), encoding="utf-8")
+
+
+def _seal(staging: pathlib.Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest with its own checksum."""
+    checksums = {**manifest["checksums"], "manifest.json": _manifest_digest(manifest)}
+    (staging / "manifest.json").write_text(_manifest_text({**manifest, "checksums": checksums}), encoding="utf-8")
 
 
 class _Growing:

@@ -205,7 +205,7 @@ class Parts(Task):
     group = ("category", "categories")
     answers = "parts"
     figures = (
-        Figure("instance_miou", "instance mIoU", "instance mIoU"),
+        Figure("instance_miou", "instance mIoU", "instance mIoU", interval="instance_miou_interval"),
         Figure("class_miou", "class mIoU", "class mIoU"),
         Figure("point_accuracy", "point accuracy", "point accuracy"),
     )

@@ -10,23 +10,21 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 import pointkit
-from pointkit import config, disk, features, run_folder, trained_on
+from pointkit import checks, compiling, config, disk, features, initial, pace, run_folder, trained_on
 from pointkit import store as stores
+from pointkit.checks import check_trainable, fitted, learned
 from pointkit.config import Settings
-from pointkit.errors import MachineError, PointkitError, RunError, StoreError
-from pointkit.learner import Learner, learning_rate
-from pointkit.loader import Batches, radii
+from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.machine import exhausted
 from pointkit.preprocess import Contract
 from pointkit.run_folder import Checkpoint, Progress
@@ -34,103 +32,42 @@ from pointkit.signals import Stopped, StopRequest
 from pointkit.size import Size, alike
 from pointkit.store import SPLITS, Store
 from pointkit.task import Task
+from pointkit.watching import Beside, Outcome, Silent
+from pointkit.watching import Watcher as Watcher
+
+if TYPE_CHECKING:  # they import Keras, and a caller may yet choose its backend
+    import keras
+
+    from pointkit.learner import Learner
+    from pointkit.loader import Batches
 
 CHECKPOINT_SECONDS = 240.0  # between checkpoints within an epoch; each epoch ends with one in any case
 ADVICE = "the last checkpoint is kept; try a smaller --learning-rate"
-
-
-class Watcher(Protocol):
-    """An object that is told what happens. This one does nothing; the command line's draws a progress bar."""
-
-    def begin(self, facts: Mapping[str, Any]) -> None:
-        """Called before the first step, with what is trained on what."""
-        return
-
-    def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
-        """Called after each step; ``logs`` are the means of the epoch so far."""
-        return
-
-    def epoch(self, row: Mapping[str, float], best: bool) -> None:
-        """Called after each epoch, with its row of history.csv, and whether its weights are the best so far."""
-        return
-
-    def note(self, line: str) -> None:
-        """Called with a line that the user should know."""
-        return
-
-    def end(self, outcome: Outcome) -> None:
-        """Called after the training."""
-        return
-
-
-class _Silent(Watcher):
-    pass
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished training: its folder and history, the epoch whose weights were kept, whether it was done before."""
-
-    path: pathlib.Path
-    history: list[dict[str, float]]
-    best_epoch: int
-    already: bool
-
 
 Watch = Callable[[pathlib.Path], AbstractContextManager[Watcher]]
 
 
 def train_all(
-    store: Store, output: pathlib.Path, runs: Sequence[tuple[pathlib.Path, Settings]], watch: Watch
+    store: Store,
+    output: str | os.PathLike[str],
+    runs: Sequence[tuple[pathlib.Path, Settings]],
+    watch: Watch,
+    init: str | os.PathLike[str] | None = None,
 ) -> list[Outcome]:
     """Train into each run folder in turn, with its settings. ``watch`` gives a watcher for each.
 
-    A single run is ``output`` itself; several lie in it. Raises what ``train`` raises.
+    A single run is ``output`` itself; several lie in it. ``init`` and what is raised are those of ``train``.
     """
+    output = pathlib.Path(output)
     check_trainable(store)
     if runs[0][0] != output:
         disk.make(output, RunError)
     outcomes = []
     for path, settings in runs:
         with watch(path) as watcher:
-            outcomes.append(train(store, path, settings, watcher))
+            outcomes.append(train(store, path, settings, watcher, init))
         watcher.end(outcomes[-1])
     return outcomes
-
-
-def check_trainable(store: Store) -> None:
-    """Raise StoreError where a store cannot be trained on: nothing to tell apart, or a class or split without shapes.
-
-    Its manifest must also say how its points were drawn, as files are drawn in the same way for predictions.
-    """
-    task = store.task
-    if len(task.answer_names) < 2:
-        found = ", ".join(task.answer_names)
-        raise StoreError(f"{store.path}: there must be at least two {task.answers} to tell apart, found {found} alone")
-    for split in ("train", "val"):
-        if not len(store.select(split)):
-            raise StoreError(f"{store.path}: training needs shapes in the split {split!r}, found none")
-    present = set(store.labels[store.select("train")].tolist())
-    missing = [name for i, name in enumerate(store.classes) if i not in present]
-    if missing:
-        raise StoreError(
-            f"{store.path}: every {task.group[0]} needs training shapes, found none for {', '.join(missing)}"
-        )
-    for key in ("num_points_drawn", "seed"):
-        if not isinstance(store.manifest.get(key), int):
-            raise StoreError(f"{store.path}: manifest.json does not say how the points were drawn (it has no {key})")
-
-
-def learned(store: Store, settings: Settings) -> Task:
-    """The task that these settings learn from a store. Raises StoreError or PointkitError where they cannot."""
-    check_trainable(store)
-    task = store.task
-    if settings.task not in ("", task.name):
-        raise PointkitError(f"{store.path}: the settings are for {settings.task}, the store is for {task.name}")
-    task.check(settings.flat())
-    columns = features.columns(features.kinds(settings.features))
-    store.columns(columns)
-    return dataclasses.replace(task, features=columns)
 
 
 class Keeper:
@@ -176,36 +113,58 @@ def _write_history(path: pathlib.Path, history: Sequence[Mapping[str, float]]) -
     return ""
 
 
-def train(store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher | None = None) -> Outcome:
+def train(
+    store: Store,
+    path: str | os.PathLike[str],
+    settings: Settings,
+    watcher: Watcher | None = None,
+    init: str | os.PathLike[str] | None = None,
+    plan: pace.Plan | None = None,
+) -> Outcome:
     """Train on a store into the run folder ``path``. Goes on where an earlier call with the same settings stopped.
+
+    ``init`` is another run, whose weights a new one starts from as far as they fit (``initial``). With a ``plan``, a
+    new run first measures its own pace, and the plan decides the number of epochs.
 
     Raises StoreError, RunError and PointkitError for what the user can mend, MachineError for a full disk or memory.
     Raises Stopped after SIGINT or SIGTERM, with everything committed.
     """
-    watcher = watcher or _Silent()
+    path, watcher = pathlib.Path(path), watcher or Silent()
+    init = None if init is None else pathlib.Path(init)
     task = learned(store, settings)
-    most = int(store.counts[store.select("train")].max())
-    if settings.num_points > most:
-        watcher.note(f"the store holds {most} points a shape: the network sees {most}, not {settings.num_points}")
-        settings = dataclasses.replace(settings, num_points=most)
+    asked, settings = settings.num_points, fitted(store, settings)
+    if settings.num_points < asked:
+        most = settings.num_points
+        watcher.note(f"the store holds {most} points a shape: the network sees {most}, not {asked}")
     run_folder.create(path)
     with run_folder.locked(path):
-        return _train(store, task, path, settings, watcher)
+        return _train(store, task, path, settings, watcher, init, plan)
 
 
-def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, watcher: Watcher) -> Outcome:
-    begun, checkpoint = _begun(store, path, settings, watcher)
+def _train(
+    store: Store,
+    task: Task,
+    path: pathlib.Path,
+    settings: Settings,
+    watcher: Watcher,
+    init: pathlib.Path | None,
+    plan: pace.Plan | None,
+) -> Outcome:
+    from pointkit.learner import Learner
+    from pointkit.loader import Batches
+
+    begun, checkpoint = _begun(store, path, settings, watcher, init)
     progress = checkpoint.progress if checkpoint else Progress()
-    if progress.epoch >= settings.epochs:
+    if progress.over(settings.flat()):
         complaint = _write_history(path, progress.history)  # in case the training was killed just before it
         if complaint:
             watcher.note(complaint)
-        _keep_reference(store, path, begun, progress)
-        return Outcome(path, progress.history, progress.best_epoch, already=True)
+        _keep_reference(store, path, begun, progress, watcher)
+        return _outcome(path, progress, settings, already=True)
     stores.verify(store)
     learner = Learner(settings, task)
     contract = Contract.of_run(begun["input"]) if begun else _contract(store, settings, watcher)
-    facts = begun | {"settings": settings.flat()} if begun else _facts(store, task, settings, contract, learner.model)
+    began = _start_from(init, learner, task, settings, watcher) if init and not begun else {}
     shared: dict[str, Any] = {
         "num_points": settings.num_points,
         "batch_size": settings.batch_size,
@@ -215,6 +174,13 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
     batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared)
     validation = Batches(store, "val", **shared)
     steps = batches.num_batches
+    calls = compiling.calls(settings.flat(), len(learner.model.weights), watcher)
+    if plan and not checkpoint:
+        with StopRequest() as stop, exhausted(_smaller(settings)):
+            measured = pace.measure(learner, batches, validation, settings, stop.check, calls)
+        settings = dataclasses.replace(settings, epochs=plan(measured, settings))
+    new = {"settings": settings.flat()}
+    facts = begun | new if begun else _facts(store, task, settings, contract, learner.model, began)
     if checkpoint:
         try:
             learner.restore(checkpoint.arrays)
@@ -225,13 +191,20 @@ def _train(store: Store, task: Task, path: pathlib.Path, settings: Settings, wat
         facts |= _trained_on(store, task, path, facts["id"])
     if facts != begun:
         run_folder.write_facts(path, facts)
-    watcher.begin(facts | {"batch": batches[0], "steps": steps, "epochs": settings.epochs, "done": progress.epoch})
-    _fit(learner, batches, validation, settings, Keeper(path, facts["id"], progress, learner, watcher))
-    _keep_reference(store, path, facts, progress)
-    return Outcome(path, progress.history, progress.best_epoch, already=False)
+    done = {"epochs": settings.epochs, "done": progress.epoch, "history": list(progress.history)}
+    watcher.begin(facts | {"batch": batches[0], "steps": steps, **done})
+    _fit(learner, batches, validation, settings, Keeper(path, facts["id"], progress, learner, watcher), calls)
+    _keep_reference(store, path, facts, progress, watcher)
+    return _outcome(path, progress, settings, already=False)
 
 
-def _keep_reference(store: Store, path: pathlib.Path, facts: Mapping[str, Any] | None, progress: Progress) -> None:
+def _outcome(path: pathlib.Path, progress: Progress, settings: Settings, already: bool) -> Outcome:
+    return Outcome(path, progress.history, progress.best_epoch, already, early=progress.epoch < settings.epochs)
+
+
+def _keep_reference(
+    store: Store, path: pathlib.Path, facts: Mapping[str, Any] | None, progress: Progress, watcher: Watcher
+) -> None:
     """Keep what the finished network pools of its shapes, unless the run has it, so that foreign ones can be marked."""
     assert facts is not None
     with contextlib.suppress(*run_folder.DAMAGES):
@@ -240,25 +213,36 @@ def _keep_reference(store: Store, path: pathlib.Path, facts: Mapping[str, Any] |
     from pointkit.evaluate import foreigners
     from pointkit.predict import Predictor
 
-    foreigners.keep(Predictor(path), store)
+    foreigners.keep(Predictor(path, Beside(watcher)), store)
 
 
-def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Settings, keeper: Keeper) -> None:
+def _fit(
+    learner: Learner,
+    batches: Batches,
+    validation: Batches,
+    settings: Settings,
+    keeper: Keeper,
+    calls: compiling.Calls,
+) -> None:
     """Train the remaining epochs: steps, validation, and a commit after each epoch."""
+    from pointkit.learner import learning_rate
+
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
-    advice = f" at --batch-size {settings.batch_size}; try a smaller one"
+    advice = _smaller(settings)
+    flat = settings.flat()
     words = f"stopped; {keeper.path} keeps its last checkpoint; the same command goes on from there"
     started = time.monotonic() - progress.seconds
-    with StopRequest(last_words=lambda: watcher.note(words)) as stop:
+    heard = "stopping, within ten seconds; a second Ctrl-C stops at once"
+    with StopRequest(last_words=lambda: watcher.note(words), heard=lambda: watcher.note(heard)) as stop:
         try:
-            while progress.epoch < settings.epochs:
+            while not progress.over(flat):
                 batches.epoch = progress.epoch
                 while progress.batch < steps:
                     number = progress.epoch * steps + progress.batch
                     rate = learning_rate(settings, number, settings.epochs * steps)
                     batch = batches[progress.batch]
-                    with exhausted(advice):
+                    with exhausted(advice), calls.training():
                         loss, accuracy = learner.step(batch, rate, number)
                     if not math.isfinite(loss):
                         raise _diverged(batches, progress, rate)
@@ -268,7 +252,7 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
                     if keeper.due():
                         keeper.commit()
                     stop.check()
-                with exhausted(advice):
+                with exhausted(advice), calls.validation():
                     judged = learner.validate(batches, validation, settings.label_smoothing, stop.check)
                 now = time.monotonic()
                 progress.seconds, started = now - started, now
@@ -283,6 +267,11 @@ def _fit(learner: Learner, batches: Batches, validation: Batches, settings: Sett
             raise
 
 
+def _smaller(settings: Settings) -> str:
+    """What to do where memory runs out."""
+    return f" at --batch-size {settings.batch_size}; try a smaller one"
+
+
 def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitError:
     chosen = batches.shapes(progress.batch)
     damaged = [shape for shape in chosen if not np.isfinite(batches.store.cloud(shape)).all()]
@@ -295,7 +284,7 @@ def _diverged(batches: Batches, progress: Progress, rate: float) -> PointkitErro
 
 
 def _begun(
-    store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher
+    store: Store, path: pathlib.Path, settings: Settings, watcher: Watcher, init: pathlib.Path | None
 ) -> tuple[dict[str, Any] | None, Checkpoint | None]:
     """The facts and the checkpoint of an earlier run in ``path``, checked to be of this store and these settings.
 
@@ -307,30 +296,36 @@ def _begun(
     checkpoint, notes = run_folder.load_checkpoint(path)
     if checkpoint is None:
         return None, None
-    _agree(store, path, settings, facts)
+    import keras
+
+    checks.agree(store, path, settings, facts, keras.backend.backend())
+    initial.agree(path, facts, init)
     for line in notes:
         watcher.note(line)
     if notes:
         run_folder.drop_damaged(path)
-    if facts["settings"]["epochs"] != settings.epochs:
-        watcher.note(f"epochs: {facts['settings']['epochs']} before, {settings.epochs} now")
+    for key in config.LENGTH:
+        old, new = facts["settings"][key], getattr(settings, key)
+        if old != new:
+            watcher.note(f"{key}: {old} before, {new} now")
     return facts, checkpoint
 
 
-def _agree(store: Store, path: pathlib.Path, settings: Settings, facts: Mapping[str, Any]) -> None:
-    """Raise RunError where a run is of another store, backend or settings. More epochs are allowed."""
-    if facts["store"]["checksum"] != store.checksum:
-        old = facts["store"]["path"]
-        raise RunError(f"{path}: was trained on another store ({old}), not on {store.path}; give -o another folder")
-    new = {**settings.flat(), "backend": keras.backend.backend()}
-    for key, old in {**facts["settings"], "backend": facts["backend"]}.items():
-        if old != new[key] and not (key == "epochs" and new[key] > old) and key not in config.MEANT_FOR:
-            hint = "can only grow" if key == "epochs" else "cannot change"
-            raise RunError(f"{path}: {key} of a run {hint}: it has {old!r}, got {new[key]!r}; give -o another folder")
+def _start_from(
+    init: pathlib.Path, learner: Learner, task: Task, settings: Settings, watcher: Watcher
+) -> dict[str, Any]:
+    """Give a new network another run's weights as far as they fit, and say what was taken. Gives the facts to keep."""
+    shapes = {variable.path: tuple(variable.shape) for variable in learner.model.weights}
+    weights, facts = initial.read(init, settings.model).taken(shapes, task)
+    learner.begin_with(weights)
+    watcher.note(initial.words(facts))
+    return {"init": facts}
 
 
 def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
     """How the network of a new run sees a shape."""
+    from pointkit.loader import radii
+
     contract = Contract.of_store(store.manifest, settings.num_points)
     if not features.sees_size(settings.features):
         return contract
@@ -348,12 +343,24 @@ def _trained_on(store: Store, task: Task, path: pathlib.Path, run: str) -> dict[
     return {"trained_on": about.facts()}
 
 
-def _facts(store: Store, task: Task, settings: Settings, contract: Contract, model: keras.Model) -> dict[str, Any]:
-    fixed = {key: value for key, value in settings.flat().items() if key not in (*config.MEANT_FOR, "epochs")}
+def _facts(
+    store: Store,
+    task: Task,
+    settings: Settings,
+    contract: Contract,
+    model: keras.Model,
+    began: Mapping[str, Any],
+) -> dict[str, Any]:
+    import keras
+
+    free = (*config.MEANT_FOR, *config.LENGTH)
+    fixed = {key: value for key, value in settings.flat().items() if key not in free}
     backend = keras.backend.backend()
+    decides = [fixed, store.checksum, backend, *(init["sha256"] for init in began.values())]
     return {
-        "id": disk.digest(json.dumps([fixed, store.checksum, backend]).encode())[:16],
+        "id": disk.digest(json.dumps(decides).encode())[:16],
         **task.facts,
+        **began,
         **{key: store.manifest[key] for key in ("codes", "colors", "directories", "layout") if key in store.manifest},
         **({"features": list(task.features)} if task.features else {}),
         "settings": settings.flat(),
@@ -365,6 +372,7 @@ def _facts(store: Store, task: Task, settings: Settings, contract: Contract, mod
             "checksum": store.checksum,
             "shapes": {split: len(store.select(split)) for split in SPLITS},
             **({"features": list(store.task.features)} if store.task.features else {}),
+            **({"imbalanced": True} if store.imbalanced else {}),
         },
         "backend": backend,
         "versions": {"pointkit": pointkit.__version__, "keras": keras.__version__},

@@ -6,29 +6,30 @@ times as large. A viewer that fetches the file would need a server that keeps ru
 
 from __future__ import annotations
 
-import contextlib
 import html
-import io
+import math
 import os
 import pathlib
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pointkit import disk, formats, preprocess, upright
-from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape
+from pointkit import disk, formats, notebook, preprocess, upright
+from pointkit.cards import Card, Carded
+from pointkit.cloud import Array, Float32, Float64, Mesh, PointCloud, Shape, as_shape
 from pointkit.errors import MissingExtraError, PointkitError
 from pointkit.report import raster
 
 SAMPLED = 2048  # points drawn from a mesh, as for training
 MOST = 200_000  # points of a cloud that are shown: so many a browser turns smoothly
 FOV = 0.6  # field of view in radians, from the lower to the upper edge: little perspective
-ASPECT = 1.5  # width to height of the narrowest window that shows everything
+ASPECT = 1.5  # width to height of the window that is just filled; a narrower one sees more above and below
 MARGIN = 1.15  # air around the shape
 GAP = 0.12  # between a mesh and its points; the mesh's longest side is 1
 SURFACE, DRAWN = "#bdd6f0", "#1f6fa3"
@@ -61,7 +62,9 @@ class Scene:
     paint: NDArray[np.uint8] | None = None
 
 
-def view(path: pathlib.Path, output: pathlib.Path, *, up: str = upright.UP, force: bool = False) -> pathlib.Path:
+def view(
+    path: str | os.PathLike[str], output: str | os.PathLike[str], *, up: str = upright.UP, force: bool = False
+) -> pathlib.Path:
     """Draw the mesh or cloud in a file into ``output``, a .png or .html, and return that path.
 
     A mesh is shown beside points drawn from its surface. Both are coloured by the labels of its faces or vertices, else
@@ -72,13 +75,29 @@ def view(path: pathlib.Path, output: pathlib.Path, *, up: str = upright.UP, forc
     Raises PointkitError where ``output`` has another suffix, is the file itself, or exists and ``force`` is not given.
     Raises MissingExtraError where a page needs viser and it is missing, FormatError or OSError from reading the file.
     """
-    writers: dict[str, Callable[[Scene], bytes]] = {".png": picture, ".html": page}
+    path = pathlib.Path(path)
     upright.check(up)
-    write = writers.get(output.suffix.lower())
-    if write is None:
+    return write(lambda: load(path, up), output, force=force, source=path)
+
+
+def write(
+    seen: Callable[[], Scene],
+    output: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    source: pathlib.Path | None = None,
+) -> pathlib.Path:
+    """Draw what is ``seen``, of the file ``source`` or of a shape without one, into ``output``, and return that path.
+
+    Raises as ``view``.
+    """
+    output = pathlib.Path(output)
+    writers: dict[str, Callable[[Scene], bytes]] = {".png": picture, ".html": page}
+    drawn = writers.get(output.suffix.lower())
+    if drawn is None:
         raise PointkitError(f"{disk.shown(output)}: --output must end in {' or '.join(writers)}")
     if output.exists():
-        if output.samefile(path):
+        if source is not None and output.samefile(source):
             raise PointkitError(f"{disk.shown(output)}: is the file to be drawn; give --output another name")
         if not output.is_file():
             raise PointkitError(f"{disk.shown(output)}: --output must be a file, found something else there")
@@ -86,44 +105,82 @@ def view(path: pathlib.Path, output: pathlib.Path, *, up: str = upright.UP, forc
             raise PointkitError(f"{disk.shown(output)}: exists already; --force replaces it")
     if not os.access(output.parent, os.W_OK | os.X_OK):
         raise PointkitError(f"{disk.shown(output)}: --output must lie in a folder that can be written to")
-    if write is page:
+    if drawn is page:
         _viser()  # before the file is read: a missing extra is reported at once
-    data = write(load(path, up))
+    data = drawn(seen())
     with disk.replacing(output) as file:
         file.write(data)
     return output
 
 
-def load(path: pathlib.Path, up: str = upright.UP) -> Scene:
+@dataclass(frozen=True, eq=False, repr=False)
+class Viewed(Carded):
+    """A scene that shows itself in a notebook: as the file that was written, else as a page that turns.
+
+    Where viser is missing it is a picture. ``path`` is the file, or None.
+    """
+
+    scene: Scene
+    path: pathlib.Path | None = None
+
+    def card(self) -> Card:
+        where = (("written", disk.shown(self.path)),) if self.path is not None else ()
+        return Card(f"View of {self.scene.title}", where, lambda: {"as it is drawn": picture(self.scene, 0.6)})
+
+    def _repr_html_(self) -> str:
+        if self.path is not None and self.path.suffix.lower() == ".png":
+            return self.card().html()
+        try:
+            inside = html.escape(page(self.scene).decode(), quote=True)
+        except MissingExtraError:
+            return self.card().html()
+        title = html.escape(self.scene.title, quote=True)
+        return f'<iframe srcdoc="{inside}" title="{title}" style="width:100%;height:480px;border:0"></iframe>'
+
+
+def load(path: str | os.PathLike[str], up: str = upright.UP) -> Scene:
     """The scene of a file, turned so that ``up`` is z.
 
     Raises PointkitError or OSError where it cannot be read or has nothing to show.
     """
+    path = pathlib.Path(path)
     shape = upright.turned_shape(formats.read(path), up)
+    try:
+        return scene(shape, disk.shown(path.name), _named_labels(path))
+    except PointkitError as error:
+        raise PointkitError(f"{disk.shown(path)}: {error}") from None
+
+
+def scene(shape: Shape | ArrayLike, name: str = "", names: Mapping[float, str] = MappingProxyType({})) -> Scene:
+    """The scene of a shape, or of an array of points (N, 3). ``names``: label -> its name in the legend.
+
+    Raises PointkitError where there is nothing to show.
+    """
+    shape = as_shape(shape)
     surface = shape if isinstance(shape, Mesh) and len(shape.faces) else None
     try:
         drawn = preprocess.draw(shape, MOST if surface is None else SAMPLED, kinds=("color",))
     except ValueError as error:
-        raise PointkitError(f"{disk.shown(path)}: {error}") from None
-    labels = _labels(path, shape, drawn.index)
+        raise PointkitError(str(error)) from None
+    labels = _labels(names, shape, drawn.index)
     shares = drawn.features.get("color")
     if labels is not None or shares is None or not shares.any():  # only black is no colour
         colors = None
-        labels = labels or _labels(path, shape, drawn.index, formats.columns.LABELS)
+        labels = labels or _labels(names, shape, drawn.index, formats.columns.LABELS)
     else:
         colors = _bytes(shares)
-    name = disk.shown(path.name)
+    before = f"{name}: " if name else ""
     if surface is not None:
         size = f"{len(surface.vertices):,} vertices, {len(surface.faces):,} faces"
-        title = f"{name}: {size}, {SAMPLED:,} points drawn"
+        title = f"{before}{size}, {SAMPLED:,} points drawn"
         return Scene(title, drawn.points, colors, surface, labels, None if colors is None else _paint(surface))
     total = len(shape.vertices if isinstance(shape, Mesh) else shape.points)
     fraction = f"{len(drawn.points):,} of " if len(drawn.points) < total else ""
-    return Scene(f"{name}: {fraction}{total:,} points", drawn.points, colors, None, labels)
+    return Scene(f"{before}{fraction}{total:,} points", drawn.points, colors, None, labels)
 
 
-def picture(scene: Scene) -> bytes:
-    """A scene as PNG: a mesh beside its points, or a cloud without its strays."""
+def picture(scene: Scene, share: float = 1) -> bytes:
+    """A scene as PNG: a mesh beside its points, or a cloud without its strays. A ``share`` of 0.5 is half as wide."""
     from pointkit.report import plots
 
     labels = scene.labels
@@ -132,23 +189,25 @@ def picture(scene: Scene) -> bytes:
         own = None
         if scene.paint is not None and scene.colors is not None:
             own = scene.paint.mean(1) / 255, scene.colors / 255
-        return plots.png(plots.mesh_and_points(scene.mesh, scene.points, scene.title, parts, own), dpi=160)
+        return plots.png(
+            plots.mesh_and_points(scene.mesh, scene.points, scene.title, parts, own), dpi=round(160 * share)
+        )
     kept = _without_strays(scene.points)
     if labels is not None:
         title = [scene.title[:90]]
         figure = plots.labelled_clouds([scene.points[kept]], [labels.points[kept]], title, labels.names, side=3.6)
-        return plots.png(figure, dpi=240)
+        return plots.png(figure, dpi=round(240 * share))
     colors = _height_colors(scene.points) if scene.colors is None else scene.colors
     figure = plots.cloud(scene.points[kept], colors[kept] / 255)
     figure.text(0.02, 0.015, scene.title[:90], fontsize=5, color=plots.GREY, parse_math=False)
-    return plots.png(figure, dpi=300)
+    return plots.png(figure, dpi=round(300 * share))
 
 
 def page(scene: Scene) -> bytes:
     """A scene as one HTML page. Raises MissingExtraError where viser is not installed."""
     viser = _viser()
     socket.create_server(("127.0.0.1", 0)).close()  # fails where there is no port; viser would wait for ever
-    with contextlib.redirect_stdout(io.StringIO()):  # viser prints a greeting in any case
+    with notebook.hushed():  # viser prints a greeting in any case
         server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
         try:
             _fill(server, scene)
@@ -166,14 +225,27 @@ def _viser() -> Any:
     return viser
 
 
+# The client reads its field of view from the page's address, if it stands there, rather than from the scene.
+PORTRAIT = """<script>(() => {
+  const narrow = %s * innerHeight / innerWidth, get = URLSearchParams.prototype.get
+  if (narrow > 1) URLSearchParams.prototype.get = function (name) {
+    return get.call(this, name) ?? (name === "initialCameraFov" ? `${2 * Math.atan(%s * narrow)}` : null)
+  }
+})()</script>"""
+
+
 def _titled(text: str, scene: Scene) -> str:
-    """The page with its title in the browser's bar and the lower left corner, and the labels' legend above that."""
+    """The page with its title in the browser's bar and the lower left corner, and the labels' legend above that.
+
+    In a window narrower than ``ASPECT`` the field of view is as wide as there, so that the shape is not cut.
+    """
     from matplotlib.colors import to_hex
 
     from pointkit.report import plots
 
     safe = html.escape(scene.title)
-    text = re.sub("<title>.*?</title>", lambda _: f"<title>{safe}</title>", text, count=1)
+    portrait = PORTRAIT % (ASPECT, math.tan(FOV / 2))
+    text = re.sub("<title>.*?</title>", lambda _: f"<title>{safe}</title>{portrait}", text, count=1)
     head, _, tail = text.rpartition("</body>")
     entries = plots.legend([scene.labels.points], scene.labels.names) if scene.labels else []
     dot = "display:inline-block;width:11px;height:11px;border-radius:6px;margin-right:7px;background:"
@@ -269,7 +341,7 @@ def _pieces(mesh: Mesh, labels: Labels | None) -> Iterator[tuple[str, NDArray[np
 
 
 def _labels(
-    path: pathlib.Path, shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = formats.columns.PARTS
+    named: Mapping[float, str], shape: Shape, index: NDArray[np.int64], fields: tuple[str, ...] = formats.columns.PARTS
 ) -> Labels | None:
     """The labels of a cloud's points or a mesh's faces, None where there are none; the points ``index`` are shown."""
     if isinstance(shape, Mesh) and not len(shape.faces):
@@ -287,7 +359,7 @@ def _labels(
         return None
     present, owner = np.unique(own[field], return_inverse=True)
     values = present.tolist()
-    names = _named_labels(path)
+    names = dict(named)
     if not set(values) <= {-1, *names}:
         names = {value: f"{field} {value:g}" for value in values if value != -1}
     number = {-1: -1} | {value: i for i, value in enumerate(names)}

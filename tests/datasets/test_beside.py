@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def made(tmp_path):
         else:
             formats.write(path, shape)
         beside_it.write_bytes(labels if isinstance(labels, bytes) else labels.encode())
-        return beside.load(path, beside_it, meaning)
+        return beside.load(path, beside_it, meaning)[0]
 
     return make
 
@@ -103,6 +104,14 @@ class TestLoad:
     def test_rows_without_coordinates_count(self, made):
         shape = made("1 2 3\nnan nan nan\n4 5 6\n", "7\n8\n9\n", "a.xyz")
         assert columns.labels_of(shape).tolist() == [7, 9]
+
+    def test_vertices_without_coordinates_count(self, made):
+        text = QUADS.replace("v ", "v nan nan nan\nv ", 1)
+        text = re.sub(r"(?m)^f.*", lambda face: re.sub(r"\d+", lambda index: str(int(index[0]) + 1), face[0]), text)
+        shape = made(text, "9\n3\n3\n3\n4\n4\n", "a.obj")
+        assert columns.labels_of(shape).tolist() == [3, 3, 3]
+        with pytest.raises(ValueError, match=r"a\.txt holds 5 labels, and the file has 6 vertices and 2 faces"):
+            made(text, "3\n3\n3\n4\n4\n", "a.obj")
 
     def test_labels_of_vertices_and_of_faces(self, made):
         of_vertices = made(QUADS, "3\n3\n3\n4\n4\n", "a.obj")
@@ -162,7 +171,8 @@ class TestLoad:
     def test_other_labels_inside_and_beside(self, made):
         own = cloud(label=np.array([1, 2, 3, 4]))
         assert columns.labels_of(made(own, "1\n2\n3\n4\n")).tolist() == [1, 2, 3, 4]
-        with pytest.raises(
-            ValueError, match=r"labels of its own \(the field label\), and a.txt beside it holds others"
-        ):
+        words = r"labels of its own \(the field label\), and a.txt beside it holds others; --label-field label takes"
+        with pytest.raises(ValueError, match=words):
             made(own, "1\n2\n3\n5\n")
+        taken = made(own, "1\n2\n3\n5\n", meaning=Meaning("label"))
+        assert columns.labels_of(taken, Meaning("label")).tolist() == [1, 2, 3, 4]

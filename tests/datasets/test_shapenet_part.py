@@ -262,7 +262,7 @@ def test_labelled_clouds_and_meshes_of_ones_own(tmp_path):
             label = values[rng.integers(0, len(values), 20)].astype(np.int32)
             formats.write(tmp_path / f"set/{name}/{number}.ply", PointCloud(points, {"label": label}))
     formats.write(tmp_path / "set/lamp/bare.ply", PointCloud(points))
-    triangle = Mesh(np.eye(3, dtype="f4"), np.array([[0, 1, 2]]), {"part": np.array([6], np.int32)})
+    triangle = Mesh(np.eye(3, dtype="f4"), np.array([[0, 1, 2]]), {"scalar_Label": np.array([6], np.int32)})
     formats.write(tmp_path / "set/lamp/mesh.ply", triangle)
     done = prepare(tmp_path / "set", tmp_path / "store", task="parts")
     opened = done.store

@@ -1,14 +1,16 @@
 """A run measured on its store: the report, what is written beside it, and what is printed."""
 
 import csv
+import html
 import json
+import re
 import shlex
 import shutil
 
 import numpy as np
 import pytest
 
-from pointkit import metrics, store
+from pointkit import metrics, store, verdict
 from pointkit.cli import run
 from pointkit.errors import RunError
 from pointkit.evaluate import evaluate
@@ -57,7 +59,15 @@ def test_the_same_command_writes_the_same_bytes_and_touches_no_training_state(me
 
 def test_pictures_and_mistakes_are_there(measured):
     path, report = measured
-    for name in ("grid", "curves", "confusion", "calibration", *(m["picture"] for m in report["mistakes"])):
+    for name in (
+        "grid",
+        "curve_loss",
+        "curve_accuracy",
+        "curve_rate",
+        "confusion",
+        "calibration",
+        *(m["picture"] for m in report["mistakes"]),
+    ):
         assert (path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     confidences = [mistake["probability"] for mistake in report["mistakes"]]
     assert confidences == sorted(confidences, reverse=True)
@@ -112,7 +122,7 @@ def test_its_commands_can_be_typed_again(measured, capsys):
     assert (path / "checkpoint.safetensors").read_bytes() == before
     assert report["command"].startswith(f"pointkit evaluate {path} --store ")
     assert report["command"].endswith(" --draws 3")
-    assert report["command"] in (path / "report.html").read_text()
+    assert report["command"] in re.sub("</?span>", "", (path / "report.html").read_text())
 
 
 def test_another_split_has_a_folder_of_its_own(measured, tiny_store, capsys):
@@ -140,3 +150,22 @@ def test_prints_a_table_or_json_alone(measured, tiny_store, capsys):
     captured = capsys.readouterr()
     assert "OA" in captured.out
     assert str(path / "report.html") in captured.out
+
+
+def test_the_verdict_and_what_it_rests_on_are_in_the_report_on_the_page_and_printed(measured, tiny_store, capsys):
+    path, report = measured
+    assert report["verdict"] == verdict.of(report)
+    assert [row["train"] for row in report["classes"]] == [9, 8, 8]
+    assert report["findings"] == tiny_store.manifest.get("findings", [])
+    assert report["run"]["shapes"] == {"train": 25, "val": 6, "test": 9}
+    assert report["baselines"]["commonest"]["name"] == "box"
+    assert {*report["baselines"]["nearest"]} == {"how", "oa", "macc"}
+    assert "mixed_up" not in report or (path / "mixed_up.png").is_file()
+    assert run(["evaluate", str(path), "--store", str(tiny_store.path)]) == 0
+    captured = capsys.readouterr()
+    page = html.unescape((path / "report.html").read_text())
+    said = captured.out.partition("verdict:\n")[2]
+    for line in report["verdict"]:
+        assert line["text"] in page
+        assert line["text"] in said
+    assert "next: pointkit" in captured.err

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from pointkit import metrics, preprocess
+from pointkit import metrics, preprocess, verdict
 from pointkit.cli import run
 from pointkit.evaluate import evaluate, parts
 from pointkit.predict import Predictor
@@ -96,6 +96,20 @@ def test_report_has_at_its_top_what_others_rely_on(measured):
     assert report["draws"]["instance_miou_mean"] == pytest.approx(report["instance_miou"], abs=0.1)
     command = report["command"].split()
     assert command[-8:] == ["--draws", "2", "--votes", "3", "--protocol", "reference-b", "--rotate", "up"]
+
+
+def test_what_the_verdict_rests_on_is_in_the_report(measured, tiny_parts):
+    path, report = measured
+    assert report["verdict"] == verdict.of(report)
+    assert {*report["baselines"]} == {"commonest", "nearest"}
+    train = tiny_parts.labels[tiny_parts.select("train")]
+    assert [row["train"] for row in report["categories"]] == np.bincount(train).tolist()
+    assert all(0 < part["train"] <= row["train"] for row in report["categories"] for part in row["parts"])
+    low, high = report["instance_miou_interval"]
+    assert low < report["instance_miou"] < high
+    assert report["mixed_up"]["category"] in tiny_parts.classes
+    assert (path / "mixed_up.png").read_bytes().startswith(b"\x89PNG")
+    assert "Most mixed up: " in (path / "report.html").read_text()
 
 
 def test_predictions_have_a_line_a_shape(measured, tiny_parts):

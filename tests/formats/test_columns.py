@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pointkit import formats
 from pointkit.cloud import Mesh, PointCloud
-from pointkit.errors import PointkitError
+from pointkit.errors import FormatError, PointkitError
 from pointkit.formats import columns
 from pointkit.formats.columns import Meaning
 
@@ -128,6 +129,40 @@ class TestFeatures:
         assert columns.feature({"r": words, "g": words, "b": words}, "color") is None
 
 
+class TestNumberedRows:
+    """A column that counts the rows is no coordinate, unless the user or a title says so."""
+
+    @staticmethod
+    def rows(first, count=20, width=4):
+        columns = np.random.default_rng(0).random((count, width)).round(3)
+        columns[:, 0] = first + np.arange(count)
+        return columns
+
+    @pytest.mark.parametrize("suffix", [".txt", ".npy"])
+    @pytest.mark.parametrize(("first", "width"), [(0, 4), (1, 5), (4711, 7)])
+    def test_it_is_asked_about(self, tmp_path, suffix, first, width):
+        rows, path = self.rows(first, width=width), tmp_path / f"a{suffix}"
+        np.save(path, rows) if suffix == ".npy" else np.savetxt(path, rows, "%g")
+        names = ",".join(["-", *"xyz", *"-" * (width - 4)])
+        words = rf"first of {width} columns without names counts the rows \({first} to {first + 19}\): .* like {names}$"
+        with pytest.raises(FormatError, match=words):
+            formats.read(path)
+        for said, first_axis in ((names, 1), (",".join([*"xyz", *"-" * (width - 3)]), 0)):
+            cloud = formats.read(path, meaning=Meaning.said(columns=said))
+            wanted = rows[:, first_axis : first_axis + 3]
+            np.testing.assert_allclose(cloud.placement.restore(cloud.points), wanted, rtol=0, atol=1e-4)
+
+    def test_what_is_read_all_the_same(self, tmp_path):
+        few, three, halves = self.rows(0, count=9), self.rows(0, width=3), self.rows(0.5)
+        jumps = self.rows(0)
+        jumps[7, 0] = 0
+        for rows in (few, three, halves, jumps):
+            np.savetxt(tmp_path / "a.txt", rows, "%g")
+            np.testing.assert_allclose(formats.read(tmp_path / "a.txt").points, rows[:, :3])
+        np.savetxt(tmp_path / "a.txt", self.rows(0), "%g", header="x y z w")
+        assert formats.read(tmp_path / "a.txt").points[:, 0].tolist() == list(range(20))
+
+
 class TestLabels:
     @pytest.mark.parametrize("kind", ["i1", "u2", "i4", "u4", "i8", "f4", "f8"])
     @pytest.mark.parametrize(
@@ -154,6 +189,8 @@ class TestLabels:
         assert columns.labels_of(cloud(**fields), Meaning("kind")).tolist() == [1, 0, 6]
         assert columns.labels_of(cloud(**fields), Meaning("scalar_Kind")).tolist() == [2, 1, 7]
         assert columns.labels_of(cloud(scalar_Kind=NUMBERS), Meaning("kind")).tolist() == [0, -1, 5]
+        with pytest.raises(ValueError, match=r"each \(did you mean 'scan_part'\?\); found scalar_Scan_Part \(int64"):
+            columns.labels_of(cloud(scalar_Scan_Part=NUMBERS), Meaning("scan_prt"))
         with pytest.raises(ValueError, match=r"no field what of one number each; found label \(int64, -1 to 5\)"):
             columns.labels_of(cloud(label=NUMBERS), Meaning("what"))
 

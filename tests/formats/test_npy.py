@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pointkit import formats
+from pointkit.cloud import PointCloud
 from pointkit.errors import FormatError
 from pointkit.formats.columns import Meaning
 from tests import zoo
@@ -58,9 +59,16 @@ def test_survey_coordinates(read):
             np.zeros((1, 4, 3)),
             r"is expected, got float64 \(1, 4, 3\): 1 shapes of 4 points in one file: write each as ",
         ),
-        (np.zeros((3, 20)), r"3 rows of 20 numbers: is it transposed\?"),
-        (np.zeros((3, 60)), r"3 rows of 60 numbers: is it transposed\?"),
-        (np.zeros((6, 2048)), r"6 rows of 2,048 numbers: is it transposed\?"),
+        (
+            np.zeros((3, 4)),
+            "transposed, 4 points in columns.* --columns names all 4 in their order, like x,y,z,-; else",
+        ),
+        (np.zeros((3, 20)), "3 rows of 20 numbers: are these 3 points, or is it transposed, 20 points in columns"),
+        (np.zeros((3, 60)), "3 rows of 60 numbers: are these 3 points, or is it transposed, 60 points in columns"),
+        (
+            np.zeros((6, 2048)),
+            "6 rows of 2,048 numbers: are these 6 points, or is it transposed, 2,048 points in columns",
+        ),
         (np.zeros((2000, 1500)), "a row must hold 1,024 numbers at most"),
         (np.zeros(0, [("x", "f4"), ("y", "f4"), ("z", "f4")]), "no points"),
         (
@@ -170,5 +178,24 @@ def test_a_type_is_chosen_that_holds_all_columns(tmp_path):
     formats.write(path, zoo.CLOUDS["nine digits"])
     assert np.load(path).dtype == "float32"
     formats.write(path, zoo.CLOUDS["labels"])
-    assert np.load(path).dtype == "float64"
-    assert np.load(path)[:, 3].tolist() == [-1, 0, 2_000_000_000]
+    assert np.load(path)["x"].dtype == "float64"
+    assert np.load(path)["label"].tolist() == [-1, 0, 2_000_000_000]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_three_points_with_fields_are_records(tmp_path, count):
+    """An array (3, 5) may also be five points in columns. Ours comes back, also with the labels of ``predict``."""
+    rng = np.random.default_rng(count)
+    cloud = PointCloud(rng.random((count, 3)).astype("f4"), {"label": np.arange(count), "more": rng.random(count)})
+    formats.write(tmp_path / "a.npy", cloud)
+    array, again = np.load(tmp_path / "a.npy"), formats.read(tmp_path / "a.npy")
+    assert array.dtype.names == (("x", "y", "z", "label", "more") if count == 3 else None)
+    np.testing.assert_array_equal(again.points, cloud.points)
+    np.testing.assert_array_equal(list(again.fields.values()), list(cloud.fields.values()))
+    for suffix in (".npy", ".csv", ".txt", ".pts", ".xyz"):
+        plain, labelled = tmp_path / f"b{suffix}", tmp_path / f"c{suffix}"
+        formats.write(plain, PointCloud(cloud.points))
+        formats.annotate(plain, labelled, dict(cloud.fields))
+        again = formats.read(labelled)
+        np.testing.assert_array_equal(again.points, cloud.points)
+        np.testing.assert_allclose(list(again.fields.values()), list(cloud.fields.values()))

@@ -90,7 +90,7 @@ def test_pickles_stay_closed():
         ({"points": POINTS, "xyz": POINTS}, "which array holds the points, points or xyz"),
         ({"points": np.zeros((40, 256, 3)), "labels": np.zeros(40, int)},
          r"found points float64 \(40, 256, 3\), labels int64 \(40,\): 40 shapes of 256 points in one file: write each"),
-        ({"points": np.zeros((3, 60))}, r"3 rows of 60 numbers: is it transposed\?"),
+        ({"points": np.zeros((3, 60))}, "3 rows of 60 numbers: are these 3 points, or is it"),
         ({"points": POINTS, "labels": np.zeros(9, int)}, "the array labels has 9 rows, for 10 points$"),
         ({"points": POINTS, "normals": np.zeros((9, 3))}, "the array normals has 9 rows, for 10 points$"),
         ({"vertices": POINTS, "faces": [[0, 1, 2]], "label": [1, 2]}, "has 2 rows, for 10 points and 1 faces"),

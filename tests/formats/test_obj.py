@@ -114,6 +114,25 @@ def test_a_vertex_without_a_place_that_no_face_uses(read):
     mesh = read("v nan 0 0\n" + VERTICES + "f 2 3 4\nf -4 -2 -1\n")
     assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
+    assert mesh.there.tolist() == [False] + [True] * 4
+
+
+@pytest.mark.parametrize("faces", ["f 1 2 3\n", ""])
+def test_colours_of_some_vertices_alone_are_left_out_and_told(read, faces):
+    shape = read(VERTICES.replace("v 1 1 0", "v 1 1 0 1 0 0") + faces)
+    assert (shape.partial, dict(shape.vertex_fields if faces else shape.fields)) == (("color",), {})
+    for text in (VERTICES, VERTICES.replace(" 0\n", " 0 1 0 0\n"), VERTICES.replace("v 1 1 0", "v 1 1 0 0.5")):
+        assert read(text + faces).partial == ()
+
+
+def test_a_colour_with_and_without_a_share_that_is_seen(read):
+    mesh = read("v 0 0 0 255 0 9\nv 1 0 0 1 2 3 255\nv 1 1 0 4 5 6\nf 1 2 3\n")
+    assert [mesh.vertex_fields[name].tolist() for name in ("red", "green", "blue")] == [
+        [255, 1, 4],
+        [0, 2, 5],
+        [9, 3, 6],
+    ]
+    assert mesh.partial == ()
 
 
 @pytest.mark.parametrize(("more", "kind"), [("0.5 0 1", "float32"), ("255 128 0", "uint8"), ("1 0 0 1", "float32")])

@@ -177,10 +177,25 @@ def test_faces_over_several_lines(read):
     assert mesh.face_fields["color"].tolist() == [[255, 0, 9]] * 2 + [[1, 2, 3], [4, 5, 6]]
 
 
+def test_colours_of_some_faces_alone_are_left_out_and_told(read):
+    for colors, partial in ((("255 0 9", ""), ("color",)), (("", ""), ()), (("7", "7"), ()), (("1 2 3", "4 5 6"), ())):
+        mesh = read(f"OFF\n4 2 0\n{VERTICES}3 0 1 2 {colors[0]}\n3 0 2 3 {colors[1]}\n")
+        assert mesh.partial == partial
+        assert ("color" in mesh.face_fields) == (colors[1] == "4 5 6")
+
+
 def test_a_vertex_without_a_place_that_no_face_uses(read):
     mesh = read("OFF\n5 2 0\nnan nan nan\n" + VERTICES + "3 1 2 3\n3 1 3 4\n")
     assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
+    assert mesh.there.tolist() == [False] + [True] * 4
+
+
+@pytest.mark.parametrize(("faces", "what"), [("0 0", "points"), ("1 0", "vertices")])
+def test_an_infinite_vertex_is_named_by_its_row_in_the_file(read, faces, what):
+    text = f"OFF\n5 {faces}\nnan nan nan\n" + VERTICES.replace("1 1 0", "1 inf 0") + "3 1 2 4\n" * int(faces[0])
+    with pytest.raises(FormatError, match=rf"{what} must be finite float32 numbers, got \[1.0, inf, 0.0\] in row 3"):
+        read(text)
 
 
 def test_survey_coordinates_keep_their_millimetres(read):

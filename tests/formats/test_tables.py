@@ -6,6 +6,7 @@ import pytest
 from pointkit import formats
 from pointkit.errors import FormatError
 from pointkit.formats import columns
+from pointkit.formats.fields import described
 from tests import zoo
 
 
@@ -96,7 +97,7 @@ class TestWordsAndEmptyCells:
         assert cloud.there.tolist() == [True, True, False]
         np.testing.assert_array_equal(cloud.fields["w"], [np.nan, 7])
         assert cloud.fields["class_name"].tolist() == ["a, b", "chair #2"]
-        assert columns.described(cloud.fields) == "w (float64, whole, 7 to 7), class_name (words, such as a, b)"
+        assert described(cloud.fields) == "w (float64, whole, 7 to 7), class_name (words, such as a, b)"
 
     @pytest.mark.parametrize(
         "text",

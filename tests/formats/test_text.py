@@ -107,9 +107,9 @@ def test_labels_that_are_no_whole_numbers_are_a_field(read):
 
 def test_a_row_without_coordinates_is_no_point(read):
     assert np.isnan(read("1 2 3 nan\n").fields["column3"][0])
-    cloud = read("1 2 3 7\n4 nan 6 8\n5 6 7 9\n")
-    assert cloud.there.tolist() == [True, False, True]
-    assert cloud.fields["column3"].tolist() == [7, 9]
+    cloud = read("1 2 3 7\n4 nan 6 8\n5 6 7 9\n0 0 0 1\n")
+    assert cloud.there.tolist() == [True, False, True, True]
+    assert cloud.fields["column3"].tolist() == [7, 9, 1]
     with pytest.raises(FormatError, match=r"no points: all 1 rows are without coordinates \(nan\)"):
         read("nan nan nan\n")
     with pytest.raises(FormatError, match=r"points must be finite float32 numbers, got \[4.0, inf, 6.0\] in row 1"):
@@ -140,8 +140,15 @@ def test_a_row_without_coordinates_is_no_point(read):
         ("1;2;3 4\n", "parted in one way, got semicolons and blanks"),
         ("1,2 3,4\n", "a row must hold x, y and z, got 2 numbers"),
         ("1,2,3,chair\n", "the first line must be names or numbers, got '1,2,3,chair'"),
-        ("1 " * 150_000, r"1 rows of 150,000 numbers: is it transposed\?"),
-        ("\n".join(["0.5 " * 60] * 3), r"3 rows of 60 numbers: is it transposed\?"),
+        (
+            "1 " * 150_000,
+            "1 rows of 150,000 numbers: are these 1 points, or is it transposed, 150,000 points in columns",
+        ),
+        (
+            "\n".join(["0.5 " * 60] * 3),
+            "3 rows of 60 numbers: are these 3 points, or is it transposed, 60 points in columns",
+        ),
+        ("1 2 3 4\n" * 3, "transposed, 4 points in columns.* --columns names all 4 in their order, like x,y,z,-; else"),
         (("1 " * 1100 + "\n") * 1200, "a row must hold 1,024 numbers at most, got 1,100"),
         ("1 2 3\n" * 9000 + "4 5 6x\n" + "1 2 3\n" * 9000, "a number is expected, got '6x' in line 9001"),
         ("# a\n" + "1 2 3\n" * 9000 + "4 5 6\x00\n", "text must not hold control bytes in line 9002"),

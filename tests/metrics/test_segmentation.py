@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointkit import metrics
+from pointkit.metrics import segmentation
 
 PARTS = {"bag": ["handle", "body"], "lamp": ["base", "pole", "shade"], "stone": ["all"]}
 
@@ -69,7 +70,8 @@ def test_a_report_is_its_slow_twin(given_shapes):
         for number, part in enumerate(category["parts"]):
             ious = [slow_iou(truth, answer, number) for _, truth, answer in those]
             assert part["points"] == sum(truth.count(number) for _, truth, _ in those)
-            assert part["iou"] == (pytest.approx(sum(ious) / len(ious)) if ious else None)
+            assert part["iou"] == (pytest.approx(sum(ious) / len(ious)) if part["points"] else None)
+            assert part["points"] == sum(category["confusion"][number])
 
 
 def test_worked_by_hand():
@@ -112,8 +114,25 @@ def test_a_category_of_one_part_scores_one_and_the_report_says_so():
     report = metrics.segmentation_report([score("stone", [0, 0], [0, 0])], PARTS)
     assert report["instance_miou"] == 1
     assert "stone: of one part, which scores 1 whatever is answered" in report["warnings"]
-    assert "no test shapes of bag, lamp: n/a, left out of class mIoU" in report["warnings"]
     assert [category["miou"] for category in report["categories"]] == [None, None, 1.0]
+
+
+def test_a_part_that_no_shape_has_is_no_full_score():
+    report = metrics.segmentation_report([score("bag", [0, 0], [0, 0]), score("bag", [0, 0], [0, 1])], PARTS)
+    first, second = report["categories"][0]["parts"]
+    assert (first["iou"], first["shapes"]) == (0.75, 2)
+    assert (second["iou"], second["shapes"], second["points"]) == (None, 0, 0)
+    assert report["instance_miou"] == pytest.approx((1 + 0.25) / 2), "a shape's mean counts it as before"
+
+
+def test_the_interval_of_a_mean_is_students():
+    values = [0.6, 0.7, 0.8, 0.9]
+    sd = np.std(values, ddof=1)
+    half = 3.18245 * sd / 2  # of three degrees of freedom
+    np.testing.assert_allclose(segmentation.mean_interval(values), [0.75 - half, 0.75 + half], rtol=1e-5)
+    assert segmentation.mean_interval([0.4]) == [0.0, 1.0], "one shape tells nothing"
+    assert segmentation.mean_interval([0.01, 0.99]) == [0.0, 1.0], "a share has limits"
+    assert segmentation.mean_interval([0.5] * 9) == [0.5, 0.5]
 
 
 def test_points_without_a_label_count_nowhere():

@@ -13,7 +13,8 @@ from pointkit import formats
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import PointkitError
 from pointkit.formats.columns import Meaning
-from pointkit.prepare import prepare
+from pointkit.prepare import chunks, prepare
+from pointkit.prepare.chunks import Rule, Source
 
 COUNT = 60
 
@@ -158,6 +159,111 @@ def test_what_is_asked(tmp_path, make, words):
     with pytest.raises(PointkitError, match=words):
         prepare(tmp_path / "set", tmp_path / "store", task="parts")
     assert not (tmp_path / "store").exists()
+
+
+def of(number, one, other):
+    """One of two ways of writing a table: the first for the first four."""
+    return one if number < 4 else other
+
+
+def test_labels_of_different_fields_are_asked_about(tmp_path):
+    """The codes of ``label`` and of ``class`` may mean two things, and would become one store without a word."""
+    for number in range(6):
+        points, labels = table(number)
+        cloud(tmp_path / "set" / f"{number}.ply", points, **of(number, {"label": labels}, {"Class": labels + 7}))
+    words = (
+        r"set: labels come from different fields: label in 4, such as 0.ply; class in 2, such as 4.ply; .* "
+        r"--label-field NAME takes one field"
+    )
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", task="parts")
+    assert not (tmp_path / "store").exists()
+    made = prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="label")
+    assert len(made.store.rows) == 4
+    assert [file for file, _ in made.unread] == ["4.ply", "5.ply"]
+
+
+@pytest.mark.parametrize("own", ["scalar_Label", "LABEL", "label"])
+def test_one_field_by_its_names(tmp_path, own):
+    for number in range(6):
+        points, labels = table(number)
+        fields = {"label": labels} if number else {own: labels, "class": labels}  # two fields that hold the same
+        cloud(tmp_path / "set" / f"{number}.ply", points, **fields)
+    assert len(prepare(tmp_path / "set", tmp_path / "store", task="parts").store.rows) == 6
+
+
+def test_labels_in_some_files_and_beside_others_are_asked_about(tmp_path):
+    for number in range(6):
+        points, labels = table(number)
+        cloud(tmp_path / "set" / f"{number}.ply", points, **of(number, {"part": labels}, {}))
+        if number >= 4:
+            (tmp_path / "set" / f"{number}.txt").write_text(lines(labels))
+    words = "part in 4, such as 0.ply; files beside the shapes in 2, such as 4.ply"
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", task="parts")
+    made = prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="part")
+    assert [row.file for row in made.store.rows] == ["0.ply", "1.ply", "2.ply", "3.ply"]
+
+
+def test_labels_beside_that_are_the_files_own_too(tmp_path):
+    for number in range(6):
+        points, labels = table(number)
+        cloud(tmp_path / "set" / f"{number}.ply", points, **of(number, {"part": labels}, {}))
+        (tmp_path / "set" / f"{number}.txt").write_text(lines(labels))
+    assert len(prepare(tmp_path / "set", tmp_path / "store", task="parts").store.rows) == 6
+
+
+def test_a_place_among_columns_is_one_field_only_where_the_rows_are_alike(tmp_path):
+    """The fourth column is the label in some files, and red in the others."""
+    for number in range(6):
+        points, labels = table(number)
+        text(tmp_path / "set" / f"{number}.txt", points, *of(number, (labels,), (RGB, labels)))
+    words = "column3 of 4 in 4, such as 0.txt; column3 of 7 in 2, such as 4.txt; .* write titles"
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", task="parts", label_field="column3")
+
+
+@pytest.mark.parametrize(
+    ("columns", "title", "keep", "words"),
+    [
+        ((RGB,), "", "color", r"set: --features color, but 4 of 4 files have no color \(.*\), such as class 0/0.txt; "
+         "its 6 columns have no names: --columns names them in their order, like x,y,z,r,g,b$"),
+        ((RGB, np.ones(COUNT)), "", "intensity", "its 7 columns have no names: .* like x,y,z,intensity,-,-,-$"),
+        ((), "", "color", "such as class 0/0.txt$"),
+        ((RGB,), "x y z Rot Gruen Blau", "color", r"0.txt; found Rot \(float64, whole, 200 to 200\), Gruen .*, Blau"),
+    ],
+)  # fmt: skip
+def test_features_that_are_asked_for_and_not_there(tmp_path, columns, title, keep, words):
+    for number in range(4):
+        text(tmp_path / "set" / f"class {number % 2}" / f"{number}.txt", table(number)[0], *columns, title=title)
+    with pytest.raises(PointkitError, match=words):
+        prepare(tmp_path / "set", tmp_path / "store", keep=keep)
+
+
+def test_names_of_columns_for_files_that_name_their_own(tmp_path):
+    for number in range(4):
+        cloud(tmp_path / "set" / f"class {number % 2}" / f"{number}.ply", table(number)[0])
+    with pytest.raises(PointkitError, match=r"is for texts and arrays, found none; class 0/0\.ply names its"):
+        prepare(tmp_path / "set", tmp_path / "store", columns="x,y,z,label")
+
+
+def test_colours_of_some_vertices_alone_are_said_or_refused(tmp_path):
+    for number in range(8):
+        points = table(number)[0]
+        color = [" 200 0 0" if row or number % 4 else "" for row in range(COUNT)]
+        rows = "".join(f"v {x:.4f} {y:.4f} {z:.4f}{c}\n" for (x, y, z), c in zip(points, color, strict=True))
+        path = tmp_path / "set" / f"class {number % 2}" / f"{number}.obj"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(rows + "f 1 2 3\n")
+    lost = "color of some vertices or faces alone is left out"
+    with pytest.raises(PointkitError, match=f"2 of 8 files have no color .* such as class 0/0.obj; {lost}"):
+        prepare(tmp_path / "set", tmp_path / "store", keep="color")
+    assert not prepare(tmp_path / "set", tmp_path / "plain").store.task.features
+    rule = Rule(10, 0, features=("color",))
+    status = path.parents[1].joinpath("class 0/0.obj").stat()
+    source = Source("class 0/0.obj", status.st_size, status.st_mtime_ns)
+    [result] = chunks.read(str(tmp_path / "set"), [source], rule, str(tmp_path / "chunk"))
+    assert result.warnings == (lost,)
 
 
 def test_two_readings_are_named_with_their_flags(tmp_path):

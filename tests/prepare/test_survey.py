@@ -68,8 +68,21 @@ def test_a_dry_run_says_the_same_and_writes_nothing(set_, capsys, monkeypatch, o
     assert run(["prepare", str(set_), *output, "--dry-run", "--task", "parts", "--folders", "none"]) == 0
     out = capsys.readouterr().out
     assert "taken as: 1 category (my set), 20 shapes with labelled points; split from the lists" in out
-    assert table(out) == [["category", "train", "val", "test"], ["my set", "13", "1", "6"], ["all", "13", "1", "6"]]
+    assert table(out) == [["category", "train", "val", "test"], ["all", "13", "1", "6"], ["my set", "13", "1", "6"]]
     assert [path.name for path in set_.parent.iterdir()] == ["my set"]
+
+
+@pytest.mark.parametrize("name", ["set.npz", "set.npy"])
+def test_arrays_of_many_shapes_say_how_to_go_on(tmp_path, name):
+    array = np.zeros((40, 256, 3), np.float32)
+    (tmp_path / "set").mkdir()
+    if name == "set.npz":
+        np.savez(tmp_path / "set" / name, points=array, labels=np.zeros(40, int))
+    else:
+        np.save(tmp_path / "set" / name, array)
+    words = refusal(tmp_path / "set", tmp_path / "S")
+    assert f"{name}: " in words
+    assert "40 shapes of 256 points in one file: write each as a file of its own" in words
 
 
 def test_without_an_output_nothing_is_prepared(set_, capsys):

@@ -2,82 +2,37 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pathlib
 import subprocess
 import sys
 
-import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from scipy import ndimage
 
-from pointkit import metrics, sampling
+from pointkit import sampling
 from pointkit.cloud import Mesh
 from pointkit.report import plots
+from tests.figures import boxes_of_text, overlapping, pixels, same_twice, texts
 
 RNG = np.random.default_rng(0)
 CLOUD = RNG.normal(size=(200, 3)).astype(np.float32)
 CLOUD.flags.writeable = False
 TETRAHEDRON = Mesh([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
-BINS = metrics.classification_report(RNG.normal(0, 2, (200, 4)), RNG.integers(0, 4, 200), "abcd")["calibration"]
-HISTORY = [
-    {"epoch": e, "loss": 2 / e, "accuracy": 1 - 0.5 / e, "val_loss": 2.2 / e, "val_accuracy": 1 - 0.6 / e}
-    for e in range(1, 9)
-]
 FIGURES = {
     "cloud": lambda: plots.cloud(CLOUD),
     "coloured cloud": lambda: plots.cloud(CLOUD, np.full((200, 3), 0.5)),
     "numbered cloud": lambda: plots.cloud(CLOUD, np.arange(200)),
     "mesh_and_points": lambda: plots.mesh_and_points(TETRAHEDRON, CLOUD, "a tetrahedron.off"),
     "cloud_grid": lambda: plots.cloud_grid([CLOUD] * 8, ["chair"] * 7 + ["bed\nit is a sofa"], [False] * 7 + [True]),
-    "curves": lambda: plots.curves(HISTORY, 6),
-    "learning_rate": lambda: plots.learning_rate([1e-3, 5e-4, 1e-4]),
-    "confusion_matrix": lambda: plots.confusion_matrix([[5, 1], [0, 7]], ["bed", "chair"]),
-    "calibration_diagram": lambda: plots.calibration_diagram(BINS),
 }
-
-
-def decoded(data):
-    return matplotlib.image.imread(io.BytesIO(data))
-
-
-def pixels(figure):
-    return decoded(plots.png(figure))
-
-
-def texts(figure):
-    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-
-
-def boxes_of_text(figure):
-    """Where each visible text lies once drawn, in pixels: (texts, 4), x0 y0 x1 y1."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
-    return np.array([text.get_window_extent(renderer).extents for text in texts(figure)])
-
-
-def overlapping(boxes):
-    """The number of pairs that overlap by more than a pixel's breadth."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    return int(np.triu((high - low > 1).all(-1), 1).sum())
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_png_and_the_same_twice(name):
-    figure = FIGURES[name]()
-    assert isinstance(figure, Figure)
-    data = plots.png(figure)
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    assert b"Software" not in data
-    assert data == plots.png(FIGURES[name]())
-    assert decoded(data)[..., :3].std() > 0.01  # not an empty sheet
+    same_twice(FIGURES[name])
 
 
 def test_pyplot_is_never_loaded():
@@ -151,21 +106,19 @@ def test_a_mesh_and_its_points_lie_alike():
     assert (left & right).sum() > 0.98 * right.sum()
 
 
+def test_a_heading_stands_above_the_clouds_and_is_cut_to_their_width():
+    for heading in ("chair.ply: chair 98.8 %", "long " * 60):
+        figure = plots.labelled_clouds([CLOUD, CLOUD], [np.zeros(200, int)] * 2, ["a", "b"], ["c"], heading=heading)
+        boxes, shown = boxes_of_text(figure), [text.get_text() for text in texts(figure)]
+        place = next(i for i, text in enumerate(shown) if text[:5] == heading[:5])
+        assert (boxes[place, 1] > np.delete(boxes[:, 3], place)).all()
+        assert boxes[:, 2].max() <= figure.get_size_inches()[0] * figure.dpi
+        assert overlapping(boxes) == 0
+
+
 def test_a_mesh_without_faces_shows_its_points():
     picture = pixels(plots.mesh_and_points(Mesh(CLOUD, np.zeros((0, 3), int)), CLOUD))
     assert (picture[..., :3].min(-1) < 0.9).any()
-
-
-@pytest.mark.parametrize("num_classes", [2, 10, 12, 13, 40, 60])
-def test_names_in_the_confusion_matrix_do_not_overlap(num_classes):
-    names = [f"a_class_with_a_long_name_{i}" for i in range(num_classes)]
-    counts = RNG.integers(0, 4, (num_classes, num_classes)) + np.diag(np.full(num_classes, 150))
-    figure = plots.confusion_matrix(counts, names)
-    boxes = boxes_of_text(figure)
-    assert len(boxes) >= 2 * num_classes + 2
-    assert overlapping(boxes) == 0
-    assert boxes.min() >= 0
-    assert (boxes[:, 2:] <= figure.get_size_inches() * figure.dpi).all()
 
 
 @pytest.mark.parametrize("titles", ["a" * 60 + "\n" + "b" * 60, "MMMMMMMMMMMMMMMMMMMMMMMMMMMM"])
@@ -179,44 +132,10 @@ def test_long_titles_stay_in_their_cell(titles):
 def test_names_are_text_and_never_formulas():
     name = "$\\frac{1}{0$ \n <b> 椅子"
     for figure in (
-        plots.confusion_matrix([[1, 0], [0, 1]], [name, "b"]),
         plots.cloud_grid([CLOUD], [name], [True]),
         plots.mesh_and_points(TETRAHEDRON, CLOUD, name),
     ):
         assert plots.png(figure)
-
-
-def test_a_confusion_matrix_must_fit_its_names():
-    with pytest.raises(ValueError, match=r"must be 3 x 3 for the classes, got \(2, 2\)"):
-        plots.confusion_matrix([[1, 0], [0, 1]], "abc")
-
-
-def test_an_absent_class_has_an_empty_row():
-    assert plots.png(plots.confusion_matrix([[3, 1], [0, 0]], ["bed", "chair"]))
-
-
-def test_curves_show_what_there_is():
-    both = plots.curves(HISTORY, 6)
-    assert [text.get_text() for text in both.axes[0].get_legend().get_texts()] == [
-        "train",
-        "validation",
-        "chosen: epoch 6",
-    ]
-    lines = both.axes[1].get_lines()
-    np.testing.assert_allclose(lines[0].get_ydata(), [row["accuracy"] for row in HISTORY])
-    np.testing.assert_allclose(lines[1].get_ydata(), [row["val_accuracy"] for row in HISTORY])
-    assert list(lines[2].get_xdata()) == [6, 6]
-    train_only = plots.curves([{"epoch": "1", "loss": "0.5", "val_loss": ""}])
-    assert len(train_only.axes[0].get_lines()) == 1
-    assert len(train_only.axes[1].get_lines()) == 0
-    assert plots.png(plots.curves([]))
-
-
-def test_calibration_bars_are_the_bins():
-    bars = [patch for patch in plots.calibration_diagram(BINS).axes[0].patches if isinstance(patch, Rectangle)]
-    full = [row for row in BINS if row["count"]]
-    np.testing.assert_allclose([bar.get_height() for bar in bars], [row["accuracy"] for row in full])
-    np.testing.assert_allclose([bar.get_x() for bar in bars], [row["low"] for row in full])
 
 
 def test_the_palette_is_told_apart_in_grey_where_lines_share_axes():

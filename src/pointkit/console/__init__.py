@@ -6,27 +6,33 @@ import itertools
 import json
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from pointkit.disk import printable, shown
-from pointkit.signals import Stopped
-from pointkit.task import TASKS, Task
+from pointkit.task import TASKS
 
 if TYPE_CHECKING:
     from pointkit.datasets import FetchResult
     from pointkit.datasets.folder import Found
     from pointkit.prepare import Prepared
     from pointkit.prepare.survey import Survey
-    from pointkit.train import Outcome
 
 
 class _Output(Console):
@@ -36,9 +42,31 @@ class _Output(Console):
         raise BrokenPipeError
 
 
+FEW_BARS = 4  # classes that are being read, each with a bar of its own
+FEW_ROWS = 20  # classes in a table
+
 # A pipe has no width, and tables must not be folded for it.
 out = _Output(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+_quiet = False
+
+
+def hush(quiet: bool) -> None:
+    """From now on show results, warnings and errors alone: no bars, no lines about the work, no hints."""
+    global _quiet
+    _quiet = quiet
+
+
+def quiet() -> bool:
+    """Whether --quiet was given."""
+    return _quiet
+
+
+def moves() -> bool:
+    """Whether bars are shown: on a terminal, without --quiet."""
+    return err.is_terminal and not _quiet
 
 
 def say(line: str) -> None:
@@ -51,9 +79,15 @@ def note(line: str) -> None:
     err.print(line, markup=False)
 
 
+def aside(line: str) -> None:
+    """A line on standard error about the work itself, which --quiet leaves out."""
+    if not _quiet:
+        note(line)
+
+
 def next_step(command: str) -> None:
     """What to type next."""
-    note(f"next: {command}")
+    aside(f"next: {command}")
 
 
 def print_json(value: object) -> None:
@@ -66,18 +100,64 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "n/a" if value is None else f"{100 * value:.{digits}f}"
 
 
-def bar(*columns: str) -> Progress:
-    """A bar on standard error, with further columns."""
+def bar(*columns: ProgressColumn | str) -> Progress:
+    """A bar on standard error, with further columns. It moves while nothing else can be told."""
     return Progress(
+        SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        *(TextColumn(column) for column in columns),
+        *(TextColumn(column) if isinstance(column, str) else column for column in columns),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=err,
         transient=True,
-        disable=not err.is_terminal,  # it would end with an empty line
+        disable=not moves(),  # it would end with an empty line
+        redirect_stdout=sys.stdout.isatty(),  # lines for a file must not go to the terminal
     )
+
+
+class Work:
+    """A line that moves while a command works, and says what it waits for. Implements ``watching.Waiting``.
+
+    Without a terminal nothing is shown.
+    """
+
+    def __init__(self, description: str) -> None:
+        self.bar = bar()
+        self.task = self.bar.add_task(escape(description), total=None)
+        self.what = description
+
+    def __enter__(self) -> Work:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def begin(self, what: str) -> None:
+        """Say what the work is on."""
+        self.what = what
+        self.bar.update(self.task, description=escape(shown(what)), completed=0)
+        self.bar.tasks[self.task].total = None  # to the bar, None in an update is no change
+
+    def compiling(self, what: str, seconds: float) -> None:
+        """Say that a compiler is at work, and about how long."""
+        self.bar.update(self.task, description=compiling(what, seconds))
+
+    def compiled(self) -> None:
+        """Go back to the work."""
+        self.bar.update(self.task, description=escape(shown(self.what)))
+
+    def done(self, number: int, total: int) -> None:
+        """Move the bar."""
+        self.bar.update(self.task, completed=number, total=total)
+
+
+def compiling(what: str, seconds: float) -> str:
+    """The words for a compiler at work."""
+    words = f"compiling, once, about {max(1, round(seconds))} s"
+    return words if what in ("training", "answers") else f"{words} ({what})"
 
 
 # --- fetch ---------------------------------------------------------------------------------------------------------
@@ -93,6 +173,7 @@ def fetching(name: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not moves(),
     ) as bar:
         task = bar.add_task(f"fetching {escape(name)}", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -111,15 +192,21 @@ def fetched(result: FetchResult) -> None:
 
 @contextmanager
 def preparing() -> Iterator[Callable[[int, int, Mapping[str, tuple[int, int]]], None]]:
-    """Bars by class; yields the callback (files done, files in all, class -> (done, in all))."""
+    """A bar for all files, and below it those of a few classes that are being read.
+
+    Yields the callback (files done, files in all, class -> (done, in all)).
+    """
     with bar() as bars:
-        tasks: dict[str, TaskID] = {}
+        tasks = {"": bars.add_task("all", total=None)}
 
         def progress(done: int, total: int, classes: Mapping[str, tuple[int, int]]) -> None:
-            for name, (read, there) in {**classes, "all": (done, total)}.items():
+            bars.update(tasks[""], completed=done, total=total)
+            reading = [name for name, (read, there) in classes.items() if 0 < read < there][:FEW_BARS]
+            for name in {*reading, *tasks} - {""}:
                 if name not in tasks:
-                    tasks[name] = bars.add_task(escape(shown(name)), total=there)
-                bars.update(tasks[name], completed=read, total=there)
+                    tasks[name] = bars.add_task(f"  {escape(shown(name))}", total=None)
+                read, there = classes[name]
+                bars.update(tasks[name], completed=read, total=there, visible=name in reading)
 
         yield progress
 
@@ -132,15 +219,38 @@ def found(what: Found) -> None:
         say(f"otherwise: {', '.join(what.words.otherwise)}")
 
 
-def surveyed(survey: Survey, as_json: bool) -> None:
+def surveyed(survey: Survey) -> None:
     """A folder as ``prepare`` would take it."""
-    if as_json:
-        print_json(survey.facts())
-        return
     found(survey.found)
     _counts(TASKS[survey.found.task].group[0], survey.found.classes, survey.counts, {})
     for line in survey.found.warnings:
         note(f"warning: {line}")
+
+
+def tried(about: Mapping[str, Any]) -> None:
+    """What is wrong with a folder's files."""
+    findings(about)
+    _unread([(one["file"], one["reason"]) for one in about["unread"]])
+    say("nothing was written")
+
+
+def findings(about: Mapping[str, Any], most: int = 12) -> None:
+    """What the audit found, worst first, a line each; ``about`` is a store's manifest, or facts with its keys."""
+    from pointkit.audit.finding import kept, names
+
+    found = kept(about)
+    for one in found[:most]:
+        files = f" ({names(one.files)})" if one.files else ""
+        note(f"{'stop' if one.stops else 'finding'}: {one.text}{files}")
+    if len(found) > most:
+        note(f"... and {len(found) - most} more findings; pointkit info shows all")
+
+
+def _unread(lost: Sequence[tuple[str, str]]) -> None:
+    for file, reason in lost[:20]:
+        note(f"not read: {shown(file)}: {printable(reason)}")
+    if len(lost) > 20:
+        note(f"... and {len(lost) - 20} more")
 
 
 def _counts(
@@ -151,15 +261,26 @@ def _counts(
 ) -> None:
     """A table of the shapes by class and split. ``more``: class -> further columns, title -> text."""
     table = Table(what, *counts, *next(iter(more.values()), ()))
-    for name in classes:
+    total = {name: sum(some[name] for some in counts.values()) for name in classes}
+    table.add_row("all", *(str(sum(some.values())) for some in counts.values()), style="bold")
+    for name in _in_sight(classes, total):
         cells = [str(some[name]) for some in counts.values()]
         table.add_row(escape(shown(name)), *cells, *(escape(shown(text)) for text in more.get(name, {}).values()))
-    table.add_row("all", *(str(sum(some.values())) for some in counts.values()), style="bold")
     out.print(table)
+    if len(classes) > FEW_ROWS:
+        say(f"the largest and the smallest of {len(classes)}")
 
 
-def prepared(result: Prepared) -> None:
-    """Counts by class and split, what could not be read, and what to do next."""
+def _in_sight(classes: Sequence[str], total: Mapping[str, int]) -> list[str]:
+    """The classes that a table shows: all, or of many the largest and the smallest, in their order."""
+    ranked = sorted(classes, key=lambda name: -total[name])
+    half = FEW_ROWS // 2
+    chosen = {*ranked[:half], *ranked[-half:]} if len(classes) > FEW_ROWS else {*classes}
+    return [name for name in classes if name in chosen]
+
+
+def prepared(result: Prepared, then: bool = True) -> None:
+    """Counts by class and split, what could not be read, and (``then``) what to do next."""
     from pointkit.prepare import ready
     from pointkit.store import SPLITS
 
@@ -174,10 +295,8 @@ def prepared(result: Prepared) -> None:
         note(f"warning: {line}")
     if few := ready.too_few(store):
         note(f"warning: {few}")
-    for file, reason in result.unread[:20]:
-        note(f"not read: {shown(file)}: {printable(reason)}")
-    if len(result.unread) > 20:
-        note(f"... and {len(result.unread) - 20} more")
+    findings(store.manifest)
+    _unread(result.unread)
     if result.unread:
         note(f"{len(result.unread)} files could not be read: {store.path / 'unread.csv'}")
     if result.resumed:
@@ -185,107 +304,8 @@ def prepared(result: Prepared) -> None:
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
     if lack := ready.lacks(store):
         note(f"not to be trained on as it is: {lack}")
-    else:
+    elif then:
         next_step(f"pointkit train {shlex.quote(str(store.path))} -o RUN")
-
-
-# --- train ---------------------------------------------------------------------------------------------------------
-
-
-class TrainingBar:
-    """A bar with loss, accuracy, rate and time left; a line an epoch. Implements ``train.Watcher``."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path, self.reason = path, reason
-        self.bar = bar("loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}", "rate {task.fields[rate]}")
-        self.task: TaskID | None = None
-        self.steps = 0
-        self.mentioned = 0.0
-
-    def begin(self, facts: Mapping[str, Any]) -> None:
-        """Print what is trained on what."""
-        settings, shapes = facts["settings"], facts["store"]["shapes"]
-        say(f"settings ({self.reason}):")
-        say("  " + ", ".join(f"{key}={value}" for key, value in settings.items() if value != ""))
-        counts = ", ".join(f"{count} {split}" for split, count in shapes.items())
-        say(f"shapes: {counts}; {Task.of(facts).size}")
-        given, labels, weights = facts["batch"]
-        named = given if isinstance(given, Mapping) else {"points": given}
-        for name, array in {**named, "labels": labels, "weights": weights}.items():
-            say(f"batch {name}: {array.shape} {array.dtype}")
-        self.steps = facts["steps"]
-        total = self.steps * facts["epochs"]
-        say(f"steps per epoch: {self.steps}, total {total}")
-        say(f"parameters: {facts['parameters']:,}; backend: {facts['backend']}")
-        self.task = self.bar.add_task(
-            "training", total=total, completed=self.steps * facts["done"], loss="", accuracy="", rate=""
-        )
-
-    def step(self, epoch: int, batch: int, logs: Mapping[str, float]) -> None:
-        """Move the bar; without a terminal, print a line now and then."""
-        assert self.task is not None
-        self.bar.update(
-            self.task,
-            completed=(epoch - 1) * self.steps + batch,
-            description=f"epoch {epoch}",
-            loss=f"{logs['loss']:.3f}",
-            accuracy=percent(logs["accuracy"]),
-            rate=f"{logs['learning_rate']:.2g}",
-        )
-        now = time.monotonic()
-        if not err.is_terminal and now - self.mentioned > 60:
-            self.mentioned = now
-            means = f"loss {logs['loss']:.3f}, accuracy {percent(logs['accuracy'])}"
-            note(f"epoch {epoch}, step {batch} of {self.steps}: {means}")
-
-    def epoch(self, row: Mapping[str, float], best: bool) -> None:
-        """A line about the epoch."""
-        self.bar.console.print(
-            f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, accuracy {percent(row['accuracy'])}, "
-            f"val_loss {row['val_loss']:.3f}, val_accuracy {percent(row['val_accuracy'])}, "
-            + (f"val_mIoU {percent(row['val_miou'])}, " if "val_miou" in row else "")
-            + f"{row['seconds']:.0f} s"
-            + (" (best so far)" if best else ""),
-            markup=False,
-        )
-
-    def note(self, line: str) -> None:
-        """Something that the user should know."""
-        note(line)
-
-    def end(self, outcome: Outcome) -> None:
-        """How the training ended."""
-        trained(outcome)
-
-
-def training(reason: str) -> Callable[[Path], AbstractContextManager[TrainingBar]]:
-    """A function that gives the bar of each run's training. The bar says how to go on after a stop."""
-
-    @contextmanager
-    def watch(path: Path) -> Iterator[TrainingBar]:
-        watcher = TrainingBar(path, reason)
-        try:
-            with watcher.bar:
-                yield watcher
-        except Stopped as stop:
-            note(f"{stop}; {path} is kept; the same command goes on from there")
-            raise
-
-    return watch
-
-
-def trained(outcome: Outcome) -> None:
-    """How a training ended."""
-    best = outcome.history[outcome.best_epoch - 1] if outcome.best_epoch else None
-    kept = (
-        f"kept epoch {outcome.best_epoch}, val_loss {best['val_loss']:.3f}"
-        + (f", val_mIoU {percent(best['val_miou'])}" if "val_miou" in best else "")
-        if best
-        else "no epoch has a finite val_loss"
-    )
-    state = "was finished before; nothing to do (larger --epochs goes on)" if outcome.already else "finished"
-    say(f"{outcome.path}: {state}; {len(outcome.history)} epochs, {kept}")
-    next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")
 
 
 # --- view and info -------------------------------------------------------------------------------------------------
@@ -301,7 +321,8 @@ def facts(about: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(about)
     else:
-        _lines(about, "")
+        _lines({key: value for key, value in about.items() if key not in ("findings", "stopping")}, "")
+        findings(about, most=1000)
 
 
 def _lines(about: Mapping[str, Any], indent: str) -> None:

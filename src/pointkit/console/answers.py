@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.progress import TaskID
-
 from pointkit.answers import Result
-from pointkit.asking import Answer, PartsPrediction
-from pointkit.console import bar, err, note, percent, print_json, say
-from pointkit.disk import shown
+from pointkit.asking import Answer, PartsPrediction, Prediction
+from pointkit.console import Work, note, percent, print_json, say
 from pointkit.explain import Explanation
 
 FEW = 20  # files whose problems are still in sight at the end
@@ -21,47 +16,44 @@ LISTED = 50  # problems that are listed again
 
 
 class Answers:
-    """Prints a line for each file, two where it is explained; problems on standard error. An ``answers.Listener``.
+    """Prints a line for each file, two where it is explained; problems on standard error.
 
-    Of several files a bar shows how many are done, where standard error is a terminal and the lines go elsewhere.
+    It is an ``answers.Listener``. On a terminal its ``work`` says what is waited for, and how many files are done.
+    ``top_k``: so many classes of a shape are shown.
     """
 
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
+    def __init__(self, as_json: bool, top_k: int | None = None) -> None:
+        self.as_json, self.top_k = as_json, top_k
         self.width = 0
-        self.bar = bar("{task.fields[file]}")
-        self.task: TaskID | None = None
+        self.work = Work("starting Keras")
+        self.number = self.total = 0
 
     def __enter__(self) -> Answers:
+        self.work.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if self.task is not None:
-            self.task = None
-            self.bar.stop()
+        self.work.__exit__()
 
     def begin(self, files: Sequence[Path], notes: Sequence[str]) -> None:
         """Print the notes about the run."""
         self.width = max((len(str(file)) for file in files), default=0)
         for line in notes:
             note(f"warning: {line}")
-        if len(files) > 1 and err.is_terminal and not sys.stdout.isatty():
-            self.task = self.bar.add_task("answering", total=len(files), file="")
-            self.bar.start()
+        self.total = len(files)
+        self.work.begin("answering")
+        self.work.done(0, self.total)
 
     def problem(self, error: Exception) -> None:
         """Print why a file or folder has no answer."""
         note(f"pointkit: {_reason(error)}")
-        self._step("")
+        self._step()
 
     def result(self, file: Path, result: Result) -> None:
         """Print a file's answer."""
-        self._step(file.name)
+        self._step()
         if self.as_json:
-            print_json(_result_facts(file, result))
+            print_json(_result_facts(file, result, self.top_k))
         elif result.answer is None:
             say(f"{result.written}: answered before, and unchanged since")
         else:
@@ -69,9 +61,9 @@ class Answers:
             for line in result.answer.warnings:
                 note(f"warning: {file}: {line.text}")
 
-    def _step(self, name: str) -> None:
-        if self.task is not None:
-            self.bar.update(self.task, advance=1, file=escape(shown(name)))
+    def _step(self) -> None:
+        self.number += 1
+        self.work.done(self.number, self.total)
 
     def _lines(self, file: Path, result: Result, answer: Answer) -> None:
         explanation = result.explanation
@@ -84,6 +76,8 @@ class Answers:
                 say(f"  {result.written.suffix}, as {file.suffix} has no room for labels")
         else:
             words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
+            if self.top_k:
+                words = ", ".join(f"{name} {percent(share)} %" for name, share in answer.top(self.top_k))
             say(f"{file}  {words}" if explanation else f"{file!s:<{self.width}}  {words}")
         if explanation:
             line = _explanation_line(explanation)
@@ -91,7 +85,7 @@ class Answers:
 
     def end(self, problems: Sequence[Exception], skipped: int, total: int) -> None:
         """Print how many files had been answered before, and which could not be answered."""
-        self._stop()
+        self.work.__exit__()
         if skipped:
             note(f"{skipped:,} of {total:,} were answered before, and are unchanged; --force answers them again")
         if not problems:
@@ -110,7 +104,7 @@ def _reason(error: Exception) -> str:
     return " ".join(reason.split())
 
 
-def _result_facts(file: Path, result: Result) -> dict[str, Any]:
+def _result_facts(file: Path, result: Result, top_k: int | None = None) -> dict[str, Any]:
     """A file's answer for JSON."""
     answer, explanation = result.answer, result.explanation
     written = {"output": str(result.written)} if result.written else {}
@@ -129,10 +123,15 @@ def _result_facts(file: Path, result: Result) -> dict[str, Any]:
             "class": answer.class_name,
             "probability": round(answer.probability, 6),
             "runner_up": answer.runner_up,
+            **({"top": _top(answer, top_k)} if top_k else {}),
             "warnings": [warned._asdict() for warned in answer.warnings],
             **written,
         }
     return {"file": str(file), **about, **(_explanation_facts(explanation) if explanation else {})}
+
+
+def _top(answer: Prediction, top_k: int) -> list[dict[str, Any]]:
+    return [{"class": name, "probability": round(share, 6)} for name, share in answer.top(top_k)]
 
 
 def _explanation_line(explanation: Explanation) -> str:

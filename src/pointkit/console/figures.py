@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from pointkit.console import next_step, note, out, percent, print_json, say
+from pointkit.console import note, out, percent, print_json, say
+from pointkit.console.verdict import said
 from pointkit.evaluate.groups import Evaluated
 from pointkit.evaluate.shapes import TURNS
 from pointkit.task import TASKS, Figure
@@ -26,7 +28,10 @@ def report_table(report: Report) -> None:
 def _parts_table(report: Report) -> None:
     table = Table("category", "mIoU", "shapes", "IoU of each part")
     for row in report["categories"]:
-        ious = ", ".join(f"{part['name']} {percent(part['iou'])}" for part in row["parts"])
+        ious = ", ".join(
+            f"{part['name']} {percent(part['iou'])}" if part["shapes"] else f"{part['name']} never occurs"
+            for part in row["parts"]
+        )
         table.add_row(escape(row["name"]), percent(row["miou"]), str(row["shapes"]), escape(ious))
     out.print(table)
     say(
@@ -49,8 +54,8 @@ def _figures(report: Report) -> str:
     texts = []
     for figure in TASKS[report["task"]].figures:
         text = f"{figure.title} {_figure(report, figure)}" + (" %" if figure.share else "")
-        if figure.interval:
-            low, high = report[figure.interval]
+        if interval := report.get(figure.interval):
+            low, high = interval
             text += f" (95 % interval {percent(low)} to {percent(high)})"
         texts.append(text)
     return ", ".join(texts)
@@ -73,11 +78,10 @@ def _further_lines(report: Report) -> None:
     if marks["marked"] is not None:
         say(f"foreign: {percent(marks['marked'])} % of these shapes would be marked as unlike all training shapes")
     if others := marks.get("others"):
-        left = f", {others['unread']} could not be read" if others["unread"] else ""
-        say(
-            f"of {others['shapes']} shapes in {escape(others['name'])} of kinds that the run does not know, "
-            f"{percent(others['found'])} % would be; AUROC {others['auroc']:.3f}{left}"
-        )
+        left = f"; {others['unread']} files could not be read" if others["unread"] else ""
+        names = ", ".join([*others["classes"], f"from {others['name']}"])
+        found = f"{percent(others['found'])} % would be, AUROC {others['auroc']:.3f}"
+        say(f"of {others['shapes']} truly foreign shapes ({escape(names)}) {found}{left}")
 
 
 def _spreads(report: Report, key: str) -> str:
@@ -117,10 +121,11 @@ def evaluated(result: Evaluated, as_json: bool) -> None:
         [report] = result.reports
         report_table(report)
         say(f"page: {result.page}")
-        next_step(f"pointkit predict {report['run']['path']} FILE...")
+        said(report["verdict"], f"pointkit predict {shlex.quote(report['run']['path'])} FILE...")
     else:
         _side_by_side(result, result.together["summary"])
         say(f"page: {result.page}")
+        said(result.together["verdict"], "")
 
 
 def _side_by_side(result: Evaluated, summary: Mapping[str, Any]) -> None:
@@ -129,8 +134,9 @@ def _side_by_side(result: Evaluated, summary: Mapping[str, Any]) -> None:
     for name, group in result.groups.items():
         for report in group:
             table.add_row(escape(report["run"]["path"]), *(_figure(report, figure) for figure in figures))
-        means = [_mean(summary["groups"][name][figure.key], figure) for figure in figures]
-        table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *means, style="bold")
+        if len(group) > 1:
+            means = [_mean(summary["groups"][name][figure.key], figure) for figure in figures]
+            table.add_row(f"{escape(name)}: mean ± sd of {len(group)}", *means, style="bold")
         table.add_section()
     out.print(table)
     first, lead = next(iter(result.groups)), figures[0]

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit import formats
-from pointkit.cloud import Array, Mesh, PointCloud, Shape
+from pointkit.cloud import Array, PointCloud, Shape
 from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats import columns, files, numbers
@@ -47,6 +47,7 @@ FOLDERS = (
     "segmentation",
 )
 NAMES = (*FOLDERS, "classes", "semantic", "semantics")
+BESIDE = "files beside the shapes"
 _KEYS = ("labels", "label", "semantic", "semantics", "classes", "parts", "segmentation")
 _LOW = 0xFFFF  # of a 32-bit code that holds an object's number above it, as SemanticKITTI's do
 
@@ -136,28 +137,30 @@ def _stem(path: Parts) -> str:
 # ---- a shape with its labels
 
 
-def load(path: pathlib.Path, label_file: pathlib.Path, meaning: Meaning) -> Shape:
-    """The shape in a file, with the labels of another file.
+def load(path: pathlib.Path, label_file: pathlib.Path, meaning: Meaning) -> tuple[Shape, tuple[str, ...]]:
+    """The shape in a file with the labels of another file, and what these are: ``BESIDE``, and equal fields of its own.
 
-    Raises ValueError where the number of labels is not that of the points, vertices or faces, or is that of several;
-    and where the shape has other labels of its own. A JSON file without labels is no label file: the shape's own count.
+    The user's field may be a list in a JSON file, else it is one of the shape's own. Then, and beside a JSON file
+    without labels, the shape comes as it is, with no such words. Raises ValueError where the number of labels is not
+    that of the points, vertices or faces, or is that of several; and where the shape has other labels of its own.
     """
     shape = formats.read(path, meaning=meaning)
+    if meaning.label_field and (label_file.suffix.lower() != ".json" or columns.label_field(shape, meaning)):
+        return shape, ()
     given = _read(label_file, _counts(shape), meaning.label_field)
     if given is None:
-        return shape
+        return shape, ()
     what, labels = given
-    own = None if meaning.label_field else columns.labels_of(shape)
+    own = None if meaning.label_field else columns.labels_and_fields(shape)
     ours = _on(shape, what, labels)
     theirs = columns.labels_of(ours)
-    if own is not None and theirs is not None and not np.array_equal(own, theirs):
-        fields = shape.face_fields if isinstance(shape, Mesh) else shape.fields
-        name = columns.name_in(fields) or LABEL
+    if own is not None and theirs is not None and not np.array_equal(own.codes, theirs):
+        name = next(iter(own.fields), LABEL)
         raise ValueError(
             f"has labels of its own (the field {name}), and {shown(label_file.name)} beside it holds others; "
             f"--label-field {name} takes its own"
         )
-    return ours
+    return ours, (BESIDE, *(own.fields if own else ()))
 
 
 def _counts(shape: Shape) -> dict[str, int]:
@@ -165,7 +168,8 @@ def _counts(shape: Shape) -> dict[str, int]:
     if isinstance(shape, PointCloud):
         return {"points": len(shape.points) + shape.left_out}
     faces = len(shape.faces) if shape.polygons is None else int(shape.polygons.max(initial=-1)) + 1
-    return {"vertices": len(shape.vertices), **({"faces": faces} if faces else {})}
+    vertices = len(shape.vertices if shape.there is None else shape.there)
+    return {"vertices": vertices, **({"faces": faces} if faces else {})}
 
 
 def _on(shape: Shape, what: str, labels: Labels) -> Shape:
@@ -179,6 +183,7 @@ def _on(shape: Shape, what: str, labels: Labels) -> Shape:
         labels = labels if shape.polygons is None else labels[shape.polygons]
         others = {name: field for name, field in shape.face_fields.items() if columns.plain(name) not in columns.LABELS}
         return dataclasses.replace(shape, face_fields={**others, LABEL: labels}, vertex_fields={})
+    labels = labels if shape.there is None else labels[shape.there]
     return dataclasses.replace(shape, face_fields={LABEL: columns.of_corners(shape.faces, labels)}, vertex_fields={})
 
 

@@ -8,43 +8,43 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import config, disk, report, store
-from pointkit.errors import RunError, StoreError
+from pointkit import checks, config, disk, report, verdict
+from pointkit.errors import RunError
 from pointkit.evaluate import classes, parts, shapes
 from pointkit.predict import Predictor
-from pointkit.report import Measured, plots
+from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
+from pointkit.watching import Waiting
 
 MEASURES: Mapping[str, Callable[..., Measured]] = {"classification": classes.measure, "parts": parts.measure}
 
 
-def open_store(predictor: Predictor, path: pathlib.Path | None = None) -> Store:
+# Pictures of an earlier report, which may have shown more.
+STALE = ("mistake_*.png", "category_*.png", "mixed_up.png", "curves.png", "learning_rate.png")
+
+
+def open_store(predictor: Predictor, path: str | os.PathLike[str] | None = None) -> Store:
     """The store that a run was trained on, where it was or at ``path``. Raises RunError where it is another one."""
-    facts = predictor.facts["store"]
-    try:
-        opened = store.open(path or facts["path"])
-    except StoreError as error:
-        raise error if path else RunError(f"{error}; --store says where it is now") from None
-    if opened.checksum != facts["checksum"]:
-        raise RunError(f"{opened.path}: not the store that {predictor.path} was trained on (its checksum differs)")
-    return opened
+    return checks.store_of(predictor.path, predictor.facts, None if path is None else pathlib.Path(path))
 
 
 def evaluate(
-    path: pathlib.Path,
+    path: str | os.PathLike[str],
     *,
-    store_path: pathlib.Path | None = None,
+    store_path: str | os.PathLike[str] | None = None,
     split: str = "test",
     draws: int = 0,
     votes: int = 0,
     protocol: str = "",
     rotate: str = "",
     foreign: pathlib.Path | None = None,
+    waiting: Waiting | None = None,
 ) -> dict[str, Any]:
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
@@ -55,10 +55,11 @@ def evaluate(
     (``shapes.TURNED`` times). ``foreign`` is a store or a folder of shapes of other kinds: how well are they marked?
     Returns the report. Raises RunError and StoreError.
     """
-    predictor = Predictor(path)
+    path = pathlib.Path(path)
+    predictor = Predictor(path, waiting)
+    predictor.waiting.begin(f"measuring {path}")
     opened = open_store(predictor, store_path)
-    if not len(opened.select(split)):
-        raise RunError(f"{opened.path}: has no shapes in the split {split!r} to evaluate {path} on")
+    checks.shapes_of(opened, path, split)
     how: dict[str, Any] = {"draws": draws, "votes": votes, "protocol": protocol, "rotate": rotate, "foreign": foreign}
     measured = MEASURES[predictor.task.name](predictor, opened, split, **how)
     outside = shapes.outside(predictor, opened, opened.select(split))
@@ -72,17 +73,18 @@ def evaluate(
         "command": shlex.join(_command(path, store_path, split, **how)),
         "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
         "history": predictor.progress.history,
+        "findings": opened.manifest.get("findings", []),
     }
+    whole["verdict"] = verdict.of(whole)
+    predictor.waiting.begin(f"writing the report of {path}")
     place = folder_of(path, split)
     _write(place, "predictions.csv", measured.predictions)
     _write(place, "report.json", json.dumps(whole, indent=1) + "\n")
-    for pattern in ("mistake_*.png", "category_*.png"):  # an earlier report may have shown more
+    for pattern in STALE:
         for stale in place.glob(pattern):
             stale.unlink()
-    pictures = measured.pictures | {
-        "curves": plots.png(plots.curves(whole["history"], whole["run"]["best_epoch"])),
-        "learning_rate": plots.png(plots.learning_rate([row["learning_rate"] for row in whole["history"]])),
-    }
+    curves = charts.curves(whole["history"], whole["run"]["best_epoch"])
+    pictures = measured.pictures | {name: plots.png(figure) for name, figure in curves.items()}
     for name, data in pictures.items():
         disk.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))
@@ -100,7 +102,7 @@ def _write(path: pathlib.Path, name: str, text: str) -> None:
     disk.replace(path / name, text.encode())
 
 
-def _command(path: pathlib.Path, store_path: pathlib.Path | None, split: str, **given: object) -> list[str]:
+def _command(path: pathlib.Path, store_path: str | os.PathLike[str] | None, split: str, **given: object) -> list[str]:
     """The command that makes this report."""
     command = ["pointkit", "evaluate", str(path), *(["--store", str(store_path)] if store_path else [])]
     command += ["--split", split] if split != "test" else []
@@ -112,13 +114,16 @@ def _run_facts(predictor: Predictor) -> dict[str, Any]:
     settings, trained_on = facts["settings"], facts["store"]
     settings_of = config.combine(settings)
     store_task = dataclasses.replace(predictor.task, features=tuple(trained_on.get("features", ())))
-    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0))
+    imbalanced = trained_on.get("imbalanced", False)
+    flags = config.flags(settings_of, store_task, trained_on["shapes"].get("train", 0), imbalanced)
     command = ["pointkit", "train", trained_on["path"], "-o", str(predictor.path), "--backend", facts["backend"]]
+    command += ["--init", facts["init"]["path"]] if "init" in facts else []
     return {
         "name": predictor.path.resolve().name,
         "path": str(predictor.path),
         "settings": settings,
         "seed": settings["seed"],
+        "shapes": trained_on["shapes"],
         "parameters": facts["parameters"],
         "trained_epochs": predictor.progress.epoch,
         "best_epoch": predictor.progress.best_epoch,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from pointkit import metrics
+from pointkit import checks, metrics
 from pointkit.asking import OfClasses
 from pointkit.cloud import Array, Float32
-from pointkit.errors import RunError
-from pointkit.evaluate import foreigners
+from pointkit.evaluate import baselines, doubts, foreigners
 from pointkit.evaluate.shapes import TURNED, asked, pictured
 from pointkit.predict import Predictor
-from pointkit.report import Measured, plots
+from pointkit.report import Measured, charts, plots
 from pointkit.store import Store
 
 NUM_MISTAKES = 8
@@ -47,9 +47,7 @@ def measure(
     foreign: pathlib.Path | None = None,
 ) -> Measured:
     """The figures of a split, predictions and pictures. Raises RunError and StoreError."""
-    if votes or protocol:
-        what = "votes are" if votes else "reference-b is"
-        raise RunError(f"{predictor.path}: {what} for parts, this run tells classes apart")
+    checks.suits(predictor.path, predictor.task, votes, protocol)
     chosen = opened.select(split)
     truth = opened.labels[chosen]
     answers, pooled = _looks(predictor, opened, split)
@@ -60,11 +58,25 @@ def measure(
     whole = {**first, **figures, "points": drawn}
     if draws:
         whole["draws"] = _draws(predictor, opened, split, draws)
+    whole |= _beside(opened, chosen, probabilities, whole["classes"])
     if rotate:
         whole["rotated"] = {"about": rotate, **_spread(predictor, opened, split, TURNED, rotate)}
     whole["foreign"] = foreigners.measure(predictor, pooled, foreign)
     pictures = _pictures(predictor, opened, chosen, truth, probabilities, whole)
     return Measured(whole, _predictions(predictor, opened, chosen, truth, probabilities), pictures)
+
+
+def _beside(opened: Store, chosen: Array, probabilities: Array, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What needs no network, and the labels in doubt; each row of the classes gets its number of training shapes."""
+    train = np.bincount(opened.labels[opened.select("train")], minlength=len(rows))
+    for row, count in zip(rows, train.tolist(), strict=True):
+        row["train"] = count
+    rivals, neighbours = baselines.of_classes(opened, chosen)
+    truth, files = opened.labels[chosen].astype(np.int64), [opened.rows[i].file for i in chosen]
+    return {
+        "baselines": rivals,
+        "suspects": doubts.suspects(truth, probabilities, neighbours, opened.classes, files),
+    }
 
 
 def _draws(predictor: Predictor, opened: Store, split: str, draws: int) -> dict[str, Any]:
@@ -106,21 +118,24 @@ def _pictures(
     answer, confidence = probabilities.argmax(1), probabilities.max(1)
     shown = np.random.default_rng(0).permutation(len(chosen))[:NUM_PICTURES]
     grid = plots.cloud_grid(
-        [pictured(opened, chosen[i], predictor.num_points) for i in shown],
+        [_cloud(predictor, opened, chosen, i) for i in shown],
         [f"{predictor.classes[answer[i]]}\ntruth: {predictor.classes[truth[i]]}" for i in shown],
         [bool(answer[i] != truth[i]) for i in shown],
     )
     pictures = {
         "grid": plots.png(grid),
-        "confusion": plots.png(plots.confusion_matrix(whole["confusion"], predictor.classes)),
-        "calibration": plots.png(plots.calibration_diagram(whole["calibration"])),
+        "confusion": plots.png(charts.confusion_matrix(whole["confusion"], predictor.classes)),
+        "calibration": plots.png(charts.calibration_diagram(whole["calibration"])),
     }
+    cloud = functools.partial(_cloud, predictor, opened, chosen)
+    if mixed := doubts.mixed_classes(whole["confusion"], truth, probabilities, predictor.classes, cloud):
+        whole["mixed_up"], pictures["mixed_up"] = mixed
     wrong = np.flatnonzero(answer != truth)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:NUM_MISTAKES]
     whole["mistakes"] = []
     for place, i in enumerate(worst, 1):
         name = f"mistake_{place}"
-        pictures[name] = plots.png(plots.cloud(pictured(opened, chosen[i], predictor.num_points)))
+        pictures[name] = plots.png(plots.cloud(cloud(i)))
         whole["mistakes"].append(
             {
                 "file": opened.rows[chosen[i]].file,
@@ -131,3 +146,8 @@ def _pictures(
             }
         )
     return pictures
+
+
+def _cloud(predictor: Predictor, opened: Store, chosen: Array, i: int) -> Float32:
+    """The points of a shape, as the network sees them, for a picture."""
+    return pictured(opened, chosen[i], predictor.num_points)

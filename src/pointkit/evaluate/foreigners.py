@@ -31,13 +31,17 @@ def pooled_of(predictor: Predictor, queries: Iterable[Query]) -> Float32:
 
 
 def keep(predictor: Predictor, opened: Store) -> None:
-    """Keep what the network pools of its training and validation shapes in the run. Raises MachineError."""
+    """Keep what the network pools of its training and validation shapes in the run, if all of it is finite.
+
+    Raises MachineError where the disk or the memory is full.
+    """
     pooled = []
     for split, most in MOST.items():
         chosen = opened.select(split)
         some = np.sort(np.random.default_rng(0).permutation(chosen)[:most])
         pooled.append(pooled_of(predictor, (shape.query for shape in asked(predictor, opened, some))))
-    Reference.of(*pooled).save(predictor.path, predictor.weights)
+    if all(np.isfinite(features).all() for features in pooled):
+        Reference.of(*pooled).save(predictor.path, predictor.weights)
 
 
 def measure(predictor: Predictor, pooled: Float32, path: pathlib.Path | None = None) -> dict[str, Any]:
@@ -49,9 +53,11 @@ def measure(predictor: Predictor, pooled: Float32, path: pathlib.Path | None = N
     reference = predictor.reference
     limit = reference.limit if reference else None
     if reference is None or limit is None:
-        why = "it keeps no reference" if reference is None else f"it had fewer than {FEWEST} validation shapes"
+        why = f"it had fewer than {FEWEST} validation shapes, or copies of training shapes"
+        if reference is None:
+            why = "it keeps no reference of its training shapes, which the command that trained it adds"
         if path is not None:
-            raise RunError(f"{predictor.path}: marks no foreign shapes, as {why}; without --foreign it is measured")
+            raise RunError(f"{predictor.path}: cannot be measured with --foreign: it marks no foreign shapes, as {why}")
         return {"marked": None, "why": why}
     ours = reference.distances(pooled)
     figures: dict[str, Any] = {

@@ -6,6 +6,7 @@ The network itself answers every point, in a window of others as in training (``
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import pathlib
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from pointkit import metrics, preprocess
 from pointkit.asking import Query, to_all
 from pointkit.cloud import Float32, Float64
-from pointkit.evaluate import foreigners
+from pointkit.evaluate import baselines, doubts, foreigners
 from pointkit.evaluate.shapes import TURNED, asked, pictured
 from pointkit.metrics import ShapeScore
 from pointkit.predict import Predictor
@@ -59,6 +60,7 @@ def measure(
     figures = metrics.segmentation_report([shape.score for shape in shapes], parts)
     drawn = f"all original points of each shape, answered in windows of {predictor.num_points}"
     whole = figures | {"points": {"num_points": predictor.num_points, "drawn": drawn}}
+    whole["baselines"] = _beside(opened, chosen, whole["categories"])
     if draws:
         whole["draws"] = _spread(predictor, opened, chosen, draws)
     if rotate:
@@ -69,7 +71,20 @@ def measure(
     if protocol:
         whole["protocol"] = _reference(opened, shapes)
     pictures = {"sampling": _sampling(predictor, opened, shapes)} | _pictures(opened, shapes, parts, whole)
+    if mixed := doubts.mixed_parts(whole["categories"], shapes, parts, functools.partial(pictured, opened)):
+        whole["mixed_up"], pictures["mixed_up"] = mixed
     return Measured(whole, _predictions(opened, shapes), pictures)
+
+
+def _beside(opened: Store, chosen: NDArray[np.int64], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What needs no network; each row of the categories, and of their parts, gets its number of training shapes."""
+    counts = baselines.part_counts(opened)
+    train = np.bincount(opened.labels[opened.select("train")], minlength=len(rows)).tolist()
+    for row, shapes in zip(rows, train, strict=True):
+        row["train"] = shapes
+        for part, having in zip(row["parts"], counts[row["name"]][0].tolist(), strict=True):
+            part["train"] = having
+    return baselines.of_parts(opened, chosen, counts)
 
 
 def _probabilities(
@@ -83,8 +98,8 @@ def _probabilities(
 ) -> Iterator[Float64]:
     """For each shape (T, parts), in the store's order of points. ``draw``, ``vary``, ``turn`` are those of ``asked``.
 
-    What the network pooled of each shape (D,) goes into ``pooled``.
-    A stray point has the answer of the point nearest to it.
+    A stray point has the answer of the point nearest to it. What the network pooled of each shape (D,) goes into
+    ``pooled``.
     """
     orders: list[NDArray[np.int64]] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,12 @@ class Asked(NamedTuple):
 
 
 def asked(
-    predictor: Predictor, opened: Store, chosen: Iterable[int], draw: int = 0, vary: bool = False, turn: str = ""
+    predictor: Predictor,
+    opened: Store,
+    chosen: Sequence[int] | NDArray[np.int64],
+    draw: int = 0,
+    vary: bool = False,
+    turn: str = "",
 ) -> Iterator[Asked]:
     """The shapes ``chosen``, in order.
 
@@ -36,7 +41,8 @@ def asked(
     angle of its own.
     """
     columns = opened.columns(predictor.task.features)
-    for index in chosen:
+    for number, index in enumerate(chosen):
+        predictor.waiting.done(number, len(chosen))
         opened.check_uncut()
         span = opened.seen(index)
         rng = np.random.default_rng([draw, index])
@@ -49,6 +55,7 @@ def asked(
         if turn:
             points, numbers = _turned(points, numbers, predictor, rotation(turn, rng))
         yield Asked(Query(points, numbers, int(opened.labels[index])), order)
+    predictor.waiting.done(len(chosen), len(chosen))
 
 
 def outside(predictor: Predictor, opened: Store, chosen: Iterable[int]) -> list[dict[str, Any]]:

@@ -19,7 +19,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
-from pointkit.cloud import Array, Mesh, Shape
+from numpy.typing import ArrayLike
+
+from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
 from pointkit.formats import columns, npy, npz, obj, off, pcd, ply, records, stl, text
@@ -87,6 +89,7 @@ __all__ = [
     "annotate",
     "columns",
     "read",
+    "takes_columns",
     "takes_notes",
     "write",
 ]
@@ -112,14 +115,15 @@ def _shape(kind: str, data: bytes, meaning: Meaning) -> Shape:
     return reader(data, meaning) if reader in NAMED else reader(data)
 
 
-def write(path: Path, shape: Shape, notes: Sequence[str] = ()) -> None:
+def write(path: Path, shape: Shape | ArrayLike, notes: Sequence[str] = ()) -> None:
     """Write a shape in the coordinates that its file had, in the format that the suffix names.
 
-    ``notes`` are lines for people, kept as comments where the format has them. The file appears whole under its name,
-    or not at all. Raises FormatError where the format cannot hold the shape.
+    An array of points (N, 3) is a cloud. ``notes`` are lines for people, kept as comments where the format has them.
+    The file appears whole under its name, or not at all. Raises FormatError where the format cannot hold the shape.
     """
     writer = WRITERS[_known(shown(path), _suffix(path), "write")]
     with _named(shown(path)):
+        shape = as_shape(shape)
         if notes and writer in NOTING:
             writer(path, shape, _lines(notes))
         else:
@@ -172,6 +176,11 @@ def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
 def _together(theirs: Mapping[str, Array], ours: Mapping[str, Array], count: int) -> dict[str, Array]:
     names = records.renamed(theirs, ours)
     return {names.get(name, name): array for name, array in theirs.items()} | records.added(ours, count)
+
+
+def takes_columns(path: Path) -> bool:
+    """Whether the user may name the columns of a file with that suffix."""
+    return READERS.get(_suffix(path).lower()) in NAMED
 
 
 def takes_notes(path: Path) -> bool:

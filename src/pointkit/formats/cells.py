@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float64
 from pointkit.formats import layout, numbers
-from pointkit.formats.columns import LEFT_OUT
+from pointkit.formats.columns import LEFT_OUT, asked_for
 from pointkit.formats.layout import BLANK, Head, Rows
 
 Int64 = NDArray[np.int64]
 
 MOST_COLUMNS = 1024
-_OF_AXES = 19  # columns that three points may well have. More are the three axes of so many points
+_COUNTED = 10  # rows of a table, from which on a column that counts them is no chance
 _FEW = 24  # columns that a cloud of fewer points may well have
 _FORTRAN = re.compile(rb"([0-9.])[dD]([+-]?[0-9])")  # 1.0D+00
 _DECIMAL = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
@@ -53,16 +53,34 @@ def read(rows: Rows, head: Head, names: Sequence[str] | None) -> tuple[list[Arra
 
 
 def check_shape(count: int, width: int, named: bool) -> None:
-    """Refuse what is no cloud: less than three columns, too many, or without names more columns than points."""
+    """Refuse what is no cloud: less than three columns, too many, or without names more columns than points.
+
+    Three rows of four numbers and more may be the three axes of so many points.
+    """
     if not count:
         raise ValueError("no points")
     if width < 3:
         raise ValueError(f"a row must hold x, y and z, got {width} numbers")
-    if count < width and width > (_OF_AXES if count == 3 else _FEW) and not named:
-        advice = "a row is a point; if that is right, name the columns with --columns"
-        raise ValueError(f"{count:,} rows of {width:,} numbers: is it transposed? {advice}")
+    if width > 3 and count < width and (count == 3 or width > _FEW) and not named:
+        advice = f"if a row is a point, {asked_for(width)}" if width <= _FEW else "if a row is a point, name --columns"
+        raise ValueError(
+            f"{count:,} rows of {width:,} numbers: are these {count:,} points, or is it transposed, {width:,} points "
+            f"in columns? {advice}; else save it with a row for each point"
+        )
     if width > MOST_COLUMNS:
         raise ValueError(f"a row must hold {MOST_COLUMNS:,} numbers at most, got {width:,}")
+
+
+def refuse_numbered(first: Array, width: int) -> None:
+    """Raise ValueError where the first of the columns without names counts the rows, and so may be no coordinate."""
+    if width < 4 or len(first) < _COUNTED or first.dtype.kind not in "fiu":
+        return
+    if np.array_equal(first, first[0] + np.arange(len(first))) and first[0] == np.round(first[0]):
+        names = ",".join([LEFT_OUT, *"xyz", *LEFT_OUT * (width - 4)])
+        raise ValueError(
+            f"the first of {width} columns without names counts the rows ({first[0]:g} to {first[-1]:g}): which are x, "
+            f"y and z? --columns names all {width} in their order, like {names}"
+        )
 
 
 # ---- rows of numbers

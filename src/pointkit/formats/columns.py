@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
 from pointkit.errors import PointkitError
+from pointkit.formats.fields import all_described, described, not_whole
+from pointkit.rules import suggest
 
 LABEL = "label"  # the field that readers give as a cloud's ``labels``
 PARTS = (
@@ -74,6 +76,7 @@ PLACES = (  # arrays and fields of several numbers that are the coordinates
 )  # fmt: skip
 _UNITS = re.compile(r"[\[(][^\])]*[\])]")
 _NEXT = ("column3", "column4", "column5")  # behind x, y and z, where no names are
+_NAMELESS = re.compile(r"column\d+")
 _FEW = 64  # different labels, of a field that looks like them though its name does not say so
 _SAYS = "--label-field NAME says which"
 
@@ -282,13 +285,20 @@ def own_labels(fields: Mapping[str, Array]) -> NDArray[np.int32] | None:
     field = fields.get(LABEL)
     if field is None or field.ndim != 1 or field.dtype.kind not in "iu":
         return None
-    return None if _wrong(field).any() else field.astype(np.int32)
+    return None if not_whole(field).any() else field.astype(np.int32)
 
 
 def in_text(name: str, column: Array) -> Array:
     """A column of a text, whose numbers are floats: as whole numbers if its name is a label's and all are whole."""
-    whole = plain(name) in LABELS and column.dtype.kind == "f" and not _wrong(column).any()
+    whole = plain(name) in LABELS and column.dtype.kind == "f" and not not_whole(column).any()
     return column.astype(np.int32) if whole else np.ascontiguousarray(column)
+
+
+class Labels(NamedTuple):
+    """Labels (N,), and the plain names of the fields that hold them; none for a cloud's ``labels`` from elsewhere."""
+
+    codes: NDArray[np.int32]
+    fields: tuple[str, ...]
 
 
 def labels_of(shape: Shape, meaning: Meaning = NOTHING_SAID) -> NDArray[np.int32] | None:
@@ -300,15 +310,21 @@ def labels_of(shape: Shape, meaning: Meaning = NOTHING_SAID) -> NDArray[np.int32
     Raises ValueError, which lists the fields that are there, where the named field is missing or holds no labels, and
     where several fields with usual names differ.
     """
+    labels = labels_and_fields(shape, meaning)
+    return None if labels is None else labels.codes
+
+
+def labels_and_fields(shape: Shape, meaning: Meaning = NOTHING_SAID) -> Labels | None:
+    """``labels_of`` with the fields that they are taken from. A field without a title is called by its place."""
     labels = _found(shape, meaning)
     if labels is None or not meaning.unlabelled:
         return labels
-    return np.where(np.isin(labels, meaning.unlabelled), np.int32(-1), labels)
+    return labels._replace(codes=np.where(np.isin(labels.codes, meaning.unlabelled), np.int32(-1), labels.codes))
 
 
-def _found(shape: Shape, meaning: Meaning) -> NDArray[np.int32] | None:
+def _found(shape: Shape, meaning: Meaning) -> Labels | None:
     if isinstance(shape, PointCloud) and shape.labels is not None and LABEL not in shape.fields:
-        return shape.labels
+        return Labels(shape.labels, ())
     found: dict[str, NDArray[np.int32]] = {}
     candidates = list(_candidates(shape, meaning))
     numbers = [candidate for candidate in candidates if candidate[1].dtype.kind != "U"]
@@ -316,22 +332,44 @@ def _found(shape: Shape, meaning: Meaning) -> NDArray[np.int32] | None:
         labels = whole_labels(name, field)
         found.setdefault(name, labels if corners is None else of_corners(corners, labels))
     if meaning.label_field and not found:
-        raise ValueError(f"no field {meaning.label_field} of one number each; found {all_described(shape)}")
+        hint = suggest(plain(meaning.label_field), [plain(name) for level, _ in _levels(shape) for name in level])
+        raise ValueError(f"no field {meaning.label_field} of one number each{hint}; found {all_described(shape)}")
     different = [name for name, labels in found.items() if not np.array_equal(labels, next(iter(found.values())))]
     if different:
         fields = {name: found[name] for name in (next(iter(found)), *different)}
         raise ValueError(f"several fields may be the labels: {described(fields)}; {_SAYS}")
-    return next(iter(found.values()), None)
+    if not found:
+        return None
+    return Labels(next(iter(found.values())), tuple(dict.fromkeys(_placed(name, shape) for name in found)))
+
+
+def nameless(cloud: PointCloud) -> bool:
+    """Whether no column behind the coordinates has a name of its own, as in a table without titles."""
+    return all(map(_NAMELESS.fullmatch, cloud.fields))
+
+
+def _placed(name: str, shape: Shape) -> str:
+    """A field's plain name. Where no column has a title, a name like column3 stands for a place among so many."""
+    if isinstance(shape, PointCloud) and nameless(shape):
+        return f"{name} of {len(shape.fields) + 3}"
+    return plain(name)
+
+
+def label_field(shape: Shape, meaning: Meaning = NOTHING_SAID) -> str | None:
+    """The first field that may be the labels by its name; None where there is none."""
+    return next((name for name, *_ in _candidates(shape, meaning)), None)
+
+
+def _levels(shape: Shape) -> list[tuple[Mapping[str, Array], NDArray[np.int32] | None]]:
+    """The fields of points or faces, and for those of vertices the faces' corners."""
+    if isinstance(shape, PointCloud):
+        return [(shape.fields, None)]
+    return [(shape.face_fields, None), (shape.vertex_fields, shape.faces)]
 
 
 def _candidates(shape: Shape, meaning: Meaning) -> Iterator[tuple[str, Array, NDArray[np.int32] | None]]:
     """The fields that may be the labels, and for those of vertices the faces' corners."""
-    levels: list[tuple[Mapping[str, Array], NDArray[np.int32] | None]] = [
-        (shape.face_fields if isinstance(shape, Mesh) else shape.fields, None)
-    ]
-    if isinstance(shape, Mesh):
-        levels.append((shape.vertex_fields, shape.faces))
-    for fields, corners in levels:
+    for fields, corners in _levels(shape):
         exact = meaning.label_field in fields  # else a name that differs by case or "scalar_"
         for name, array in fields.items():
             meant = name == meaning.label_field if exact else meaning.is_label(name)
@@ -346,18 +384,11 @@ def whole_labels(name: str, field: Array) -> NDArray[np.int32]:
         raise ValueError(f"labels must be whole numbers, the field {name} has words ({some}): write a number for each")
     if field.dtype.kind == "f":
         field = np.where(np.isnan(field), -1, field)
-    wrong = _wrong(field)
+    wrong = not_whole(field)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"labels must be whole numbers of 32 bits, the field {name} has {field[row]} in row {row}")
     return field.astype(np.int32)
-
-
-def _wrong(field: Array) -> NDArray[np.bool_]:
-    """Which numbers are no whole ones of 32 bits."""
-    with np.errstate(invalid="ignore"):
-        wrong: NDArray[np.bool_] = (field < -(2**31)) | (field >= 2**31)
-        return wrong if field.dtype.kind != "f" else wrong | (field != np.round(field))
 
 
 def of_corners(faces: NDArray[np.int32], labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -372,48 +403,17 @@ def missing(shape: Shape) -> str:
     what = "face" if isinstance(shape, Mesh) else "point"
     fields = dict(shape.face_fields) | dict(shape.vertex_fields) if isinstance(shape, Mesh) else dict(shape.fields)
     found = f"has no label for each {what}; found {all_described(shape)}"
-    if name := _likely(fields):
+    if name := likely(fields):
         return f"{found}; {name} looks like labels: --label-field {name} takes it"
     return f"{found}; {_SAYS}" if fields else found
 
 
-def _likely(fields: Mapping[str, Array]) -> str | None:
+def likely(fields: Mapping[str, Array]) -> str | None:
     """The last field of a few different whole numbers that is no colour."""
     taken = {name for kind in _SINGLE for name in feature(fields, kind) or ()}
     for name in reversed(list(fields)):
         array = fields[name]
-        whole = array.ndim == 1 and array.dtype.kind in "biuf" and not _wrong(array).any()
+        whole = array.ndim == 1 and array.dtype.kind in "biuf" and not not_whole(array).any()
         if name not in taken and whole and 2 <= len(np.unique(array)) <= _FEW:
             return name
     return None
-
-
-# ---- words
-
-
-def all_described(shape: Shape) -> str:
-    """All fields of a shape, in words."""
-    if isinstance(shape, PointCloud):
-        return described(shape.fields)
-    levels = {"of faces": shape.face_fields, "of vertices": shape.vertex_fields}
-    there = [f"{described(fields)} {where}" for where, fields in levels.items() if fields]
-    return ", ".join(there) or "no fields"
-
-
-def described(fields: Mapping[str, Array]) -> str:
-    """Fields in words: name, type, and range. Of many the first sixteen."""
-    words = [f"{name} ({_range(array)})" for name, array in list(fields.items())[:16]]
-    more = f" and {len(fields) - 16} more" if len(fields) > 16 else ""
-    return ", ".join(words) + more if words else "no fields"
-
-
-def _range(array: Array) -> str:
-    if array.dtype.kind == "U":
-        return f"words, such as {array[0]!s}"
-    kind = f"{array.dtype.name}" + (f" x {array.shape[1]}" if array.ndim == 2 else "")
-    numbers = array[np.isfinite(array)] if array.dtype.kind == "f" else array
-    if array.dtype.kind not in "biuf" or not numbers.size:
-        return kind
-    low, high = numbers.min(), numbers.max()
-    whole = array.dtype.kind == "f" and not _wrong(numbers).any()
-    return f"{kind}{', whole' if whole else ''}, {low:.6g} to {high:.6g}"

@@ -18,6 +18,7 @@ from pointkit.formats import cells, files, records
 from pointkit.formats.columns import LEFT_OUT, NOTHING_SAID, Meaning, coordinates, place_in
 
 _TYPES = ("u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8")  # by their size
+SEVERAL = "in one file"  # in a message about an array of many shapes
 LONGEST_HEADER = 1 << 16
 
 Fields = dict[str, Array]
@@ -37,6 +38,8 @@ def of_table(array: Array, meaning: Meaning) -> tuple[Array, Fields]:
     said = meaning.names(array.shape[1])
     cells.check_shape(len(array), array.shape[1], said is not None)
     array, width = native(array), array.shape[1]
+    if said is None:
+        cells.refuse_numbered(array[:, 0], width)
     names = said or ["x", "y", "z", *(f"column{index}" for index in range(3, width))]
     xyz = coordinates(names)
     return array[:, xyz], {name: array[:, i] for i, name in enumerate(names) if i not in xyz and name != LEFT_OUT}
@@ -69,16 +72,22 @@ def one_each(array: Array) -> Array:
 
 
 def write(path: disk.Path, shape: Shape) -> None:
-    """Write a cloud as one array, in a type that holds its coordinates, fields and labels. Names are lost."""
+    """Write a cloud as one array, in a type that holds its coordinates, fields and labels. Names are lost.
+
+    Three points with fields are records, which have names: an array (3, C) may also be C points in columns.
+    """
     if not isinstance(shape, PointCloud):
         raise ValueError("an .npy file holds a cloud of points, got a mesh")
-    columns = [*records.coordinates(shape).T, *records.flat(records.columns(shape)).values()]
+    fields = records.flat(records.columns(shape))
+    columns = [*records.coordinates(shape).T, *fields.values()]
     if any(column.dtype.kind not in "biuf" for column in columns):
         raise ValueError("an .npy file holds numbers, got a field of another type")
     array = np.stack(columns, 1)
     for index, column in enumerate(columns[3:], 3):
         if not np.array_equal(array[:, index], column, equal_nan=column.dtype.kind == "f"):
             raise ValueError(f"column {index} of the type {column.dtype} does not fit {array.dtype}")
+    if len(array) == 3 < len(columns):
+        array = _as_records(array, ["x", "y", "z", *fields])
     with disk.replacing(path) as file:
         np.save(file, array, allow_pickle=False)
 
@@ -88,6 +97,8 @@ def annotate(
 ) -> list[bytes]:
     """An array with further columns, in its own type and order. It has no room for ``notes``.
 
+    An array (3, 3) becomes records with names: with further columns it may also be so many points in columns.
+
     ``fields``: name -> an array with a row for each point. Records get further fields. Columns have no names. Where
     the array's type does not hold our numbers, the new type is the smallest of NumPy that holds all, in the same byte
     order. Floats stay floats.
@@ -95,6 +106,8 @@ def annotate(
     theirs = _checked(data)
     points, count = records.rows_of(read(data, meaning))
     ours = records.spread(records.added(fields, len(points)), points, count)
+    if theirs.shape == (3, 3):
+        theirs, ours = _as_records(theirs, meaning.names(3) or list("xyz")), records.flat(dict(ours))
     return [encoded(_longer_records(theirs, ours) if theirs.dtype.names else _wider(theirs, ours))]
 
 
@@ -102,6 +115,12 @@ def encoded(array: Array) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
+
+
+def _as_records(array: Array, names: Sequence[str]) -> Array:
+    """The rows of an array as records with a field for each column."""
+    records: Array = np.ascontiguousarray(array).view([(name, array.dtype) for name in names])[:, 0]
+    return records
 
 
 def _wider(theirs: Array, ours: Mapping[str, Array]) -> Array:
@@ -202,7 +221,7 @@ def several(found: Header) -> str:
         return ""
     count, points, _ = found.shape
     return (
-        f"{count} shapes of {points} points in one file: write each as a file of its own, numpy.save(path, array[i]), "
+        f"{count} shapes of {points} points {SEVERAL}: write each as a file of its own, numpy.save(path, array[i]), "
         "in a folder named after its class"
     )
 

@@ -6,6 +6,7 @@ comment after a face, and takes the index 0, which is not allowed, for the last 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -28,14 +29,18 @@ _COLORED = (6, 7)  # numbers of a vertex with a colour; the seventh says how muc
 def read(text: bytes) -> Shape:
     """The polygons of an OBJ file as triangles, its vertices in their order. A file without faces is a cloud.
 
-    Vertices have the fields red, green, blue where each has a colour. Groups, materials and lines are ignored.
+    Vertices have the fields red, green, blue where each has a colour. Colours of some alone are left out (``partial``).
+    Groups, materials and lines are ignored.
     """
     text = _COMMENT_OR_JOINT.sub(b"", layout.lines(text))
-    xyz, fields = _vertices(text)
+    xyz, fields, partial = _vertices(text)
     lines = _FACE.findall(text)
-    if not lines:
-        return records.cloud(xyz, fields)
-    return polygons.mesh(xyz, *_corners(text, lines, len(xyz)), vertex_fields=fields)
+    shape: Shape
+    if lines:
+        shape = polygons.mesh(xyz, *_corners(text, lines, len(xyz)), vertex_fields=fields)
+    else:
+        shape = records.cloud(xyz, fields)
+    return dataclasses.replace(shape, partial=("color",)) if partial else shape
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -48,8 +53,11 @@ def write(path: disk.Path, shape: Shape) -> None:
         file.write(records.text_rows(list(shape.faces.T.astype(np.int64) + 1), "f "))
 
 
-def _vertices(text: bytes) -> tuple[Float64, dict[str, Array]]:
-    """The coordinates (V, 3), and the fields of the vertices. A weight or a colour may follow a vertex's place."""
+def _vertices(text: bytes) -> tuple[Float64, dict[str, Array], bool]:
+    """The coordinates (V, 3), the fields of the vertices, and whether some of them alone have a colour.
+
+    A weight or a colour may follow a vertex's place.
+    """
     lines = _VERTEX.findall(text)
     if not lines:
         raise ValueError("no vertices: no line begins with v")
@@ -62,9 +70,10 @@ def _vertices(text: bytes) -> tuple[Float64, dict[str, Array]]:
         raise ValueError(f"vertices must have three or more numbers, got {counts[row]} in row {row}")
     begin = np.cumsum(counts) - counts
     xyz = values.take(begin[:, None] + np.arange(3))
-    if counts[0] not in _COLORED or counts.min() != counts.max():
-        return xyz, {}
-    return xyz, records.channels(KINDS["color"], records.colors(values.reshape(len(counts), -1)[:, 3:6]))
+    colored = np.isin(counts, _COLORED)
+    if not colored.all():
+        return xyz, {}, bool(colored.any())
+    return xyz, records.channels(KINDS["color"], records.colors(values.take(begin[:, None] + np.arange(3, 6)))), False
 
 
 def _corners(text: bytes, lines: Sequence[bytes], num_vertices: int) -> tuple[Int64, Int64]:

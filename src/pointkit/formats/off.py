@@ -7,6 +7,7 @@ from line to line. Faces may run over several lines. Texture coordinates of vert
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -26,8 +27,8 @@ _VERTEX_BYTES, _FACE_BYTES = len("0 0 0\n"), len("1 0\n")  # the shortest lines 
 def read(text: bytes) -> Shape:
     """The mesh of an OFF file, polygons as triangles. A file without faces is a cloud.
 
-    Faces have the field ``color`` (RGB) where every face has a colour. Vertices have normals and colours (nx, ny, nz,
-    red, green, blue) where the header's word says so.
+    Faces have the field ``color`` (RGB) where every face has a colour; those of some alone are left out (``partial``).
+    Vertices have normals and colours (nx, ny, nz, red, green, blue) where the header's word says so.
     """
     text = layout.lines(text)
     if b"#" in text:
@@ -35,10 +36,11 @@ def read(text: bytes) -> Shape:
     header, num_vertices, num_faces, start = _counts(text)
     vertices, rest = _vertices(text[start:], num_vertices)
     fields = _vertex_fields(header, vertices)
-    corners, counts, face_fields = _faces(*_face_lines(rest, num_faces))
+    corners, counts, face_fields, partial = _faces(*_face_lines(rest, num_faces))
     if not num_faces:
         return records.cloud(vertices[:, :3], fields)
-    return polygons.mesh(vertices[:, :3], corners, counts, face_fields, fields)
+    mesh = polygons.mesh(vertices[:, :3], corners, counts, face_fields, fields)
+    return dataclasses.replace(mesh, partial=("color",)) if partial else mesh
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -131,15 +133,15 @@ def _joined(values: Array, counts: Int64) -> Int64:
     return np.array(joined, np.int64)
 
 
-def _faces(values: Array, counts: Int64) -> tuple[Int64, Int64, dict[str, Array]]:
-    """The faces' indices one after another, how many each has, and their fields.
+def _faces(values: Array, counts: Int64) -> tuple[Int64, Int64, dict[str, Array], bool]:
+    """The faces' indices one after another, how many each has, their fields, and whether some alone have a colour.
 
     The numbers of a face are a count, so many indices, and a colour.
     """
     if len(counts) and counts.min() == counts.max() == 4:
         rows = values.reshape(-1, 4)
         if (rows[:, 0] == 3).all():
-            return records.whole("indices of vertices", rows[:, 1:].reshape(-1)), counts - 1, {}
+            return records.whole("indices of vertices", rows[:, 1:].reshape(-1)), counts - 1, {}, False
     begin = np.cumsum(counts) - counts
     corners = records.whole("the first number of a face", values[begin])
     wrong = (corners < 1) | (corners >= counts)
@@ -149,7 +151,8 @@ def _faces(values: Array, counts: Int64) -> tuple[Int64, Int64, dict[str, Array]
     column = np.arange(len(values)) - np.repeat(begin, counts)
     last = np.repeat(corners, counts)
     indices = records.whole("indices of vertices", values[(column > 0) & (column <= last)])
-    if not len(counts) or (counts - corners - 1).min() < 3:
-        return indices, corners, {}
+    colored = counts - corners - 1 >= 3
+    if not len(counts) or not colored.all():
+        return indices, corners, {}, bool(colored.any())
     color = records.colors(np.stack([values[begin + corners + channel] for channel in (1, 2, 3)], 1))
-    return indices, corners, {} if color is None else {"color": color}
+    return indices, corners, {} if color is None else {"color": color}, False

@@ -37,19 +37,21 @@ def mesh(
         bad = corners.min() if corners.min() < 0 else corners.max()
         raise ValueError(f"faces must index the {len(xyz)} vertices, got {int(bad)}")
     fields = dict(vertex_fields or {})
-    nowhere = np.asarray(np.isnan(xyz).any(1)) if xyz.dtype.kind == "f" else np.zeros(len(xyz), bool)
-    if nowhere.any():
-        if nowhere[corners].any():
-            row = int(corners[nowhere[corners]][0])
+    there = None if xyz.dtype.kind != "f" else np.logical_not(np.isnan(xyz).any(1))
+    if there is not None and there.all():
+        there = None
+    if there is not None:
+        if not there[corners].all():
+            row = int(corners[~there[corners]][0])
             raise ValueError(f"vertices of faces must be finite numbers, got {xyz[row].tolist()} in row {row}")
-        xyz, corners = xyz[~nowhere], (np.cumsum(~nowhere) - 1)[corners]
-        fields = {name: array[~nowhere] for name, array in fields.items()}
-    points, placement = placed("vertices", xyz)
+        xyz, corners = xyz[there], (np.cumsum(there) - 1)[corners]
+        fields = {name: array[there] for name, array in fields.items()}
+    points, placement = placed("vertices", xyz, there)
     faces, polygons = triangles(points, corners, counts)
     of_faces = dict(polygon_fields or {})
     if polygons is not None:
         of_faces = {name: array[polygons] for name, array in of_faces.items()}
-    return Mesh(points, faces, of_faces, placement, polygons, fields)
+    return Mesh(points, faces, of_faces, placement, polygons, fields, there)
 
 
 def triangles(points: Array, corners: Int64, counts: Int64) -> tuple[Array, Int64 | None]:

@@ -18,8 +18,11 @@ Int64 = NDArray[np.int64]
 _LARGEST = float(np.finfo(np.float32).max) / 4  # differences and the box then stay finite in float32
 
 
-def placed(what: str, coordinates: Array) -> tuple[Float32, Placement]:
-    """Coordinates (N, 3) of a file, checked (at least one, finite, within float32's range) and placed."""
+def placed(what: str, coordinates: Array, there: NDArray[np.bool_] | None = None) -> tuple[Float32, Placement]:
+    """Coordinates (N, 3) of a file, checked (at least one, finite, within float32's range) and placed.
+
+    ``there`` (R,) says which of the file's rows they are, for the number of a row in an error.
+    """
     if not len(coordinates):
         raise ValueError(f"no {what}")
     if coordinates.dtype not in (np.float32, np.float64):
@@ -28,7 +31,8 @@ def placed(what: str, coordinates: Array) -> tuple[Float32, Placement]:
         fine = np.abs(coordinates) <= _LARGEST
     if not fine.all():
         row = int(np.flatnonzero(~fine.all(1))[0])
-        raise ValueError(f"{what} must be finite float32 numbers, got {coordinates[row].tolist()} in row {row}")
+        place_of = row if there is None else int(np.flatnonzero(there)[row])
+        raise ValueError(f"{what} must be finite float32 numbers, got {coordinates[row].tolist()} in row {place_of}")
     return place(coordinates)
 
 
@@ -44,7 +48,7 @@ def cloud(xyz: Array, fields: Mapping[str, Array]) -> PointCloud:
         return PointCloud(points, fields, own_labels(fields), placement)
     if not there.any():
         raise ValueError(f"no points: all {len(xyz):,} rows are without coordinates (nan)")
-    points, placement = placed("points", xyz[there])
+    points, placement = placed("points", xyz[there], there)
     fields = {name: array[there] for name, array in fields.items()}
     return PointCloud(points, fields, own_labels(fields), placement, there)
 

@@ -37,7 +37,9 @@ def _read(head: Head, rows: Rows, meaning: Meaning) -> tuple[PointCloud, bool]:
     names = meaning.names(rows.width) or _named(title, rows.width)
     found, words = cells.read(rows, head, names)
     count, width = len(found[0]) if found else 0, len(found)
-    cells.check_shape(count, width, names is not None)
+    cells.check_shape(count, width, names is not None or head.promised is not None)
+    if names is None:
+        cells.refuse_numbered(found[0], width)
     names = names or _plain_names(width)
     xyz = coordinates(names, values=found)
     empty = [i for i, (start, end) in enumerate(title.cells) if start == end and _is_nan(found[i])] if title else []
@@ -114,7 +116,8 @@ def annotate(
 
     ``fields``: name -> an array with a row for each point. A text without names gets the names of all columns as its
     first comment. ``notes`` follow the names. With ``numbers_alone``, a text without names and comments gets neither,
-    because programs that read such files expect only numbers.
+    because programs that read such files expect only numbers. Three rows get names all the same: without them they may
+    also be the three axes of more points.
     """
     decoded, coding = layout.decoded(data)
     head, rows = _parts(data)
@@ -130,7 +133,7 @@ def annotate(
     if title:
         at = title.line + 1
         lines[title.line] = _longer_title(lines[title.line], title, list(ours))
-    elif numbers_alone and not COMMENT.search(decoded):
+    elif numbers_alone and not COMMENT.search(decoded) and (count != 3 or head.promised is not None):
         more = []
     else:
         said = meaning.names(rows.width) or _plain_names(rows.width)

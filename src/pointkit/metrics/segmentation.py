@@ -82,12 +82,20 @@ def score_shape(category: str, truth: ArrayLike, answer: ArrayLike, num_parts: i
     return ShapeScore(category, pairs.reshape(num_parts, num_parts))
 
 
+def mean_iou(scores: Sequence[ShapeScore]) -> float:
+    """The mean over shapes of the mean IoU of the parts that any shape of the category truly has."""
+    points: dict[str, NDArray[np.int64]] = {}
+    for score in scores:
+        points[score.category] = score.confusion.sum(1) + points.get(score.category, 0)
+    return float(np.mean([np.mean(np.array(score.ious)[points[score.category] > 0]) for score in scores]))
+
+
 def segmentation_report(scores: Iterable[ShapeScore | None], parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The figures of a report, ready for JSON, from the scores of all shapes, and category -> names of its parts.
 
     ``instance_miou`` is the mean over shapes, ``class_miou`` the mean of the categories' means, ``point_accuracy`` the
-    share of all labelled points that are right. A category without a shape has None; it is left out of the mean, with a
-    warning.
+    share of all labelled points that are right. A category without a shape has None, and is left out of the mean. A
+    part that no shape has is None, too. ``instance_miou_interval`` is the 95 % interval of a mean (Student's t).
     Raises ValueError where no shape has a labelled point.
     """
     given = list(scores)
@@ -103,10 +111,23 @@ def segmentation_report(scores: Iterable[ShapeScore | None], parts: Mapping[str,
         "instance_miou": math.fsum(score.iou for score in labelled) / len(labelled),
         "class_miou": math.fsum(present) / len(present),
         "point_accuracy": right / sum(score.points for score in labelled),
+        "instance_miou_interval": mean_interval([score.iou for score in labelled]),
         "categories": categories,
         "most_confused": _most_confused(by_category, parts),
         "warnings": _warnings(categories, len(given) - len(labelled)),
     }
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> list[float]:
+    """The interval in which the mean of such shares lies with probability ``level``, by Student's t, within 0 and 1."""
+    from scipy.special import stdtrit
+
+    if len(values) < 2:
+        return [0.0, 1.0]
+    numbers = np.asarray(values, np.float64)
+    half = float(stdtrit(len(numbers) - 1, (1 + level) / 2) * numbers.std(ddof=1) / math.sqrt(len(numbers)))
+    mean = float(numbers.mean())
+    return [max(0.0, mean - half), min(1.0, mean + half)]
 
 
 def _category(name: str, scores: Sequence[ShapeScore], parts: Sequence[str]) -> dict[str, Any]:
@@ -116,10 +137,11 @@ def _category(name: str, scores: Sequence[ShapeScore], parts: Sequence[str]) -> 
         "name": name,
         "shapes": len(scores),
         "miou": math.fsum(score.iou for score in scores) / len(scores) if scores else None,
+        "confusion": total.tolist(),
         "parts": [
             {
                 "name": part,
-                "iou": float(by_part[:, i].mean()) if scores else None,
+                "iou": float(by_part[:, i].mean()) if total[i].any() else None,
                 "points": int(total[i].sum()),
                 "shapes": sum(bool(score.confusion[i].any()) for score in scores),
             }
@@ -147,8 +169,6 @@ def _most_confused(
 
 def _warnings(categories: Sequence[Mapping[str, Any]], unlabelled: int) -> list[str]:
     warnings = []
-    if absent := [category["name"] for category in categories if not category["shapes"]]:
-        warnings.append(f"no test shapes of {', '.join(absent)}: n/a, left out of class mIoU")
     if single := [category["name"] for category in categories if len(category["parts"]) == 1]:
         warnings.append(f"{', '.join(single)}: of one part, which scores 1 whatever is answered")
     if unlabelled:

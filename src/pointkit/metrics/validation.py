@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.cloud import Float32
-from pointkit.metrics.segmentation import ShapeScore, restricted_answer, score_shape
+from pointkit.metrics.segmentation import ShapeScore, mean_iou, restricted_answer, score_shape
 
 Int32 = NDArray[np.int32]
 Bool = NDArray[np.bool_]
@@ -44,7 +44,8 @@ class ClassScores:
 class PartScores:
     """For parts: the share of points that are answered rightly, and instance mIoU.
 
-    A point's answer is the best part of its shape's category. ``part_ids``: category -> the ids of its parts.
+    A point's answer is the best part of its shape's category. ``part_ids``: category -> the ids of its parts. A part
+    that no validation shape has is left out of every mean: it would count as found where it is never answered.
     """
 
     def __init__(self, part_ids: Mapping[str, range]) -> None:
@@ -61,4 +62,4 @@ class PartScores:
     def figures(self, total: float) -> dict[str, float]:
         right = sum(int(np.trace(score.confusion)) for score in self.scores)
         figures = {"val_accuracy": float(right / total)}
-        return figures | ({"val_miou": float(np.mean([score.iou for score in self.scores]))} if self.scores else {})
+        return figures | ({"val_miou": mean_iou(self.scores)} if self.scores else {})

@@ -15,10 +15,9 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from pointkit.models.families import DECIDES, TURNS
 from pointkit.models.maxima import pooled_blocks
 from pointkit.nn import PooledBlock
-
-IDLE, TURNS, DECIDES = 0, 1, 2
 
 
 class CriticalPoints:

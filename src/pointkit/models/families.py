@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pointkit.errors import PointkitError
 from pointkit.rules import Rule, Value, suggest
 
+IDLE, TURNS, DECIDES = 0, 1, 2  # what a point did for an answer: see ``critical.CriticalPoints``
+
 
 @dataclass(frozen=True)
 class Family:

@@ -12,16 +12,17 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from pointkit import disk, features, machine, store
+from pointkit import audit, disk, features, formats, machine, store
+from pointkit.cards import Card, Carded
 from pointkit.datasets import DATASETS, shapenet_part
 from pointkit.datasets.asked import Asked, Said
 from pointkit.datasets.folder import Found
-from pointkit.disk import shown
 from pointkit.errors import PointkitError, StoreError
 from pointkit.prepare import chunks, label_ids, reading, rows, splits, survey, unread
 from pointkit.prepare.chunks import ReadResult
@@ -30,8 +31,8 @@ from pointkit.prepare.reading import Progress
 NUM_POINTS = 2048  # drawn of each shape by default
 
 
-@dataclass(frozen=True)
-class Prepared:
+@dataclass(frozen=True, repr=False)
+class Prepared(Carded):
     """What ``prepare`` made: the store, the files it could not read and why, and what the user should know.
 
     ``already``: the store was there, made from the same files and settings, and nothing was done. ``resumed``: the
@@ -43,6 +44,14 @@ class Prepared:
     warnings: tuple[str, ...]
     already: bool = False
     resumed: int = 0
+
+    def card(self) -> Card:
+        from pointkit import shows
+
+        return shows.of_prepared(self)
+
+    def __fspath__(self) -> str:
+        return str(self.store.path)
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,21 @@ def prepare(
     return made
 
 
+def trial(source: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
+    """What ``prepare`` would find in the files of a folder, ready for JSON; nothing stays on the disk.
+
+    ``findings``, worst first; ``stopping``: so many of them make a training worthless; ``unread``: the files that
+    cannot be read, and why. ``how`` are the arguments of ``prepare``. Raises what that raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="pointkit-") as folder:
+        try:
+            made = prepare(source, pathlib.Path(folder) / "store", **how)
+        except PointkitError as error:  # the list of unread files goes with the folder
+            raise type(error)(str(error).partition("; all are listed in ")[0]) from None
+        kept = {key: made.store.manifest[key] for key in ("findings", "stopping")}
+        return {**kept, "unread": [{"file": file, "reason": reason} for file, reason in made.unread]}
+
+
 def _made(
     plan: _Plan,
     work: pathlib.Path,
@@ -205,6 +229,7 @@ def _write(
     about: dict[str, Any] = {"features": list(features.columns(kept))} if kept else {}
     about |= {"scales": scales} if scales else {}
     if found.layout:
+        label_ids.refuse_mixed(found, results)
         ids = label_ids.LabelIds(found, shapes, chunks.samples(job.paths))
         samples = ids.apply(shapes, samples)
         about, warnings = {**ids.facts, **about}, (*warnings, *ids.warnings)
@@ -221,8 +246,16 @@ def _write(
         "unread": len(lost),
         "warnings": list(warnings),
     }
-    made = store.write(plan.output, zip(shapes, samples, strict=True), found.classes, facts, extra)
+    written = zip(shapes, samples, strict=True)
+    made = store.write(plan.output, written, found.classes, facts, extra, lambda made: _audited(plan, made))
     return Prepared(made, lost, warnings, resumed=job.resumed)
+
+
+def _audited(plan: _Plan, made: store.Store) -> dict[str, Any]:
+    """The findings of the audit, as the store keeps them."""
+    root = plan.found.root
+    findings = audit.of_store(made, lambda i: formats.read(root / made.rows[i].file, meaning=plan.rule.meaning))
+    return audit.facts(findings)
 
 
 # ---- the output
@@ -278,14 +311,8 @@ def _kept(plan: _Plan, results: Sequence[ReadResult]) -> tuple[str, ...]:
     """The features that the store keeps: those that all shapes have. Raises PointkitError where some were asked for."""
     kept, _ = features.shared(result.features for result in results if result.size)
     for kind in features.kinds(plan.keep) if plan.keep is not None else ():
-        read = zip(plan.found.files, results, strict=True)
-        without = [file.file for file, result in read if result.size and kind not in result.features]
-        if without:
-            some = f"{len(without):,} of {len(results):,} files"
-            raise PointkitError(
-                f"{plan.found.root}: --features {plan.keep}, but {some} have no {kind} "
-                f"({', '.join(features.KINDS[kind])} of each point), such as {shown(without[0])}"
-            )
+        if lack := rows.lack_of(kind, plan.found, results, plan.rule):
+            raise PointkitError(f"{plan.found.root}: --features {plan.keep}, but {lack}")
     return kept
 
 

@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointkit import disk, features, formats, outputs, preprocess, upright
 from pointkit.cloud import Float32, Float64, Sample, Shape
 from pointkit.disk import shown
-from pointkit.formats.columns import NOTHING_SAID, Meaning
+from pointkit.formats.columns import NOTHING_SAID, Labels, Meaning
 
 MAX_FILES = 32
 MAX_BYTES = 4_000_000  # about 40 ms of reading text: short beside a set, long beside the cost of a job
@@ -71,6 +70,7 @@ class ReadResult(NamedTuple):
     the kinds that the points have, with the file's own numbers. ``scales`` are the full scales that colours and
     intensities seem to have (``preprocess.steady_scale``). ``left_out`` counts the file's rows without coordinates.
     The last ``strays`` points are stray.
+    ``label_fields`` are what the labels were taken from, in plain words: several where these hold the same.
     """
 
     size: int
@@ -82,6 +82,7 @@ class ReadResult(NamedTuple):
     scales: tuple[tuple[str, float], ...] = ()
     left_out: int = 0
     strays: int = 0
+    label_fields: tuple[str, ...] = ()
 
 
 def unread(reason: str) -> ReadResult:
@@ -108,15 +109,22 @@ def read(root: str, sources: Sequence[Source], rule: Rule, target: str) -> list[
     results: list[ReadResult] = []
     samples: list[Sample] = []
     folder = pathlib.Path(root)
-    for source, shape in zip(sources, _shapes(folder, sources, rule), strict=True):
-        result, sample = _draw(folder, source, shape, rule)
+    for source, loaded in zip(sources, _shapes(folder, sources, rule), strict=True):
+        result, sample = _draw(folder, source, loaded, rule)
         results.append(result)
         samples.append(sample)
     save(pathlib.Path(target), results, samples)
     return results
 
 
-def _shapes(root: pathlib.Path, sources: Sequence[Source], rule: Rule) -> Iterator[Shape | Exception]:
+class _Loaded(NamedTuple):
+    """A shape, or why there is none; and what its labels were taken from where that is not one of its own fields."""
+
+    shape: Shape | Exception
+    labels_from: tuple[str, ...] = ()
+
+
+def _shapes(root: pathlib.Path, sources: Sequence[Source], rule: Rule) -> Iterator[_Loaded]:
     """The shape in each file, or why there is none."""
     layout = rule.layout
     if layout in ("", "fields"):
@@ -128,13 +136,15 @@ def _shapes(root: pathlib.Path, sources: Sequence[Source], rule: Rule) -> Iterat
     there = [i for i, text in enumerate(texts) if not isinstance(text, Exception)]
     clouds = shapenet_part.clouds(layout, [texts[i] for i in there], [sources[i].labels for i in there])
     for text in texts:
-        yield text if isinstance(text, Exception) else next(clouds)
+        yield _Loaded(text) if isinstance(text, Exception) else _Loaded(next(clouds), ("the published files",))
 
 
-def _shape(root: pathlib.Path, source: Source, rule: Rule) -> Any:
+def _shape(root: pathlib.Path, source: Source, rule: Rule) -> _Loaded:
     """The shape of a source with the labels that lie beside it, or why there is none."""
     if not rule.meaning.label_field and outputs.marked(root / source.file):
-        return ValueError("holds pointkit's own answers, and is passed over; --label-field takes a field of it")
+        return _Loaded(
+            ValueError("holds pointkit's own answers, and is passed over; --label-field takes a field of it")
+        )
     if source.pieces:
         from pointkit.datasets import pieces
 
@@ -142,14 +152,15 @@ def _shape(root: pathlib.Path, source: Source, rule: Rule) -> Any:
         for name, _ in source.pieces:
             piece = _tried(formats.read, root / name, meaning=rule.meaning)
             if isinstance(piece, Exception):
-                return piece
+                return _Loaded(piece)
             shapes.append(piece)
-        return _tried(pieces.join, shapes, [part for _, part in source.pieces])
+        return _Loaded(_tried(pieces.join, shapes, [part for _, part in source.pieces]), ("a file for each part",))
     if rule.layout and source.labels:
         from pointkit.datasets import beside
 
-        return _tried(beside.load, root / source.file, root / source.labels[0], rule.meaning)
-    return _tried(formats.read, root / source.file, meaning=rule.meaning)
+        loaded = _tried(beside.load, root / source.file, root / source.labels[0], rule.meaning)
+        return _Loaded(loaded) if isinstance(loaded, Exception) else _Loaded(*loaded)
+    return _Loaded(_tried(formats.read, root / source.file, meaning=rule.meaning))
 
 
 def _tried(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
@@ -163,11 +174,12 @@ def _tried(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         return error
 
 
-def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Rule) -> tuple[ReadResult, Sample]:
+def _draw(root: pathlib.Path, source: Source, loaded: _Loaded, rule: Rule) -> tuple[ReadResult, Sample]:
+    shape = loaded.shape
     try:
         if isinstance(shape, Exception):
             raise shape
-        labels = _labels(shape, source, rule) if rule.layout else None
+        labels = _labels(shape, loaded.labels_from, rule) if rule.layout else None
         as_they_are = dict.fromkeys(preprocess.SCALED, 1.0)
         drawn = preprocess.draw(
             shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features, scales=as_they_are
@@ -189,7 +201,7 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
     numbers = preprocess.stacked(upright.turned_features(drawn.features, rule.up), held)
     sample = Sample(
         points,
-        None if labels is None else np.ascontiguousarray(labels[drawn.index], "<i4"),
+        None if labels is None else np.ascontiguousarray(labels.codes[drawn.index], "<i4"),
         None if numbers is None else np.ascontiguousarray(numbers, "<f4"),
     )
     result = ReadResult(
@@ -201,15 +213,17 @@ def _draw(root: pathlib.Path, source: Source, shape: Shape | Exception, rule: Ru
         scales=tuple(drawn.scales.items()),
         left_out=drawn.left_out,
         strays=drawn.strays,
+        label_fields=() if labels is None else labels.fields,
     )
     return result, sample
 
 
-def _labels(shape: Shape, source: Source, rule: Rule) -> NDArray[np.int32]:
+def _labels(shape: Shape, elsewhere: tuple[str, ...], rule: Rule) -> Labels:
     """The labels of a shape's points or faces. Raises ValueError where it has none."""
-    elsewhere = source.labels or source.pieces  # the user's field is one of the shape's own
     meaning = dataclasses.replace(rule.meaning, label_field="") if elsewhere else rule.meaning
-    labels = formats.columns.labels_of(shape, meaning)
+    labels = formats.columns.labels_and_fields(shape, meaning)
+    if labels is not None and elsewhere:  # the user's field is one of the shape's own
+        return labels._replace(fields=elsewhere)
     if labels is None:
         beside = "labels may also lie beside it, in a file of the same name that ends in .txt, .npy or .json"
         raise ValueError(f"{formats.columns.missing(shape)}; {beside}")
@@ -251,8 +265,9 @@ def load(path: pathlib.Path) -> tuple[list[ReadResult], list[Sample]]:
             scales=tuple((kind, full) for kind, full in scales),
             left_out=left_out,
             strays=strays,
+            label_fields=tuple(label_fields),
         )
-        for size, digest, warnings, reason, labelled, held, scales, left_out, strays in facts["results"]
+        for size, digest, warnings, reason, labelled, held, scales, left_out, strays, label_fields in facts["results"]
     ]
     if not results or min(result.size for result in results) < 0 or hashlib.sha256(raw).hexdigest() != facts["sha256"]:
         raise ValueError(f"{path}: damaged chunk")

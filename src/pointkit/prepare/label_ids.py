@@ -11,8 +11,33 @@ import numpy as np
 from pointkit.cloud import Sample
 from pointkit.datasets.codes import CodeNames
 from pointkit.datasets.folder import Found
+from pointkit.disk import shown
 from pointkit.errors import PointkitError
+from pointkit.prepare.chunks import ReadResult
 from pointkit.store import ShapeRow
+
+SHOWN = 4  # fields in a line
+
+
+def refuse_mixed(found: Found, results: Sequence[ReadResult]) -> None:
+    """Raise PointkitError where no field has the labels of all shapes: the codes of two fields may mean two things."""
+    read = [(file.file, r.label_fields) for file, r in zip(found.files, results, strict=True) if r.labelled]
+    if not read or set[str].intersection(*(set(fields) for _, fields in read)):
+        return
+    examples: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for file, fields in read:
+        examples.setdefault(fields[0], file)
+        counts[fields[0]] += 1
+    taken = [f"{name} in {counts[name]:,}, such as {shown(file)}" for name, file in examples.items()]
+    more = f"; and {len(taken) - SHOWN:,} others" if len(taken) > SHOWN else ""
+    advice = "if they mean the same, call them alike; --label-field NAME takes one field, and lists the other files"
+    if any(" of " in name for name in examples):  # places of columns without titles
+        advice = "write titles into the first lines, like # x y z label"
+    raise PointkitError(
+        f"{found.root}: labels come from different fields: {'; '.join(taken[:SHOWN])}{more}; they may mean different "
+        f"things: {advice}"
+    )
 
 
 class LabelIds:

@@ -1,4 +1,4 @@
-"""Whether a store can be trained on: the command that is proposed next must not refuse."""
+"""Whether a store can be trained on: ``prepare`` proposes it, and ``train`` refuses, by these rules alone."""
 
 from __future__ import annotations
 

@@ -10,10 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from pointkit import features, preprocess, store
+from pointkit import features, formats, preprocess, store
+from pointkit.cloud import Mesh
 from pointkit.datasets.folder import Found, FoundFile
 from pointkit.disk import csv_rows, shown
 from pointkit.errors import PointkitError
+from pointkit.formats import columns
+from pointkit.formats.fields import all_described
 from pointkit.prepare import splits
 from pointkit.prepare.chunks import ReadResult, Rule
 
@@ -179,6 +182,39 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
         least = f"the fewest {min(few):,}"
         shortage = f"{len(few):,} shapes hold fewer than {rule.num_points:,} points"
         yield f"{shortage} ({least}); each keeps all it has, shapes.csv counts them"
+
+
+def lack_of(kind: str, found: Found, results: Sequence[ReadResult], rule: Rule) -> str:
+    """Which shapes have no features of a kind, and what to do; "" for none."""
+    read = zip(found.files, results, strict=True)
+    without = [(file, result) for file, result in read if result.size and kind not in result.features]
+    if not without:
+        return ""
+    file, result = without[0]
+    why = [warning for warning in result.warnings if warning.startswith(kind)] or _named(kind, found, file, rule)
+    some = (
+        f"{len(without):,} of {len(results):,} files have no {kind} ({', '.join(features.KINDS[kind])} of each point)"
+    )
+    return "; ".join([f"{some}, such as {shown(file.file)}", *why])
+
+
+_SHORT = {"color": ("r", "g", "b")}
+
+
+def _named(kind: str, found: Found, file: FoundFile, rule: Rule) -> list[str]:
+    """What to say of columns that have no names, or of the fields that are there."""
+    try:
+        shape = formats.read(found.root / (file.pieces[0][0] if file.pieces else file.file), meaning=rule.meaning)
+    except (OSError, ValueError):
+        return []
+    if isinstance(shape, Mesh) or not columns.nameless(shape):
+        return [f"found {all_described(shape)}"]
+    names = ["x", "y", "z", *_SHORT.get(kind, features.KINDS[kind])]
+    width = len(shape.fields) + 3
+    if width < len(names):
+        return []
+    example = ",".join([*names, *[columns.LEFT_OUT] * (width - len(names))])
+    return [f"its {width} columns have no names: --columns names them in their order, like {example}"]
 
 
 def scales(results: Sequence[ReadResult], kept: Sequence[str]) -> dict[str, float]:

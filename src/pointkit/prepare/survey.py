@@ -15,10 +15,13 @@ from pointkit import formats
 from pointkit.datasets import folder, shapenet_part
 from pointkit.datasets.asked import NOTHING_ASKED, Asked
 from pointkit.datasets.folder import Found, Words
-from pointkit.errors import PointkitError
+from pointkit.disk import shown
+from pointkit.errors import FormatError, PointkitError
+from pointkit.formats import npy
 from pointkit.formats.columns import Meaning, labels_of
 from pointkit.prepare import rows, splits
-from pointkit.task import Classification, Parts
+from pointkit.rules import suggest
+from pointkit.task import TASKS, Classification, Parts
 
 Path = str | os.PathLike[str]
 
@@ -84,18 +87,44 @@ def find(
     published = shapenet_part.layout_of(source) if task != Classification.name else None
     if published:
         return _published(*published, asked)
-    return folder.find(
-        source,
-        formats.SUFFIXES,
-        parts=task == Parts.name,
-        asked=asked,
-        labelled=_labelled(meaning_of(asked)),
-        without=[pathlib.Path(path) for path in (groups, asked.names) if path and pathlib.Path(path).is_file()],
-    )
+    try:
+        found = folder.find(
+            source,
+            formats.SUFFIXES,
+            parts=task == Parts.name,
+            asked=asked,
+            labelled=_labelled(meaning_of(asked)),
+            without=[pathlib.Path(path) for path in (groups, asked.names) if path and pathlib.Path(path).is_file()],
+        )
+    except PointkitError:
+        if how := _many_shapes(source):
+            raise PointkitError(how) from None
+        raise
+    files = [name for file in found.files for name in ([piece for piece, _ in file.pieces] or [file.file])]
+    if asked.columns and not any(map(formats.takes_columns, files)):
+        raise PointkitError(
+            f"{source}: --columns is for texts and arrays, found none; {shown(files[0])} names its own columns"
+        )
+    return found
+
+
+def _many_shapes(source: pathlib.Path) -> str:
+    """What to say of a folder that names no classes as its arrays hold many shapes each; "" for others."""
+    path = next(iter(sorted(source.glob("*.np[yz]"))), None)
+    try:
+        if path:
+            formats.read(path)
+    except FormatError as error:
+        return str(error) if npy.SEVERAL in str(error) else ""
+    except OSError:
+        pass
+    return ""
 
 
 def _task(task: str | None, asked: Asked) -> str | None:
     """The task; flags that are for parts alone say it, too."""
+    if task is not None and task not in TASKS:
+        raise PointkitError(f"task must be one of {', '.join(TASKS)}, got {task!r}{suggest(task, TASKS)}")
     given = {
         "--category": asked.category,
         "--folders pieces": asked.folders == "pieces",

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from pointkit import verdict
 from pointkit.metrics import mean_sd
 from pointkit.task import TASKS, Classification, Figure, Task
 
@@ -29,18 +30,19 @@ class Measured(NamedTuple):
 
 
 def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
-    """The page of one report. ``pictures``: name -> PNG bytes, shown where they belong: "curves", "calibration",
-    "learning_rate", "grid" (test shapes with their answers), "sampling" (before and after), and those that ``mistakes``
-    and ``categories`` name.
+    """The page of one report. ``pictures``: name -> PNG bytes, shown where they belong: "curve_loss" and the
+    other curves, "calibration", "grid" (test shapes with their answers), "sampling" (before and after), and those that
+    ``mistakes``, ``mixed_up`` and ``categories`` name.
     """
-    shown = {name: _data_uri(name, data) for name, data in (pictures or {}).items()}
+    shown = {name: data_uri(name, data) for name, data in (pictures or {}).items()}
     matrix = report.get("confusion") or []
-    page: str = _template("report.html.j2").render(
+    page: str = template("report.html.j2").render(
         report=report,
         pictures=shown,
         task=_task(report),
         rows=[{"counts": row, "total": sum(row)} for row in matrix],
         settings=_flat((report.get("run") or {}).get("settings") or {}),
+        verdict=_verdict(report.get("verdict") or verdict.of(report)),
     )
     return page
 
@@ -48,8 +50,15 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
 def render_groups(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The page of several runs: ``groups`` maps a group's name to the reports of its runs."""
     task = _task(next(iter(groups.values()))[0])
-    page: str = _template("groups.html.j2").render(groups=groups, summary=summarise_groups(groups), task=task)
+    page: str = template("groups.html.j2").render(
+        groups=groups, summary=summarise_groups(groups), task=task, verdict=_verdict(verdict.of_groups(groups))
+    )
     return page
+
+
+def _verdict(lines: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The lines of a verdict, each with how grave it is."""
+    return [{**line, "level": verdict.level(line["kind"])} for line in lines]
 
 
 def _task(report: Mapping[str, Any]) -> type[Task]:
@@ -126,7 +135,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _data_uri(name: str, data: bytes) -> str:
+def data_uri(name: str, data: bytes) -> str:
+    """A PNG as an address that a page can hold. Raises ValueError for other bytes."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         raise ValueError(f"picture {name!r} must be PNG, got bytes that begin with {bytes(data[:8])!r}")
     return "data:image/png;base64," + base64.b64encode(data).decode()
@@ -174,11 +184,12 @@ def _mean(pair: Sequence[float | None] | None, unit: str = "", signed: bool = Fa
 
 
 @functools.cache
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template with the filters that our pages use."""
     folder = resources.files("pointkit.report") / "templates"
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(
-            {file: (folder / file).read_text(encoding="utf-8") for file in ("page.html.j2", name)}
+            {file: (folder / file).read_text(encoding="utf-8") for file in ("page.html.j2", "verdict.html.j2", name)}
         ),
         autoescape=True,
         undefined=jinja2.ChainableUndefined,

@@ -1,4 +1,4 @@
-"""Pictures for reports: shapes, grids of answers, curves, confusion, calibration.
+"""Pictures of shapes for reports: one, grids of answers, parts. ``charts`` draws the curves and diagrams.
 
 Every function returns a matplotlib Figure of its own, drawn without pyplot, so nothing is shared between threads or
 left open. ``png`` gives its bytes, the same for the same input. z is up, all shapes are seen from one place, and colour
@@ -11,7 +11,7 @@ import contextlib
 import io
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from pointkit.cloud import Mesh
@@ -37,8 +36,6 @@ UNLABELLED = "#c9ced4"
 INK, GREY, RULE = "#1f2933", "#6b7785", "#d5dbe1"
 
 _DEPTH = LinearSegmentedColormap.from_list("depth", ["#c3d9ea", "#5b9dcb", BLUE, "#003a5c"])  # far to near
-_HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#9cc7e3", BLUE, "#003a5c"])
-_WRONG = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#f3bf95", VERMILLION, "#8a3c00"])
 _SURFACE = (0.74, 0.84, 0.94)
 
 
@@ -131,7 +128,7 @@ def cloud_grid(clouds: Sequence[ArrayLike], titles: Sequence[str], wrong: Sequen
         figure.text(
             (x + 0.1) / width,
             top / height,
-            _fit(("✗ " if is_wrong else "✓ ") + name, side - 0.2, 10.5, "bold"),
+            fit(("✗ " if is_wrong else "✓ ") + name, side - 0.2, 10.5, "bold"),
             va="top",
             fontsize=10.5,
             fontweight="bold",
@@ -139,7 +136,7 @@ def cloud_grid(clouds: Sequence[ArrayLike], titles: Sequence[str], wrong: Sequen
             parse_math=False,
         )
         if more:
-            line = _fit(more[0], side - 0.2, 9)
+            line = fit(more[0], side - 0.2, 9)
             figure.text(
                 (x + 0.1) / width, (top - 0.2) / height, line, va="top", fontsize=9, color=GREY, parse_math=False
             )
@@ -161,10 +158,12 @@ def labelled_clouds(
     columns: int = 4,
     rest: str = "unlabelled",
     side: float = 2.4,
+    heading: str = "",
 ) -> Figure:
     """Clouds (N, 3) in rows of ``columns``, coloured by their parts (N,), each with its title; the parts' legend below.
 
-    ``rest`` is what the legend calls points of part -1. ``side`` is the length of a cloud's side in inches.
+    ``rest`` is what the legend calls points of part -1. ``side`` is the length of a cloud's side in inches. A
+    ``heading`` stands above all.
 
     Raises ValueError where the first three are not equally many, or none.
     """
@@ -178,14 +177,18 @@ def labelled_clouds(
     lines = _lines(entries, columns * side)
     rows = math.ceil(len(clouds) / columns)
     foot = 0.22 * len(lines) + 0.14
-    width, height = columns * side, rows * (side + head) + foot
+    top = 0.3 if heading else 0.0
+    width, height = columns * side, rows * (side + head) + foot + top
     figure = Figure(figsize=(width, height))
+    if heading:
+        style: dict[str, Any] = {"fontsize": 10.5, "fontweight": "bold", "color": INK, "parse_math": False}
+        figure.text(0.15 / width, (height - 0.22) / height, fit(heading, width - 0.3, 10.5, "bold"), **style)
     for i, (points, ids, title) in enumerate(zip(clouds, labels, titles, strict=True)):
         row, column = divmod(i, columns)
-        x, y = column * side, height - (row + 1) * (side + head)
+        x, y = column * side, height - top - (row + 1) * (side + head)
         axes = _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height)))
         draw_cloud(axes, points, part_colors(ids), inches=side)
-        text = _fit(title, side - 0.2, 10)
+        text = fit(title, side - 0.2, 10)
         figure.text(
             (x + side / 2) / width,
             (y + side + 0.1) / height,
@@ -209,7 +212,7 @@ def legend(labels: Sequence[ArrayLike], names: Sequence[str], rest: str = "unlab
 
 def _lines(entries: Sequence[tuple[str, Any]], width: float) -> list[list[int]]:
     """The entries of a legend in each line, by their numbers, for a figure of ``width`` inches."""
-    return _wrapped([_width(name, 9.5) + 0.4 for name, _ in entries], width - 0.2)
+    return _wrapped([width_of(name, 9.5) + 0.4 for name, _ in entries], width - 0.2)
 
 
 def _draw_legend(
@@ -222,9 +225,9 @@ def _draw_legend(
         for entry in line:
             name, color = entries[entry]
             figure.text(x / width, y / height, "●", color=color, fontsize=11)
-            text = _fit(name, width - 0.6, 9.5)
+            text = fit(name, width - 0.6, 9.5)
             figure.text((x + 0.17) / width, y / height, text, color=INK, fontsize=9.5, parse_math=False)
-            x += _width(name, 9.5) + 0.4
+            x += width_of(name, 9.5) + 0.4
 
 
 def _wrapped(widths: Sequence[float], room: float) -> list[list[int]]:
@@ -258,103 +261,6 @@ def parts_pairs(
     )
 
 
-def curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) -> Figure:
-    """Loss and accuracy of training and validation by epoch, with a mark at the epoch whose weights were chosen.
-
-    Rows have ``epoch`` and any of ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy`` and ``val_miou``. What is
-    missing is left out.
-    """
-    panels = {"loss": "loss", "accuracy": "accuracy"}
-    panels |= {"miou": "mIoU"} if any("val_miou" in row for row in history) else {}
-    figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
-    epochs = _column(history, "epoch")
-    for axes, (name, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        _plain(axes, xlabel="epoch", ylabel=title)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for key, label, color, marker, style in (
-            (name, "train", BLUE, "o", "-"),
-            (f"val_{name}", "validation", VERMILLION, "s", "--"),
-        ):
-            values = _column(history, key)
-            if np.isfinite(values).any():
-                size = 4 if len(values) <= 40 else 0
-                axes.plot(
-                    epochs, values, style, color=color, marker=marker, markersize=size, linewidth=1.8, label=label
-                )
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color=INK, linewidth=1, linestyle=":", label=f"chosen: epoch {best_epoch}")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=9)
-    return figure
-
-
-def learning_rate(schedule: Sequence[float]) -> Figure:
-    """The learning rate of each epoch, from epoch 1 on."""
-    figure = Figure(figsize=(4.5, 3), layout="constrained")
-    axes = figure.subplots()
-    _plain(axes, xlabel="epoch", ylabel="learning rate")
-    axes.plot(np.arange(1, len(schedule) + 1), schedule, color=BLUE, drawstyle="steps-mid", linewidth=1.8)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
-    return figure
-
-
-def confusion_matrix(confusion: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Counts (K, K), row = truth. A cell is as dark as its share of the row, blue where right, orange where wrong.
-
-    Up to 40 classes, cells have numbers. Raises ValueError where the counts are not K x K.
-    """
-    counts = np.asarray(confusion)
-    if counts.shape != (len(classes), len(classes)):
-        raise ValueError(f"confusion must be {len(classes)} x {len(classes)} for the classes, got {counts.shape}")
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    cell, font = (0.52, 10.0) if len(classes) <= 12 else (0.34, 8.0)  # inches, points
-    names = [_fit(name, 1.9, font) for name in classes]
-    side, room = cell * len(names), 0.45 + max(_width(name, font) for name in names)
-    figure = Figure(figsize=(side + room + 0.3, side + room + 0.3))
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((room / width, 0.15 / height, side / width, side / height))
-    right = np.eye(len(classes), dtype=bool)
-    for shades, hidden in ((_HEAT, ~right), (_WRONG, right)):
-        axes.imshow(np.ma.masked_array(share, hidden), cmap=shades, vmin=0, vmax=1)
-    _grid_of_cells(axes, names, font)
-    digits = 10 if cell > 0.5 else 6.5
-    for row, column in zip(*np.nonzero(counts), strict=True) if len(names) <= 40 else ():
-        color = "white" if share[row, column] > 0.45 else INK
-        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=digits, color=color)
-    return figure
-
-
-def calibration_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
-    """Accuracy by confidence, with the diagonal of a perfectly calibrated network; the counts below.
-
-    Rows have ``low``, ``high``, ``count``, ``confidence`` and ``accuracy``, as in report.json.
-    """
-    figure = Figure(figsize=(4.6, 4.8), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _plain(upper, xlabel="", ylabel="accuracy")
-    _plain(lower, xlabel="confidence", ylabel="shapes")
-    upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="as right as sure")
-    full = [row for row in bins if row["count"]]
-    low, width = [row["low"] for row in full], [row["high"] - row["low"] for row in full]
-    upper.bar(
-        low, [row["accuracy"] for row in full], width, align="edge", color=SKY, edgecolor="white", label="measured"
-    )
-    upper.plot(
-        [row["confidence"] for row in full],
-        [row["accuracy"] for row in full],
-        "o",
-        color=INK,
-        markersize=4,
-        label="mean of the bin",
-    )
-    lower.bar(low, [row["count"] for row in full], width, align="edge", color=GREY, edgecolor="white")
-    lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    upper.set(xlim=(0, 1), ylim=(0, 1.02))
-    upper.legend(frameon=False, fontsize=9, loc="upper left")
-    return figure
-
-
 def draw_cloud(axes: Axes, points: ArrayLike, colors: ArrayLike | None, inches: float) -> None:
     """Draw points (N, 3) into bare axes of ``inches`` a side: far ones first, nearer ones larger."""
     eye = raster.project(points)
@@ -379,47 +285,22 @@ def _bare_axes(axes: Axes) -> Axes:
     return axes
 
 
-def _plain(axes: Axes, xlabel: str, ylabel: str) -> None:
-    axes.set_xlabel(xlabel, color=INK)
-    axes.set_ylabel(ylabel, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(RULE)
-    axes.tick_params(colors=GREY, labelsize=9)
-    axes.grid(color=RULE, linewidth=0.6, alpha=0.7)
-    axes.set_axisbelow(True)
-
-
-def _grid_of_cells(axes: Axes, names: Sequence[str], font: float) -> None:
-    places = np.arange(len(names))
-    axes.set_xticks(places, names, rotation=90, parse_math=False, fontsize=font, color=INK)
-    axes.set_yticks(places, names, parse_math=False, fontsize=font, color=INK)
-    axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
-    axes.set_xticks(places[1:] - 0.5, minor=True)
-    axes.set_yticks(places[1:] - 0.5, minor=True)
-    axes.grid(which="minor", color=RULE, linewidth=0.6)
-    axes.tick_params(which="minor", length=0)
-    axes.spines[:].set_color(RULE)
-    axes.set_ylabel("truth", color=GREY)
-    axes.set_xlabel("answer", color=GREY)
-    axes.xaxis.set_label_position("top")
-
-
 def _title(figure: Figure, title: str) -> None:
     if title:
-        figure.text(0.5, 0.97, _fit(title, 7.6, 12), ha="center", va="top", fontsize=12, color=INK, parse_math=False)
+        figure.text(0.5, 0.97, fit(title, 7.6, 12), ha="center", va="top", fontsize=12, color=INK, parse_math=False)
 
 
-def _fit(text: str, inches: float, size: float, weight: str = "normal") -> str:
+def fit(text: str, inches: float, size: float, weight: str = "normal") -> str:
     """``text`` on one line of printable characters, cut with an ellipsis where it is wider than ``inches``."""
     line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:300])
-    if _width(line, size, weight) <= inches:
+    if width_of(line, size, weight) <= inches:
         return line
-    while line and _width(line + "…", size, weight) > inches:
+    while line and width_of(line + "…", size, weight) > inches:
         line = line[:-1]
     return line + "…"
 
 
-def _width(text: str, size: float, weight: str = "normal") -> float:
+def width_of(text: str, size: float, weight: str = "normal") -> float:
     """The width of a line in inches, in the default font."""
     with _boxes_for_missing_glyphs():
         width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)
@@ -432,8 +313,3 @@ def _boxes_for_missing_glyphs() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
-
-
-def _column(rows: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
-    """One column of a history (E,), NaN where a row lacks it or has it empty."""
-    return np.array([math.nan if row.get(key) in (None, "") else float(row[key]) for row in rows])
