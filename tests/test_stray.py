@@ -172,9 +172,9 @@ def test_a_store_has_them_last_and_says_so(tmp_path, task):
     made = prepare(folder, tmp_path / "store", task=task, workers=1)
     opened = made.store
     assert opened.manifest["stray"] == "left out"
-    [warning] = [line for line in made.warnings if "stray" in line]
-    assert warning.startswith("24 stray points, far from all others, in 8 shapes: left out")
-    assert "box/1.ply" in warning
+    [finding] = [one for one in opened.manifest["findings"] if one["kind"] == "stray-points"]
+    assert finding["text"].startswith("8 files with a few points far from all others (3 in the first): left out")
+    assert sorted(finding["files"]) == [f"{name}/{i}.ply" for name in ("box", "stick") for i in (1, 3, 5, 7)]
     for i, row in enumerate(opened.rows):
         number = int(row.ident[-1])
         assert (row.strays, row.count) == ((3, 93) if number % 2 else (0, 90))
