@@ -230,6 +230,41 @@ class TestOneScaleForASet:
         assert warning == f"{words}ones/0.ply, ones/1.ply, ones/2.ply, ones/3.ply, ones/4.ply and 1 more"
         assert warning in made.store.manifest["warnings"]
 
+    def test_one_point_and_one_file_do_not_decide(self, tmp_path):
+        """19 files of 8 bits, one of them with a point of 60,000, and one file of 16 bits: the scale is 255."""
+        rng = np.random.default_rng(0)
+        for i in range(20):
+            values = (rng.integers(0, 256, 200) * (257 if i == 19 else 1)).astype(np.uint16)
+            values[0] = 60_000 if i == 7 else values[0]
+            path = tmp_path / "set" / "ab"[i % 2] / f"{i}.ply"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            formats.write(path, PointCloud(shapes.box(rng, 200), {"intensity": values}))
+        made = prepare(tmp_path / "set", tmp_path / "store", keep="intensity", workers=1)
+        assert made.store.manifest["scales"] == {"intensity": 255}
+        assert made.store.features.max() == 1
+        [warning] = [warning for warning in made.warnings if "scale" in warning]
+        words = "intensity goes up to 65,535 in 1 shape, but 255 is the scale of all, and more counts as that: b/19.ply"
+        assert warning == words
+        contract = preprocess.Contract.of_store(made.store.manifest, 64)
+        for i, row in enumerate(made.store.rows):
+            drawn = contract.draw(formats.read(tmp_path / "set" / row.file), kinds=("intensity",))
+            np.testing.assert_array_equal(drawn.features["intensity"], made.store.features[made.store.span(i)])
+
+    def test_the_user_says_it(self, make, tmp_path, capsys):
+        folder, made = make(dark=np.arange(80, dtype=np.uint16), bright=np.arange(80, dtype=np.uint16) * 500)
+        before = np.array(made.store.features)
+        how = {"keep": "intensity", "workers": 1, "force": True}
+        said = prepare(folder, tmp_path / "store", full_scale="intensity=20000", **how).store
+        assert said.manifest["scales"] == said.manifest["full_scale"] == {"intensity": 20_000}
+        np.testing.assert_allclose(said.features, (before * (65535 / 20_000)).clip(max=1), rtol=1e-6)
+        for word in ("intensity", "intensity=0", "intensity=x", "normals=1", "color=inf", ","):
+            assert cli.run(["prepare", str(folder), "-o", str(tmp_path / "b"), "--full-scale", word]) == 2
+            err = capsys.readouterr().err
+            assert "--full-scale must be like intensity=2048 or color=255" in err
+            assert err.count("\n") == 1
+        with pytest.raises(PointkitError, match="--full-scale names color, but the features that the store keeps are"):
+            prepare(folder, tmp_path / "b", full_scale="color=255", **how)
+
     def test_a_set_without_them_has_no_scales(self, painted_set, tmp_path):
         assert "scales" not in prepare(painted_set, tmp_path / "store", workers=1).store.manifest
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pointkit import checks, preprocess, sampling
+from pointkit import outside, preprocess, sampling
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.preprocess import Contract, Warned
 from tests import zoo
@@ -340,11 +340,11 @@ class TestContract:
         drawn = contract.draw(scan(values), kinds=("intensity",))
         own = preprocess.full_scale(values)
         words = f"its intensity seems to be of the full scale {own:,g}, that of the training set was {full or 0:,g}"
-        found = [kind for kind, text in checks.of_drawn(drawn, contract) if text.startswith(words)]
+        found = [kind for kind, text in outside.of_drawn(drawn, contract) if text.startswith(words)]
         assert found == ["features"] * warned
         np.testing.assert_array_equal(shares(drawn)[:, 0], (values / (full or own)).astype(np.float32).clip(max=1))
         unseen = contract.draw(scan(values))
-        assert list(checks.of_drawn(unseen, contract)) == [], "what the network does not see is not looked at"
+        assert list(outside.of_drawn(unseen, contract)) == [], "what the network does not see is not looked at"
 
     def test_inputs_are_the_points_or_all_that_there_is(self):
         contract = Contract(5, 5)
@@ -362,3 +362,30 @@ class TestContract:
         assert list(contract.inputs(points, category=category)) == ["points", "category"]
         assert list(preprocess.named_inputs(points, numbers)) == ["points", "features"]
         assert preprocess.named_inputs(points) is points
+
+
+class TestSteadyScale:
+    @pytest.mark.parametrize(
+        ("values", "wanted"),
+        [
+            (np.array([0, 3], np.uint8), 255),
+            (np.array([0, 3], np.uint16), 255),
+            (np.array([0, 40_000], np.uint16), 65535),
+            (np.r_[np.arange(256).repeat(9), 60_000].astype(np.uint16), 255),  # one of 2,305 is an outlier
+            (np.r_[np.arange(256).repeat(9), 300.0], 255),
+            (np.r_[np.linspace(0, 1, 500), 7.0], 1),
+            (np.r_[np.linspace(0, 90_000, 500), 1e9], 89_280),  # what holds 99 in 100 of them
+            (np.linspace(0, 90_000, 500), 90_000),
+            (np.r_[np.zeros(5000), 9.0], 255),  # zeros say nothing
+            (np.zeros(3), 1),
+            (np.array([np.nan, 0.5]), 1),
+        ],
+    )
+    def test_a_few_outliers_do_not_decide(self, values, wanted):
+        assert preprocess.steady_scale(values) == pytest.approx(wanted, rel=0.002)
+
+    @given(hnp.arrays(np.uint16, st.integers(1, 99)))
+    def test_without_outliers_it_is_the_full_scale(self, values):
+        assert preprocess.steady_scale(values) in (255, preprocess.full_scale(values))
+        if not ((values > 255) & (values > 0)).any():
+            assert preprocess.steady_scale(values) == preprocess.full_scale(values)

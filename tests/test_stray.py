@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointkit import formats, preprocess, stray, synthetic
+from pointkit import formats, preprocess, store, stray, synthetic
+from pointkit.cloud import PointCloud
+from pointkit.errors import StoreError
+from pointkit.prepare import prepare
+from tests import shapes
+from tests.runs import changed
 
 CLEAN = [  # one style of every class of the built-in set
     synthetic.make(name, style, number)
@@ -140,3 +145,114 @@ def test_large_clouds_take_no_time():
     assert time.process_time() - began < 1  # 0.03 seconds when nothing else runs
     assert not found[1000:].any()
     assert found[:1000].mean() > 0.95
+
+
+# ---- on the way from a file to an answer
+
+
+def folder_with_strays(folder, count=8):
+    """Labelled sticks and boxes; every second file has three more points far away."""
+    rng = np.random.default_rng(0)
+    for name in ("box", "stick"):
+        for number in range(count):
+            points = shapes.MAKERS[name](rng, 90)
+            if number % 2:
+                points = np.concatenate([points, points[:3] + np.float32([[40, 0, 9], [0, -60, 0], [30, 30, 80]])])
+            label = (points[:, 2] > 0).astype(np.int32)
+            path = folder / name / f"{number}.ply"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            order = rng.permutation(len(points))
+            formats.write(path, PointCloud(points[order], {"label": label[order], "nx": points[order, 0]}))
+    return folder
+
+
+@pytest.mark.parametrize("task", ["classification", "parts"])
+def test_a_store_has_them_last_and_says_so(tmp_path, task):
+    folder = folder_with_strays(tmp_path / "set")
+    made = prepare(folder, tmp_path / "store", task=task, workers=1)
+    opened = made.store
+    assert opened.manifest["stray"] == "left out"
+    [finding] = [one for one in opened.manifest["findings"] if one["kind"] == "stray-points"]
+    assert finding["text"].startswith("8 files with a few points far from all others (3 in the first): left out")
+    assert sorted(finding["files"]) == [f"{name}/{i}.ply" for name in ("box", "stick") for i in (1, 3, 5, 7)]
+    for i, row in enumerate(opened.rows):
+        number = int(row.ident[-1])
+        assert (row.strays, row.count) == ((3, 93) if number % 2 else (0, 90))
+        assert opened.seen(i).stop == opened.span(i).stop - row.strays
+        far = np.abs(opened.cloud(i)).max(1) > 5
+        assert far.tolist() == [False] * (row.count - row.strays) + [True] * row.strays
+        if task == "parts":
+            source = formats.read(folder / row.file)
+            labels = dict(zip(map(tuple, source.points.tolist()), source.fields["label"].tolist(), strict=True))
+            ids = opened.part_ids[row.class_name].start + np.array(
+                [labels[tuple(point)] for point in opened.cloud(i).tolist()]
+            )
+            np.testing.assert_array_equal(opened.point_labels[opened.span(i)], ids)
+    assert opened.counts.tolist() == [90] * len(opened.rows)
+    again = store.open(tmp_path / "store")
+    assert [row.strays for row in again.rows] == [row.strays for row in opened.rows]
+
+
+def test_a_clean_store_has_no_word_of_them_in_its_table(tmp_path, tiny_store):
+    assert (tiny_store.path / "shapes.csv").read_text().splitlines()[0].endswith("offset,count")
+    damaged = tmp_path / "store"
+    folder_with_strays(tmp_path / "set")
+    prepare(tmp_path / "set", damaged, workers=1)
+    table = damaged / "shapes.csv"
+    table.write_text(table.read_text().replace(",93,3\n", ",93,93\n", 1))
+    with pytest.raises(StoreError, match="93 stray points among 93"):
+        store.open(damaged)
+
+
+def test_training_and_evaluation_see_none(tmp_path):
+    from pointkit.loader import Batches
+
+    opened = prepare(folder_with_strays(tmp_path / "set"), tmp_path / "store", workers=1).store
+    for training in (True, False):
+        batches = Batches(opened, "train", num_points=64, batch_size=4, training=training)
+        for epoch in range(3):
+            batches.epoch = epoch
+            for number in range(batches.num_batches):
+                points = batches[number][0]
+                assert np.linalg.norm(points, axis=-1).max() <= 1 + 1e-6
+                assert np.median(np.linalg.norm(points, axis=-1)) > 0.3, "none of them sets the size"
+
+
+def plus_strays(points):
+    return PointCloud(np.concatenate([points[:40], points[:2] + np.float32([[70, 0, 0], [0, 0, 90]]), points[40:]]))
+
+
+def test_an_answer_does_not_hang_on_them_and_says_so(tiny_run, tiny_store, tmp_path):
+    from pointkit.predict import Predictor
+
+    new = Predictor(changed(tiny_run, tmp_path / "new", **{"input.stray": "left out"}))
+    old = Predictor(changed(tiny_run, tmp_path / "old", **{"input.stray": ...}))
+    clean = np.array(tiny_store.cloud(0)[:90])
+    drawn = new.draw(plus_strays(clean))
+    assert sorted(drawn.index.tolist()) == [i for i in range(92) if i not in (40, 41)]
+    assert drawn.strays == 2
+    [warned] = [one for one in new.answer(plus_strays(clean)).warnings if one.kind == "stray-points"]
+    assert warned.text.startswith("2 stray points lie far from all others: left out")
+    kept = old.draw(plus_strays(clean))
+    assert len(kept.points) == 92
+    assert "train anew" in next(one.text for one in kept.warnings if one.kind == "stray-points")
+    one, other = (predictor.answer(PointCloud(clean)) for predictor in (new, old))
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+def test_each_point_of_a_file_has_an_answer_at_its_place(tiny_parts_run, tiny_store, tmp_path):
+    from pointkit.predict import Predictor
+
+    predictor = Predictor(changed(tiny_parts_run, tmp_path / "run", **{"input.stray": "left out"}))
+    category = predictor.classes[0]
+    clean = np.array(tiny_store.cloud(0))
+    shape = plus_strays(clean)
+    answer = predictor.answer(shape, category)
+    assert answer.probabilities.shape[0] == 98
+    others = np.delete(np.arange(98), [40, 41])
+    for place in (40, 41):
+        nearest = others[np.linalg.norm(shape.points[others] - shape.points[place], axis=1).argmin()]
+        np.testing.assert_array_equal(answer.probabilities[place], answer.probabilities[nearest])
+    seen = predictor.asker.see(shape, category)
+    assert len(seen.query.points) == 96
+    assert np.abs(seen.query.points).max() < 5

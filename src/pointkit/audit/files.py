@@ -178,7 +178,18 @@ def feature_ranges(looked: Looked) -> Iterator[Finding]:
 
 
 def stray_points(looked: Looked) -> Iterator[Finding]:
-    """Files of which a few points lie far from all others."""
+    """Files of which a few points lie far from all others. Stores have them last in a shape, older ones anywhere."""
+    if looked.store.manifest.get("stray") == "left out":
+        rows = {shape: row.strays for shape, row in enumerate(looked.store.rows) if row.strays}
+        if rows:
+            order = sorted(rows, key=lambda shape: -rows[shape])
+            yield Finding(
+                "stray-points",
+                tuple(looked.files(order)),
+                f"{counted(len(rows), 'file')} with a few points far from all others ({rows[order[0]]:,} in the first):"
+                " left out of what a network sees, so that they do not decide the size; nothing needs to be done",
+            )
+        return
     found = {
         shape: int(stray.find(looked.store.cloud(shape)).sum())
         for shape in np.flatnonzero(looked.reach > REACH).tolist()

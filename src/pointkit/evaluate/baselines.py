@@ -143,11 +143,11 @@ def _lent(opened: Store, index: int, neighbour: int, rest: int) -> Int64:
 def _parts(opened: Store, index: int) -> Int64:
     """The parts of a shape's first points, from 0 within its category, -1 for none."""
     assert opened.point_labels is not None
-    labels = opened.point_labels[opened.span(index)][:POINTS].astype(np.int64)
+    labels = opened.point_labels[opened.seen(index)][:POINTS].astype(np.int64)
     return np.where(labels < 0, -1, labels - opened.part_ids[opened.classes[opened.labels[index]]].start)
 
 
 def _points(opened: Store, index: int) -> Float32:
     """The first points of a shape in the unit sphere."""
     opened.check_uncut()
-    return preprocess.normalise(np.asarray(opened.cloud(index)[:POINTS]))[0]
+    return preprocess.normalise(np.asarray(opened.points[opened.seen(index)][:POINTS]))[0]

@@ -169,11 +169,6 @@ def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Ite
     }
     if left_out:
         yield f"{sum(left_out.values()):,} rows without coordinates (nan) are left out: {_some(list(left_out))}"
-    strays = {file.file: result.strays for file, result in zip(found.files, results, strict=True) if result.strays}
-    if strays:
-        shapes = f"{len(strays):,} shape{'s' if len(strays) > 1 else ''}"
-        points = f"{sum(strays.values()):,} stray points, far from all others, in {shapes}"
-        yield f"{points}: left out, so that they change neither size nor answer: {_some(list(strays))}"
     kinds = [result.features for result in results if result.size]
     for kind, number in features.shared(kinds)[1].items():
         yield f"no {kind} in {number:,} of {len(kinds):,} shapes: the store keeps none"

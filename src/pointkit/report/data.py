@@ -67,7 +67,7 @@ def pictured(store: Store) -> dict[str, list[bytes]]:
 
 
 def _picture(store: Store, index: int) -> bytes:
-    points = preprocess.normalise(store.cloud(index)[:POINTS])[0]
+    points = preprocess.normalise(store.points[store.seen(index)][:POINTS])[0]
     colors = None
     if store.point_labels is not None:
         colors = plots.part_colors(_own(store, index)[: len(points)])
