@@ -19,7 +19,7 @@ FEW, SOME, MANY = 128, 512, 1536  # of these for a first try, for a second, and 
 FIRST_STEPS, STEPS, PLANE_STEPS = 4, 6, 3  # of the laying
 AROUND = 6  # points through which a plane goes
 # The distance from the other cloud, as a share of what is to be expected of two draws: above, the shapes are others.
-FIRST_TRY, SECOND_TRY, NEAR, ALIKE = 1.25, 1.12, 1.07, 1.05
+FIRST_TRY, SECOND_TRY, NEAR, ALIKE = 1.25, 1.12, 1.07, 1.058
 SAME, ON_TOP = 1.0, 0.6  # of the same, for clouds of the same points: with prints that say so, and without
 SAME_PRINTS = 0.3  # of the prints' distance that is to be expected: that of clouds of the same points is smaller
 PLANES = 0.18  # the power by which the distance from planes counts beside that from points
