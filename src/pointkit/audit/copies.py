@@ -33,13 +33,9 @@ AXES = 32  # of the prints, in which neighbours are looked for
 NEIGHBOURS = 4  # of each shape that may be its copies
 ANGLES = 256  # that are tried
 FEWEST = 32  # points of a shape that can be told from others
-FEW, MOST, SHARE = (
-    800,
-    440,
-    12,
-)  # pairs looked at closely: in a set of up to SMALL shapes, in others, or one for so many
-SMALL = 2000
-PATIENCE = 80  # pairs in a row that are no copies, after which no more are looked at
+SMALL = 2000  # shapes
+FEW, MOST, SHARE = 800, 280, 16  # pairs looked at closely: of a SMALL set, of others, or one for so many shapes if more
+PATIENCE = 60  # pairs in a row that are no copies, after which no more are looked at
 LIKE = 2.2  # of the prints' distance to be expected: above, the shapes are others
 
 

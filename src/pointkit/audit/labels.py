@@ -19,7 +19,7 @@ ALONE = 0.8  # of the codes are in one shape only
 MIXED = 0.25  # of a part: how often neighbours share it, from 0, as by chance, to 1; of scattered points less
 TOGETHER = 0.8  # of the points of real parts have a neighbour of the same part
 FAR = 128  # a code of 255 is suspicious where all others are below
-SEEN = 40  # shapes of a category whose points are looked at for scattered codes
+SEEN = 12  # shapes of a category whose points are looked at for scattered codes
 POINTS = 1024  # of each
 NO_NAMES = {"unlabelled", "unlabeled", "unclassified", "void", "ignore", "ignored", "none", "background", "unknown"}
 
