@@ -19,7 +19,7 @@ Tensor = Any
 def _columns(index: Tensor, n: int) -> Tensor:
     """index (B, Q, M) into clouds of n points as (M, B * Q) rows of all clouds' points."""
     start = torch.arange(len(index), device=index.device)[:, None, None] * n
-    return (index.long() + start).view(-1, index.shape[2]).T.contiguous()
+    return (index.long() + start).reshape(-1, index.shape[2]).T.contiguous()
 
 
 def _pieces(columns: Tensor, clouds: int) -> list[tuple[slice, Tensor]]:
