@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {"Mesh": "cloud", "Placement": "cloud", "PointCloud": "cloud", "Predictor": "predict"}
-_MODULES = ("datasets", "formats", "metrics", "models", "nn", "sampling", "preprocess", "store")
+_MODULES = ("datasets", "formats", "metrics", "models", "neighbours", "nn", "sampling", "preprocess", "store")
 
 __all__ = [
     "Mesh",
@@ -32,6 +32,7 @@ __all__ = [
     "formats",
     "metrics",
     "models",
+    "neighbours",
     "nn",
     "preprocess",
     "sampling",
