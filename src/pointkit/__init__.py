@@ -32,7 +32,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {"Mesh": "cloud", "Placement": "cloud", "PointCloud": "cloud", "Predictor": "predict"}
-_MODULES = ("datasets", "formats", "metrics", "models", "nn", "sampling", "preprocess", "store", "synthetic", *COMMANDS)
+_MODULES = (
+    "datasets",
+    "formats",
+    "metrics",
+    "models",
+    "neighbours",
+    "nn",
+    "sampling",
+    "preprocess",
+    "store",
+    "synthetic",
+    *COMMANDS,
+)
 
 __all__ = [
     "Mesh",
@@ -45,6 +57,7 @@ __all__ = [
     "learn",
     "metrics",
     "models",
+    "neighbours",
     "nn",
     "predict",
     "prepare",

@@ -3,18 +3,27 @@
 from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift, Tilt
 from pointkit.nn.category import OwnParts
 from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
+from pointkit.nn.grouped import EdgeBlock, Reach
 from pointkit.nn.losses import SmoothedCrossentropy
+from pointkit.nn.neighbours import GatheredMaximum, Interpolation, Nearest, NearestThree, NeighbourhoodMoments
 from pointkit.nn.pointwise import Pointwise
 from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
 
 __all__ = [
     "Drop",
+    "EdgeBlock",
+    "GatheredMaximum",
+    "Interpolation",
     "Jitter",
     "Mirror",
+    "Nearest",
+    "NearestThree",
+    "NeighbourhoodMoments",
     "OwnParts",
     "Pointwise",
     "PointwiseBlock",
     "PooledBlock",
+    "Reach",
     "Rotate",
     "Scale",
     "Shift",

@@ -53,6 +53,8 @@ class _Block(layers.Layer):
     The statistics move as in ``keras.layers.BatchNormalization``: new = momentum * old + (1 - momentum) * batch's.
     """
 
+    use_bias = True
+
     def __init__(
         self,
         units: int,
@@ -76,7 +78,7 @@ class _Block(layers.Layer):
             return self.add_weight(shape=shape, initializer=start, trainable=trainable, autocast=False, name=name)
 
         self.kernel = weight("kernel", (features, self.units), self.kernel_initializer)
-        self.bias = weight("bias", (self.units,), "zeros")
+        self.bias = weight("bias", (self.units,), "zeros") if self.use_bias else None
         self.gamma = weight("gamma", (self.units,), "ones")
         self.beta = weight("beta", (self.units,), "zeros")
         self.moving_mean = weight("moving_mean", (self.units,), "zeros", trainable=False)
@@ -96,16 +98,30 @@ class _Block(layers.Layer):
 
         It uses the moments of x over the batch, or the moving statistics where ``moments`` is None.
         """
-        kernel, bias, gamma, beta = map(ops.convert_to_tensor, (self.kernel, self.bias, self.gamma, self.beta))
-        if moments is None:
-            mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
-        else:
+        kernel, bias = map(ops.convert_to_tensor, (self.kernel, self.bias))
+        statistics = None
+        if moments is not None:
             mean = ops.matmul(moments[0][None], kernel)[0] + bias
             variance = ops.sum(kernel * ops.matmul(moments[1], kernel), 0)
-            variance = ops.maximum(variance, 0)  # rounding may go below
+            statistics = mean, ops.maximum(variance, 0)  # rounding may go below
+        return self.normal(bias, statistics)
+
+    def normal(self, bias: Any, statistics: tuple[Any, Any] | None) -> tuple[Any, Any]:
+        """The norm of y = z + bias as a factor and an addend, (C,) each: factor * z + addend.
+
+        ``statistics`` are mean and variance of y over the batch, which are remembered. None takes the moving ones.
+        """
+        gamma, beta = map(ops.convert_to_tensor, (self.gamma, self.beta))
+        if statistics is None:
+            mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
+        else:
+            mean, variance = statistics
             self.remember(mean, variance)
         factor = gamma * ops.rsqrt(variance + self.epsilon)
         return factor, beta + factor * (bias - mean)
+
+    def rectified(self, y: Any) -> Any:
+        return ops.relu(y)
 
     def norm_relu(self, y: Any, training: bool) -> Any:
         """Batch norm and ReLU of y (B, N, C), layer by layer."""
@@ -116,14 +132,16 @@ class _Block(layers.Layer):
         else:
             mean, variance = self.moving_mean, self.moving_variance
         normal = ops.batch_normalization(x, mean, variance, -1, self.beta, self.gamma, self.epsilon)
-        return ops.cast(ops.relu(normal), y.dtype)
+        return ops.cast(self.rectified(normal), y.dtype)
 
     def layer_by_layer(self, x: Any, matrix: Any, training: bool) -> Any:
         """The block by its definition, one layer after another: (B, N, units)."""
         if matrix is not None:
             x = ops.matmul(x, matrix)
         flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.cast(self.kernel, x.dtype))
-        y = ops.reshape(flat, (*ops.shape(x)[:-1], self.units)) + ops.cast(self.bias, x.dtype)
+        y = ops.reshape(flat, (*ops.shape(x)[:-1], self.units))
+        if self.bias is not None:
+            y = y + ops.cast(self.bias, x.dtype)
         return self.norm_relu(y, training)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""TensorFlow's form: custom gradients, and running sums and maxima over the neighbours' rows of all clouds at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from pointkit.nn.forms.tensorflow import _flat as flat
+from pointkit.nn.forms.tensorflow import wide
+
+Tensor = Any
+
+
+def _columns(index: Tensor, n: Tensor) -> list[Tensor]:
+    """For each of the M neighbours in index (B, Q, M) the rows (B * Q,) of all clouds' points, n a cloud."""
+    start = tf.range(tf.shape(index)[0])[:, None, None] * n
+    return tf.unstack(tf.reshape(index + start, (-1, index.shape[2])), axis=1)
+
+
+def _top(y: Tensor, columns: list[Tensor]) -> Tensor:
+    """The maximum of the rows of y (B * N, C) that each centre names, (B * Q, C)."""
+    top = tf.gather(y, columns[0])
+    for rows in columns[1:]:
+        top = tf.maximum(top, tf.gather(y, rows))
+    return top
+
+
+def _to_winners(y: Tensor, columns: list[Tensor], top: Tensor, g: Tensor) -> Tensor:
+    """The gradient g (B * Q, C) of the maxima, handed to the first row that reached each: (B * N, C), >= float32."""
+    channels = tf.shape(y)[1]
+    won = tf.broadcast_to(columns[-1][:, None], tf.shape(top))
+    for rows in reversed(columns[:-1]):
+        won = tf.where(tf.gather(y, rows) == top, rows[:, None], won)
+    place = won * channels + tf.range(channels)
+    total = tf.math.unsorted_segment_sum(tf.reshape(wide(g), (-1,)), tf.reshape(place, (-1,)), tf.size(y))
+    return tf.reshape(total, tf.shape(y))
+
+
+def _clouds(rows: Tensor, like: Tensor) -> Tensor:
+    """rows (B * Q, C) as clouds (B, Q, C), as many as ``like`` has."""
+    return tf.reshape(rows, (tf.shape(like)[0], -1, rows.shape[-1]))
+
+
+@tf.custom_gradient
+def maximum(y: Tensor, index: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, None]]]:
+    columns = _columns(index, tf.shape(y)[1])
+    top = _top(flat(y), columns)
+
+    def backward(g: Tensor) -> tuple[Tensor, None]:
+        return tf.cast(_clouds(_to_winners(flat(y), columns, top, flat(g)), y), y.dtype), None
+
+    return _clouds(top, y), backward
+
+
+@tf.custom_gradient
+def weighted_sum(
+    y: Tensor, index: Tensor, weights: Tensor
+) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, None, None]]]:
+    columns = _columns(index, tf.shape(y)[1])
+    shares = tf.unstack(tf.reshape(weights, (-1, index.shape[2], 1)), axis=1)
+    total = tf.add_n([tf.gather(flat(y), rows) * share for rows, share in zip(columns, shares, strict=True)])
+
+    def backward(g: Tensor) -> tuple[Tensor, None, None]:
+        parts = [wide(flat(g)) * wide(share) for share in shares]
+        dy = tf.math.unsorted_segment_sum(tf.concat(parts, 0), tf.concat(columns, 0), tf.shape(flat(y))[0])
+        return tf.cast(_clouds(dy, y), y.dtype), None, None
+
+    return _clouds(total, y), backward
+
+
+def _reversed_sum(c: Tensor, columns: list[Tensor], count: Tensor) -> Tensor:
+    """For each of ``count`` points the sum of the rows c (B * Q, C) of those centres that it is a neighbour of."""
+    total = tf.zeros((count, tf.shape(c)[1]), c.dtype)
+    for rows in columns:
+        total = tf.tensor_scatter_nd_add(total, rows[:, None], c)
+    return total
+
+
+def _sums(y: Tensor, start: Tensor, columns: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """For e = y_j + start_i: the sum over each centre's neighbours, (B * Q, C); the squares' over all edges, (C,)."""
+    total, squares = tf.zeros_like(start), tf.zeros_like(start)
+    for rows in columns:
+        edge = wide(tf.gather(y, rows)) + start
+        total, squares = total + edge, squares + tf.square(edge)
+    return total, tf.reduce_sum(squares, 0)
+
+
+def edges(x: Tensor, w: Tensor, c: Any, v: Any, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    given = (x, w) if c is None else (x, w, c, v)
+    return _edges(index, *given)
+
+
+@tf.custom_gradient
+def _edges(index: Tensor, x: Tensor, w: Tensor, *centre: Tensor) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
+    columns = _columns(index, tf.shape(x)[1])
+    y = tf.matmul(flat(x), w)
+    a = tf.matmul(flat(centre[0]), centre[1]) if centre else tf.zeros((tf.size(columns[0]), w.shape[1]), y.dtype)
+    about = tf.reduce_mean(wide(y), 0) + tf.reduce_mean(wide(a), 0)  # squares about nearly the mean lose no digits
+    total, squares = _sums(y, wide(a) - about, columns)
+    count, neighbours = tf.cast(tf.size(index), about.dtype), tf.cast(len(columns), about.dtype)
+    off = tf.reduce_sum(total, 0) / count
+    mean, best = about + off, _top(y, columns)
+
+    def backward(g: Tensor, dmean: Tensor, dvariance: Tensor) -> tuple[Tensor | None, ...]:
+        g, dmean, slope = flat(g), dmean / count, 2 * dvariance / count
+        points = tf.shape(y)[0]
+        degrees = tf.cast(tf.math.bincount(tf.concat(columns, 0), minlength=points), about.dtype)[:, None]
+        around = (wide(y) - mean) * degrees
+        to_centre: tuple[Tensor, ...] = ()
+        if centre:
+            c, v = centre
+            narrow = c.shape[2] < w.shape[1]
+            reached = _reversed_sum(wide(flat(c) if narrow else a), columns, points)
+            around += tf.matmul(reached, wide(v)) if narrow else reached
+            da = tf.cast(wide(g) + neighbours * dmean + slope * (total - neighbours * off), g.dtype)
+            to_centre = (_clouds(tf.matmul(da, v, transpose_b=True), c), tf.matmul(flat(c), da, transpose_a=True))
+        dy = _to_winners(y, columns, best, g) + degrees * dmean + slope * around
+        dy = tf.cast(dy, g.dtype)
+        dx = _clouds(tf.matmul(dy, w, transpose_b=True), x)
+        return None, dx, tf.matmul(flat(x), dy, transpose_a=True), *to_centre
+
+    variance = tf.maximum(squares / count - tf.square(off), 0)
+    return (_clouds(best + a, x), mean, variance), backward

@@ -1,0 +1,176 @@
+"""PyTorch's form: autograd functions with their gradients written out, working in place.
+
+A processor goes cloud by cloud, so that a cloud's rows and the running maximum stay in the cache: a third faster than
+all clouds at once (16 clouds of 1,024 points, 20 neighbours, 64 channels). A GPU takes all clouds at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pointkit.nn.forms import torch as pooled
+from pointkit.nn.forms.torch import wide
+
+Tensor = Any
+
+
+def _columns(index: Tensor, n: int) -> Tensor:
+    """index (B, Q, M) into clouds of n points as (M, B * Q) rows of all clouds' points."""
+    start = torch.arange(len(index), device=index.device)[:, None, None] * n
+    return (index.long() + start).reshape(-1, index.shape[2]).T.contiguous()
+
+
+def _pieces(columns: Tensor, clouds: int) -> list[tuple[slice, Tensor]]:
+    """Centres that are taken at once, as a slice of all of them, and their part of ``columns``."""
+    count = columns.shape[1]
+    size = count if pooled._on_gpu(columns) else max(1, count // clouds)
+    return [(slice(i, i + size), columns[:, i : i + size]) for i in range(0, count, size)]
+
+
+def _top(y: Tensor, columns: Tensor, clouds: int) -> Tensor:
+    """The maximum of the rows of y (B * N, C) that each centre names, (B * Q, C)."""
+    top = y.new_empty(columns.shape[1], y.shape[1])
+    for some, rows in _pieces(columns, clouds):
+        best = torch.index_select(y, 0, rows[0], out=top[some])
+        row = torch.empty_like(best)
+        for m in range(1, len(rows)):
+            torch.maximum(best, torch.index_select(y, 0, rows[m], out=row), out=best)
+    return top
+
+
+def _to_winners(y: Tensor, columns: Tensor, top: Tensor, g: Tensor, clouds: int) -> Tensor:
+    """The gradient g (B * Q, C) of the maxima, handed to the first row that reached each: (B * N, C), >= float32."""
+    total = torch.zeros(y.shape, dtype=wide(g[:0]).dtype, device=y.device)
+    for some, rows in _pieces(columns, clouds):
+        best = top[some]
+        won = rows[-1][:, None].expand(-1, y.shape[1]).contiguous()
+        row = torch.empty_like(best)
+        for m in range(len(rows) - 2, -1, -1):
+            hit = torch.index_select(y, 0, rows[m], out=row) == best
+            torch.where(hit, rows[m][:, None], won, out=won)
+        total.scatter_add_(0, won, wide(g[some]))
+    return total
+
+
+class _Maximum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, index: Tensor) -> Tensor:
+        size, n, channels = y.shape
+        columns = _columns(index, n)
+        top = _top(y.reshape(-1, channels), columns, size)
+        ctx.save_for_backward(y, columns, top)
+        return top.view(size, -1, channels)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        y, columns, top = ctx.saved_tensors
+        size, _, channels = y.shape
+        dy = _to_winners(y.reshape(-1, channels), columns, top, g.reshape(-1, channels), size)
+        return dy.view(y.shape).to(y.dtype), None
+
+
+def maximum(y: Tensor, index: Tensor) -> Tensor:
+    return _Maximum.apply(y, index)
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        size, n, channels = y.shape
+        columns, shares = _columns(index, n), weights.reshape(-1, weights.shape[2]).T.unsqueeze(2)
+        ctx.save_for_backward(columns, shares)
+        ctx.shape = y.shape
+        rows = y.reshape(-1, channels)
+        total = rows.index_select(0, columns[0]) * shares[0]
+        for m in range(1, len(columns)):
+            total.addcmul_(rows.index_select(0, columns[m]), shares[m])
+        return total.view(size, -1, channels)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        columns, shares = ctx.saved_tensors
+        flat = wide(g).reshape(-1, g.shape[2])
+        total = flat.new_zeros(ctx.shape[0] * ctx.shape[1], g.shape[2])
+        for rows, share in zip(columns, shares, strict=True):
+            total.index_add_(0, rows, flat * share)
+        return total.view(ctx.shape).to(g.dtype), None, None
+
+
+def weighted_sum(y: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    return _WeightedSum.apply(y, index, weights)
+
+
+def _sums(y: Tensor, start: Tensor, columns: Tensor, clouds: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For e = y_j + start_i: the sum over each centre's neighbours, that of squares over all edges, and y's maximum.
+
+    y (B * N, C), start (B * Q, C) at least float32; the answers (B * Q, C), (C,), (B * Q, C).
+    """
+    total, top = torch.empty_like(start), y.new_empty(start.shape)
+    squares = torch.zeros_like(start[0])
+    for some, rows in _pieces(columns, clouds):
+        own, best, sums = start[some], top[some], total[some].zero_()
+        row, square = torch.empty_like(best), torch.zeros_like(own)
+        for m in range(len(rows)):
+            torch.index_select(y, 0, rows[m], out=best if m == 0 else row)
+            if m == 0:
+                edge = wide(best) + own
+            else:
+                torch.maximum(best, row, out=best)
+                torch.add(row, own, out=edge)
+            sums += edge
+            square.addcmul_(edge, edge)
+        squares += square.sum(0)
+    return total, squares, top
+
+
+def _reversed_sum(c: Tensor, columns: Tensor, count: int) -> Tensor:
+    """For each of ``count`` points the sum of the rows c (B * Q, C) of those centres that it is a neighbour of."""
+    total = c.new_zeros(count, c.shape[1])
+    for rows in columns:
+        total.index_add_(0, rows, c)
+    return total
+
+
+class _Edges(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, c: Any, v: Any, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        size, n, _ = x.shape
+        columns = _columns(index, n)
+        y = x.reshape(-1, x.shape[2]) @ w
+        a = y.new_zeros(columns.shape[1], y.shape[1]) if c is None else c.reshape(-1, c.shape[2]) @ v
+        about = wide(y).mean(0) + wide(a).mean(0)  # close to the edges' mean: squares about it lose no digits
+        total, squares, best = _sums(y, wide(a) - about, columns, size)
+        off = total.sum(0) / columns.numel()
+        variance = (squares / columns.numel() - off**2).clamp_(min=0)
+        ctx.save_for_backward(x, w, c, v, columns, y, a, total, best, about + off, off)
+        return (best + a).view(size, -1, y.shape[1]), about + off, variance
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor, dmean: Tensor, dvariance: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, c, v, columns, y, a, total, best, mean, off = ctx.saved_tensors
+        g = g.reshape(-1, g.shape[2])
+        dmean, slope = dmean / columns.numel(), 2 * dvariance / columns.numel()
+        degrees = torch.bincount(columns.view(-1), minlength=len(y)).to(mean.dtype)[:, None]
+        around = (wide(y) - mean).mul_(degrees)
+        dc = dv = None
+        if c is not None:
+            flat = c.reshape(-1, c.shape[2])
+            narrow = c.shape[2] < w.shape[1]
+            around += (
+                _reversed_sum(wide(flat), columns, len(y)) @ wide(v)
+                if narrow
+                else _reversed_sum(wide(a), columns, len(y))
+            )
+            da = torch.addcmul(wide(g), slope, total - len(columns) * off).add_(len(columns) * dmean).to(g.dtype)
+            dc, dv = (da @ v.T).view(c.shape), flat.T @ da
+        dy = _to_winners(y, columns, best, g, len(x))
+        dy.addcmul_(slope, around).addcmul_(degrees, dmean)
+        dy = dy.to(g.dtype)
+        dx = (dy @ w.T).view(x.shape) if ctx.needs_input_grad[0] else None
+        return dx, x.reshape(-1, x.shape[2]).T @ dy, dc, dv, None
+
+
+def edges(x: Tensor, w: Tensor, c: Tensor | None, v: Tensor | None, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return _Edges.apply(x, w, c, v, index)
