@@ -1,7 +1,7 @@
 """Learning in one go: every stage, the time, and what the same or another command does afterwards."""
 
 import json
-import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -144,14 +144,32 @@ def test_the_plan_in_words(measured, epochs, wanted, left, words):
     assert learn._expected(measured, epochs, wanted, 2, left).endswith(words)
 
 
-def test_a_worthless_training_is_stopped_before_it_starts(folder, tmp_path, small, monkeypatch, capsys):
-    for file in pathlib.Path(folder, "stick").iterdir():
-        file.unlink()
-    code = cli.run(["learn", str(folder), "-o", str(tmp_path / "run")])
-    assert code == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "pointkit:" in line
+def test_a_set_that_cannot_be_trained_on_is_refused_in_any_case(folder, tmp_path, capsys):
+    shutil.rmtree(folder / "stick")
+    for words in ([], ["--force"]):
+        assert cli.run(["learn", str(folder), "-o", str(tmp_path / "run"), *words]) == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith("pointkit: ")
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_worthless_training_is_stopped_before_it_starts_unless_forced(folder, tmp_path, small, capsys):
+    for name in ("box", "stick"):
+        for i in range(10):
+            split = "train" if i < 8 else "val"
+            (folder / name / split).mkdir(exist_ok=True)
+            (folder / name / f"{i}.xyz").rename(folder / name / split / f"{i}.xyz")
+    (folder / "box" / "broken.xyz").unlink()
+    command = ["learn", str(folder), "-o", str(tmp_path / "run")]
+    assert cli.run(command) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "not worth a training: " in line
+    assert line.endswith("; --force trains all the same")
+    assert (tmp_path / "run" / "data.html").is_file()
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert cli.run([*command, "--force"]) == 0
+    out = capsys.readouterr().out
+    assert f"page: {tmp_path / 'run' / 'val' / 'report.html'}" in out
+    assert json.loads((tmp_path / "run" / "val" / "report.json").read_text())["split"] == "val"
 
 
 @pytest.mark.compiles

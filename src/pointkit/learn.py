@@ -26,7 +26,7 @@ from pointkit.datasets.asked import Said
 from pointkit.errors import PointkitError, RunError
 from pointkit.machine import lean_keras
 from pointkit.pace import Pace
-from pointkit.prepare import Prepared, prepare
+from pointkit.prepare import Prepared, prepare, ready
 from pointkit.prepare.reading import Progress
 from pointkit.store import Store
 from pointkit.watching import Waiting
@@ -136,10 +136,11 @@ def learn(
     page = _Page(path / PAGE, prepared)
     page.write()
     listener.prepared(prepared, page.path)
-    if worthless := [one for one in audit.kept(store.manifest) if one.stops]:
-        raise PointkitError(
-            f"{folder}: {worthless[0].text}; a training would be worthless, --force goes on all the same"
-        )
+    if lack := ready.lacks(store):
+        raise PointkitError(f"{folder}: {lack}")
+    worthless = [one.text for one in audit.kept(store.manifest) if one.stops]
+    if worthless and not force:
+        raise PointkitError(f"{folder}: not worth a training: {'; '.join(worthless)}; --force trains all the same")
     settings, reason = _settings(store, path, seed)
     plan = _Plan(store, started + 60 * minutes, minutes, listener, page)
     return Learned(path, store, _trained(store, path, settings, reason, plan), page.findings)
@@ -149,11 +150,8 @@ def _begin(path: pathlib.Path, folder: pathlib.Path, words: Mapping[str, Any]) -
     """Make the run's folder, or check that an earlier call with the same words made it. Raises RunError."""
     disk.make(path, RunError)
     file = path / run_folder.LEARN
-    given = {
-        "folder": str(folder.resolve()),
-        **{name: value for name, value in words.items() if value not in (None, [], "")},
-    }
-    given = json.loads(json.dumps(given, default=str))
+    said = {name: value for name, value in words.items() if value not in (None, [], "")}
+    given = json.loads(json.dumps({"folder": str(folder.resolve()), **said}, default=str))
     if not file.is_file():
         run_folder.create(path)
         disk.replace(file, (json.dumps(given, indent=1) + "\n").encode())
@@ -177,7 +175,7 @@ def _settings(store: Store, path: pathlib.Path, seed: int) -> tuple[Settings, st
 
 
 def _trained(store: Store, path: pathlib.Path, settings: Settings, reason: str, plan: _Plan) -> Mapping[str, Any]:
-    """Train and evaluate: the report. Keras is imported only here."""
+    """Train and evaluate: the report, on validation shapes where there are none to test. Keras is imported here."""
     lean_keras()
     listener, watch = plan.listener, plan.listener.training(reason)
     from pointkit.evaluate import evaluate
@@ -190,7 +188,7 @@ def _trained(store: Store, path: pathlib.Path, settings: Settings, reason: str, 
             outcome = train(store, path, settings, watcher, plan=plan)
         watcher.end(outcome)
     with listener.measuring() as waiting:
-        return evaluate(path, waiting=waiting)
+        return evaluate(path, split="test" if len(store.select("test")) else "val", waiting=waiting)
 
 
 class _Page:

@@ -78,7 +78,8 @@ def learned(result: Learned, as_json: bool) -> None:
         console.print_json(result.facts)
         return
     figures.report_table(result.report)
-    console.say(f"page: {result.path / 'report.html'}")
+    place = result.path if result.report["split"] == "test" else result.path / result.report["split"]
+    console.say(f"page: {place / 'report.html'}")
     predict = f"pointkit predict {shlex.quote(str(result.path))} FILE..."
     if said(result.report["verdict"], predict) != predict:
         console.aside(f"to use the network as it is: {predict}")
