@@ -206,6 +206,8 @@ def prepared(result: Prepared) -> None:
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
     if lack := ready.lacks(store):
         note(f"not to be trained on as it is: {lack}")
+    elif store.manifest.get("stopping"):
+        note("a training on it as it is would be worth nothing: the lines that begin with stop say why")
     else:
         next_step(f"pointkit train {shlex.quote(str(store.path))} -o RUN")
 
