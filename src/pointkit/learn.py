@@ -34,6 +34,7 @@ from pointkit.watching import Waiting
 if TYPE_CHECKING:
     from pointkit.config import Settings
     from pointkit.datasets.folder import Found
+    from pointkit.report.data import Page
     from pointkit.train import Watch
 
 PAGE = "data.html"
@@ -133,7 +134,9 @@ def learn(
             **said,
         )
     store = prepared.store
-    page = _Page(path / PAGE, prepared)
+    from pointkit.report.data import Page  # Matplotlib comes with it
+
+    page = Page(path / PAGE, store, prepared.unread)
     page.write()
     listener.prepared(prepared, page.path)
     if lack := ready.lacks(store):
@@ -191,29 +194,6 @@ def _trained(store: Store, path: pathlib.Path, settings: Settings, reason: str, 
         return evaluate(path, split="test" if len(store.select("test")) else "val", waiting=waiting)
 
 
-class _Page:
-    """The page "your data" of what was prepared. Its pictures are drawn once."""
-
-    def __init__(self, path: pathlib.Path, prepared: Prepared) -> None:
-        from pointkit.report import data
-
-        self.path, self.prepared = path, prepared
-        self.findings: list[dict[str, Any]] = prepared.store.manifest.get("findings", [])
-        self._render = data.render
-        self._pictures = data.pictured(prepared.store)
-
-    def write(self, expected: str = "") -> None:
-        """Write the page, with the time that the training is expected to take where that is known."""
-        text = self._render(
-            self.prepared.store,
-            findings=self.findings,
-            unread=self.prepared.unread,
-            expected=expected,
-            pictures=self._pictures,
-        )
-        disk.replace(self.path, text.encode())
-
-
 @dataclass
 class _Plan:
     """How many epochs are trained: as many as were chosen, or as fit before the ``deadline`` (``time.monotonic``)."""
@@ -222,7 +202,7 @@ class _Plan:
     deadline: float
     minutes: float
     listener: Listener
-    page: _Page
+    page: Page
 
     def __call__(self, measured: Pace, settings: Settings) -> int:
         """The number of epochs, told to the listener and on the page."""
