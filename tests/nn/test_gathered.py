@@ -67,27 +67,27 @@ def test_a_weighted_sum_and_its_gradient(size):
     np.testing.assert_allclose(gradient, into, rtol=1e-5, atol=1e-5)
 
 
-def edge_by_edge(x, w, c, v, index):
-    """Maximum, mean and variance of x_j w + c_i v over edges that are all held, in NumPy's float64."""
-    size = np.arange(len(x))[:, None, None]
-    e = (x.astype(float) @ w)[size, index]
+def edge_by_edge(x, w, c, u, index, relative):
+    """Maximum, mean and variance over edges that are all held, in NumPy's float64."""
+    x = x.astype(float)
+    e = (x @ w)[np.arange(len(x))[:, None, None], index]
+    e = e - (x[:, : index.shape[1], :relative] @ w[:relative])[:, :, None]
     if c is not None:
-        e = e + (c.astype(float) @ v)[:, :, None]
+        e = e + (c.astype(float) @ u)[:, :, None]
     return e.max(2), e.mean((0, 1, 2)), e.var((0, 1, 2))
 
 
-@pytest.mark.parametrize("with_centre", [True, False])
+@pytest.mark.parametrize(("relative", "with_centre"), [(0, False), (1, True), (-1, False), (-1, True)])
 @pytest.mark.parametrize("size", SIZES)
-def test_edges_are_those_of_their_definition(size, with_centre):
+def test_edges_are_those_of_their_definition(size, relative, with_centre):
     x, index = drawn(*size)
+    relative %= size[4] + 1  # -1: all of them
     rng = np.random.default_rng(1)
-    w, v = (rng.standard_normal((k, 6)).astype("float32") for k in (size[4], 2))
+    w, u = (rng.standard_normal((k, 6)).astype("float32") for k in (size[4], 2))
     c = rng.standard_normal((*index.shape[:2], 2)).astype("float32")
-    given = [x, w, c, v] if with_centre else [x, w, None, None]
-    found = gathered.edges(
-        *(None if a is None else ops.convert_to_tensor(a) for a in given), ops.convert_to_tensor(index)
-    )
-    for ours, wanted in zip(found, edge_by_edge(*given, index), strict=True):
+    given = [x, w, c, u] if with_centre else [x, w, None, None]
+    tensors = [None if a is None else ops.convert_to_tensor(a) for a in (*given, index)]
+    for ours, wanted in zip(gathered.edges(*tensors, relative), edge_by_edge(*given, index, relative), strict=True):
         np.testing.assert_allclose(numpy(ours), wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -96,9 +96,9 @@ def test_variance_keeps_its_digits_where_edges_are_short_and_far_from_the_origin
     x = (1000 + 0.01 * rng.standard_normal((2, 50, 3))).astype("float32")
     index = rng.integers(0, 50, (2, 50, 8)).astype("int32")
     w = np.eye(3, dtype="float32")
-    tensors = [ops.convert_to_tensor(a) for a in (x, w, x, -w, index)]
-    _, mean, variance = gathered.edges(*tensors)
-    wanted = edge_by_edge(x, w, x, -w, index)
+    tensors = [ops.convert_to_tensor(a) for a in (x, w, index)]
+    _, mean, variance = gathered.edges(*tensors[:2], None, None, tensors[2], 3)
+    wanted = edge_by_edge(x, w, None, None, index, 3)
     np.testing.assert_allclose(numpy(mean), wanted[1], atol=1e-4 * 0.01)
     np.testing.assert_allclose(numpy(variance), wanted[2], rtol=1e-4)
 
@@ -114,14 +114,14 @@ def test_half_precision_has_its_statistics_and_sums_in_float32():
         lambda y: ops.cast(gathered.maximum(ops.cast(y, "bfloat16"), index), "float32"), [y], np.ones((1, 600, 1))
     )
     np.testing.assert_allclose(gradient[0, :, 0], [600, 0, 0], rtol=0.01)
-    top, mean, variance = gathered.edges(tensor, w, None, None, index)
+    top, mean, variance = gathered.edges(tensor, w, None, None, index, 0)
     types = [keras.backend.standardize_dtype(each.dtype) for each in (top, mean, variance)]
     assert types == ["bfloat16", "float32", "float32"]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own check of gradients")
-@pytest.mark.parametrize(("k", "with_centre"), [(2, True), (5, True), (3, False)])
-def test_gradients_in_float64_by_finite_differences(k, with_centre):
+@pytest.mark.parametrize(("relative", "with_centre"), [(0, False), (2, True), (3, False), (3, True)])
+def test_gradients_in_float64_by_finite_differences(relative, with_centre):
     import torch
 
     rng = np.random.default_rng(0)
@@ -130,8 +130,8 @@ def test_gradients_in_float64_by_finite_differences(k, with_centre):
         return torch.tensor(rng.standard_normal(shape), requires_grad=True)
 
     index = torch.tensor(rng.integers(0, 6, (2, 5, 4)))
-    centre = (leaf(2, 5, k), leaf(k, 4)) if with_centre else (None, None)
-    assert torch.autograd.gradcheck(gathered.edges, (leaf(2, 6, 3), leaf(3, 4), *centre, index))
+    centre = (leaf(2, 5, 2), leaf(2, 4)) if with_centre else (None, None)
+    assert torch.autograd.gradcheck(gathered.edges, (leaf(2, 6, 3), leaf(3, 4), *centre, index, relative))
     assert torch.autograd.gradcheck(gathered.maximum, (leaf(2, 6, 3), index))
     weights = torch.rand(index.shape, dtype=torch.float64)
     assert torch.autograd.gradcheck(gathered.weighted_sum, (leaf(2, 6, 3), index, weights))

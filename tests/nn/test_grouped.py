@@ -34,16 +34,16 @@ def float64():
 def case(name):
     """Points x (B, N, K) and lists (B, Q, M). Most have one shape, so that one compilation serves them."""
     rng = np.random.default_rng(0)
-    x, near = rng.standard_normal((3, 20, 4)), rng.integers(0, 20, (3, 12, 5))
+    x, near = rng.standard_normal((3, 20, 4)), rng.integers(0, 20, (3, 12, 4))
     four = np.repeat(x[:, :4], 5, 1)
     return {
         "random": (x, near),
         "more features than units": (rng.standard_normal((3, 20, 9)), near),
-        "duplicate points": (four, neighbours.nearest(four, four[:, :12], 5)),
-        "a neighbour listed twice": (x, near[:, :, [0, 1, 1, 2, 0]]),
-        "fewer points than neighbours": (x[:, :3], neighbours.nearest(x[:, :3], x[:, :3], 7)),
-        "one point": (x[:, :1], np.zeros((3, 1, 5), int)),
-        "one cloud of one point": (x[:1, :1], np.zeros((1, 1, 5), int)),
+        "duplicate points": (four, neighbours.nearest(four, four[:, :12], 4)),
+        "a neighbour listed twice": (x, near[:, :, [0, 1, 1, 0]]),
+        "fewer points than neighbours": (x[:, :3], neighbours.nearest(x[:, :3], x[:, :3], 4)),
+        "one point": (x[:, :1], np.zeros((3, 1, 4), int)),
+        "one cloud of one point": (x[:1, :1], np.zeros((1, 1, 4), int)),
     }[name]
 
 
@@ -57,7 +57,7 @@ class OnLists(keras.Model):
     """A block as a model of floating inputs, lists among them: whole numbers, whose gradient is zero."""
 
     def __init__(self, block):
-        super().__init__()
+        super().__init__(dtype=block.dtype)
         self.block = block
         self.built = True
 
@@ -175,7 +175,7 @@ def on_a_sphere():
     rng = np.random.default_rng(0)
     points = rng.standard_normal((6, 200, 3))
     points /= np.linalg.norm(points, axis=2, keepdims=True)
-    return np.tanh(points @ rng.standard_normal((3, 8))), neighbours.nearest(points, points[:, :150], 8)
+    return np.tanh(points @ rng.standard_normal((3, 8))), neighbours.nearest(points, points[:, :150], 5)
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras on PyTorch computes float64 in float32: there is no truth")

@@ -23,6 +23,7 @@ FIRST_TRY, SECOND_TRY, NEAR, ALIKE = 1.25, 1.12, 1.07, 1.058
 SAME, ON_TOP = 1.0, 0.6  # of the same, for clouds of the same points: with prints that say so, and without
 SAME_PRINTS = 0.3  # of the prints' distance that is to be expected: that of clouds of the same points is smaller
 PLANES = 0.18  # the power by which the distance from planes counts beside that from points
+LEAST = 1000  # points by which surfaces can be compared: of fewer, only the same points are a copy
 RESOLVED = 0.065  # distance to be expected, of the root mean square: where it is larger, surfaces cannot be compared
 RANDOM, EVEN = 0.45, 0.62  # of points drawn at random, and evenly: the distance of the nearest to that of the sixth
 EVEN_NEAR, EVEN_PRINT = 0.53, 0.12  # what is to be expected of evenly drawn points, as a share of random ones
@@ -132,7 +133,8 @@ def alike(one: Cloud, other: Cloud, angles: Iterable[float], apart: float) -> bo
     near = _near(one, other, motion, SOME)
     if near > SECOND_TRY or (near < SAME and same_prints):
         return near < SAME and same_prints
-    if one.expected(POINTS) + other.expected(POINTS) > 2 * RESOLVED:
+    fewest = min(len(one.points), len(other.points))
+    if fewest < LEAST or one.expected(POINTS) + other.expected(POINTS) > 2 * RESOLVED:
         return False
     for _ in range(PLANE_STEPS):
         motion.onto_planes(one, other, SOME)

@@ -304,6 +304,8 @@ def prepared(result: Prepared, then: bool = True) -> None:
     say(f"{store.path}: {len(store.rows)} shapes" + (", prepared before; nothing to do" if result.already else ""))
     if lack := ready.lacks(store):
         note(f"not to be trained on as it is: {lack}")
+    elif then and store.manifest.get("stopping"):
+        note("a training on it as it is would be worth nothing: the lines that begin with stop say why")
     elif then:
         next_step(f"pointkit train {shlex.quote(str(store.path))} -o RUN")
 

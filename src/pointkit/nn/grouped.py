@@ -83,35 +83,34 @@ class EdgeBlock(_Block):
             return self.edge_by_edge(x, index, positions, training)
         gamma = ops.convert_to_tensor(self.gamma)
         sign = ops.cast(ops.stop_gradient(ops.where(gamma >= 0, 1.0, -1.0)), gamma.dtype)
-        points, w, centres, v = self._terms(x, positions, ops.shape(index)[1])
-        w, v = (None if part is None else ops.cast(part * sign, x.dtype) for part in (w, v))
+        points = ops.concatenate([*positions, x], -1) if positions else x
+        w, u = self._split(x.shape[-1])
+        w, u = ops.cast(w * sign, x.dtype), None if u is None else ops.cast(u * sign, x.dtype)
+        count = ops.shape(index)[1]
+        centres = None if u is None else x[:, :count]
+        relative = w.shape[0] - x.shape[-1] if self.edge == "neighbour" else w.shape[0]
         bias = ops.zeros_like(gamma) if self.bias is None else ops.convert_to_tensor(self.bias)
         statistics = None
         if training and self.trainable:
-            top, mean, variance = gathered.edges(points, w, centres, v, index)
+            top, mean, variance = gathered.edges(points, w, centres, u, index, relative)
             statistics = sign * mean + bias, variance
         else:
-            top = gathered.maximum(_product(points, w), index)
-            top = top if centres is None else top + _product(centres, v)
+            y = _product(points, w)
+            top = gathered.maximum(y, index)
+            top = top if centres is None else top + _product(centres, u)
+            if relative:
+                whole = relative == w.shape[0]
+                top = top - (y[:, :count] if whole else _product(points[:, :count, :relative], w[:relative]))
         factor, addend = self.normal(bias, statistics)
         return ops.cast(self.rectified(wide(top) * (factor * sign) + addend), x.dtype)
 
-    def _terms(self, x: Any, positions: list[Any], count: int) -> tuple[Any, Any, Any, Any]:
-        """points, w, centres and v, with points_j w + centres_i v for the map of an edge.
-
-        The last two are None where an edge has nothing of its centre.
-        """
-        kernel, k = ops.convert_to_tensor(self.kernel), x.shape[-1]
-        offset = kernel[: kernel.shape[0] - (2 * k if self.edge == "pair" else k)]
-        points, w, centres, v = [x], [kernel[-k:]], [], []
-        if self.edge != "neighbour":
-            centres, v = [x[:, :count]], [-w[0]]
-        if self.edge == "pair":
-            v = [kernel[-2 * k : -k] - w[0]]
-        if positions:
-            points, w = [*positions, x], [offset, *w]
-            centres, v = [positions[0][:, :count], *centres], [-offset, *v]
-        return _joined(points, -1), _joined(w, 0), _joined(centres, -1), _joined(v, 0)
+    def _split(self, k: int) -> tuple[Any, Any]:
+        """The kernel's rows for what hangs on the neighbour, positions before the k features, and for x_i, or None."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        if self.edge != "pair":
+            return kernel, None
+        offset, own, difference = kernel[: -2 * k], kernel[-2 * k : -k], kernel[-k:]
+        return ops.concatenate([offset, difference]) if offset.shape[0] else difference, own
 
     def edge_by_edge(self, x: Any, index: Any, positions: list[Any], training: bool) -> Any:
         """The block by its definition, with an array of all edges: (B, Q, units)."""
@@ -172,10 +171,6 @@ class Reach(layers.Layer):
         initializer = keras.initializers.serialize(self.kernel_initializer)
         own = {"units": self.units, "exact": self.exact, "kernel_initializer": initializer}
         return {**super().get_config(), **own}
-
-
-def _joined(parts: list[Any], axis: int) -> Any:
-    return ops.concatenate(parts, axis) if len(parts) > 1 else next(iter(parts), None)
 
 
 def _product(x: Any, w: Any) -> Any:

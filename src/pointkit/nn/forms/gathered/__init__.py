@@ -8,10 +8,11 @@ may be named twice. No form stores an array of all edges, (B, Q, M, C).
     gradient. Where rows tie, it is the one that is named first.
 ``weighted_sum(y, index, weights)``
     The sum of each centre's named rows, times weights (B, Q, M), (B, Q, C). The weights get no gradient.
-``edges(x, w, c, v, index)``
-    For the numbers e = x_j w + c_i v of every edge from a centre i to its neighbour j: their maximum over each centre's
-    neighbours (B, Q, C), their mean and variance over all edges, (C,) each, at least float32. x (B, N, K), w (K, C),
-    c (B, Q, L), v (L, C); c and v may be None. Gradients are those of the same numbers edge by edge.
+``edges(x, w, c, u, index, relative)``
+    For every edge, from a centre i to its neighbour j, the numbers e = x_j w - x_i[:r] w[:r] + c_i u, r = ``relative``:
+    the first r features of x are taken relative to the centre's, which are the first Q rows of x. Gives the maximum
+    over each centre's neighbours (B, Q, C), and the mean and variance over all edges, (C,) each, at least float32.
+    x (B, N, K), w (K, C), c (B, Q, L), u (L, C); c and u may be None. Gradients are those of the same, edge by edge.
 
 docs/neighbourhoods.md derives them. ``tests/nn/test_gathered.py`` holds each against a plain twin.
 """

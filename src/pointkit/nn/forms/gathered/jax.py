@@ -8,6 +8,7 @@ together they take 6 ms where one loop for all takes 14 (16 clouds of 1,024 poin
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -156,44 +157,51 @@ def _mean(rows: Array) -> Array:
     return wide(rows).mean((0, 1))
 
 
-@jax.custom_vjp
-def edges(x: Array, w: Array, c: Array, v: Array, index: Array) -> tuple[Array, Array, Array]:
-    return _edges_forward(x, w, c, v, index)[0]
+def _centre_terms(x: Array, w: Array, y: Array, c: Array, u: Array, queries: int, relative: int) -> Array:
+    """What the edges of each centre share, c_i u less the map of the first ``relative`` features of x_i, (B, Q, C)."""
+    a = jnp.zeros((len(x), queries, w.shape[1]), y.dtype) if c is None else _product(c, u)
+    if not relative:
+        return a
+    whole = relative == len(w)
+    return a - (y[:, :queries] if whole else _product(x[:, :queries, :relative], w[:relative]))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def edges(x: Array, w: Array, c: Array, u: Array, index: Array, relative: int) -> tuple[Array, Array, Array]:
+    return _edges_forward(x, w, c, u, index, relative)[0]
 
 
 def _edges_forward(
-    x: Array, w: Array, c: Array, v: Array, index: Array
+    x: Array, w: Array, c: Array, u: Array, index: Array, relative: int
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
     y = _product(x, w)
-    a = jnp.zeros((*index.shape[:2], w.shape[1]), y.dtype) if c is None else _product(c, v)
+    a = _centre_terms(x, w, y, c, u, index.shape[1], relative)
     middles = _mean(y), _mean(a)
     about = middles[0] + middles[1]  # close to the edges' mean: squares about it lose no digits
     degrees = _degrees(index, x.shape[1], about.dtype)
-    count = index.size
-    off = (degrees[..., None] * (wide(y) - middles[0])).sum((0, 1)) / count + _mean(wide(a) - middles[1])
-    squares = _sum_of_squares(y, wide(a) - about, index).sum(1).sum(0) / count
+    off = (degrees[..., None] * (wide(y) - middles[0])).sum((0, 1)) / index.size + _mean(wide(a) - middles[1])
+    squares = _sum_of_squares(y, wide(a) - about, index).sum(1).sum(0) / index.size
     best = _top(y, index)
     mean = about + off
-    return (best + a, mean, jnp.maximum(squares - off**2, 0)), (x, w, c, v, index, y, a, best, degrees, mean)
+    return (best + a, mean, jnp.maximum(squares - off**2, 0)), (x, w, c, u, index, y, a, best, degrees, mean)
 
 
-def _edges_backward(saved: tuple[Array, ...], grads: tuple[Array, Array, Array]) -> tuple[Array, ...]:
-    x, w, c, v, index, y, a, best, degrees, mean = saved
+def _edges_backward(relative: int, saved: tuple[Array, ...], grads: tuple[Array, Array, Array]) -> tuple[Array, ...]:
+    x, w, c, u, index, y, a, best, degrees, mean = saved
     g, dmean, dvariance = grads
-    n, neighbours = x.shape[1], index.shape[2]
+    n, (_, queries, neighbours) = x.shape[1], index.shape
     dmean, slope = dmean / index.size, 2 * dvariance / index.size
-    dy = _to_winners(_winners(y, index, best), g, n)
-    deviation = degrees[..., None] * (wide(y) - mean)
-    if c is None:
-        dc = dv = None
-    else:
-        narrow = c.shape[2] < w.shape[1]
-        around = _product(_reversed_sum(c, index, n), wide(v)) if narrow else _reversed_sum(a, index, n)
-        deviation += around
-        da = wide(g) + neighbours * dmean + slope * (_sum(y, index) + neighbours * (wide(a) - mean))
-        dc, dv = _through_product(c, v, da.astype(g.dtype))
-    dx, dw = _through_product(x, w, (dy + degrees[..., None] * dmean + slope * deviation).astype(g.dtype))
-    return dx, dw, dc, dv, None
+    deviation = degrees[..., None] * (wide(y) - mean) + _reversed_sum(a, index, n)
+    dy = _to_winners(_winners(y, index, best), g, n) + degrees[..., None] * dmean + slope * deviation
+    da = wide(g) + neighbours * dmean + slope * (_sum(y, index) + neighbours * (wide(a) - mean))
+    dc, du = (None, None) if c is None else _through_product(c, u, da.astype(g.dtype))
+    if relative == len(w):
+        dy = dy.at[:, :queries].add(-da)  # before the product, where what cancels is still apart
+    dx, dw = _through_product(x, w, dy.astype(g.dtype))
+    if 0 < relative < len(w):
+        some, dsome = _through_product(x[:, :queries, :relative], w[:relative], da.astype(g.dtype))
+        dx, dw = dx.at[:, :queries, :relative].add(-some), dw.at[:relative].add(-dsome)
+    return dx, dw, dc, du, None
 
 
 def _through_product(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:

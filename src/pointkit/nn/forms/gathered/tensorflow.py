@@ -87,39 +87,50 @@ def _sums(y: Tensor, start: Tensor, columns: list[Tensor]) -> tuple[Tensor, Tens
     return total, tf.reduce_sum(squares, 0)
 
 
-def edges(x: Tensor, w: Tensor, c: Any, v: Any, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    given = (x, w) if c is None else (x, w, c, v)
-    return _edges(index, *given)
+def _through_product(x: Tensor, w: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x (B, N, K) and w (K, C), from dy (B * N, C) of their product."""
+    return _clouds(tf.matmul(dy, w, transpose_b=True), x), tf.matmul(flat(x), dy, transpose_a=True)
 
 
-@tf.custom_gradient
-def _edges(index: Tensor, x: Tensor, w: Tensor, *centre: Tensor) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
-    columns = _columns(index, tf.shape(x)[1])
-    y = tf.matmul(flat(x), w)
-    a = tf.matmul(flat(centre[0]), centre[1]) if centre else tf.zeros((tf.size(columns[0]), w.shape[1]), y.dtype)
-    about = tf.reduce_mean(wide(y), 0) + tf.reduce_mean(wide(a), 0)  # squares about nearly the mean lose no digits
-    total, squares = _sums(y, wide(a) - about, columns)
-    count, neighbours = tf.cast(tf.size(index), about.dtype), tf.cast(len(columns), about.dtype)
-    off = tf.reduce_sum(total, 0) / count
-    mean, best = about + off, _top(y, columns)
+def _with_zeros(part: Tensor, whole: Tensor) -> Tensor:
+    """``part``, the first rows and columns of a tensor in the shape of ``whole``; the others are zero."""
+    return tf.pad(part, [[0, size] for size in tf.unstack(tf.shape(whole) - tf.shape(part))])
 
-    def backward(g: Tensor, dmean: Tensor, dvariance: Tensor) -> tuple[Tensor | None, ...]:
-        g, dmean, slope = flat(g), dmean / count, 2 * dvariance / count
-        points = tf.shape(y)[0]
-        degrees = tf.cast(tf.math.bincount(tf.concat(columns, 0), minlength=points), about.dtype)[:, None]
-        around = (wide(y) - mean) * degrees
-        to_centre: tuple[Tensor, ...] = ()
-        if centre:
-            c, v = centre
-            narrow = c.shape[2] < w.shape[1]
-            reached = _reversed_sum(wide(flat(c) if narrow else a), columns, points)
-            around += tf.matmul(reached, wide(v)) if narrow else reached
-            da = tf.cast(wide(g) + neighbours * dmean + slope * (total - neighbours * off), g.dtype)
-            to_centre = (_clouds(tf.matmul(da, v, transpose_b=True), c), tf.matmul(flat(c), da, transpose_a=True))
-        dy = _to_winners(y, columns, best, g) + degrees * dmean + slope * around
-        dy = tf.cast(dy, g.dtype)
-        dx = _clouds(tf.matmul(dy, w, transpose_b=True), x)
-        return None, dx, tf.matmul(flat(x), dy, transpose_a=True), *to_centre
 
-    variance = tf.maximum(squares / count - tf.square(off), 0)
-    return (_clouds(best + a, x), mean, variance), backward
+def edges(x: Tensor, w: Tensor, c: Any, u: Any, index: Tensor, relative: int) -> tuple[Tensor, Tensor, Tensor]:
+    queries = tf.shape(index)[1]
+
+    @tf.custom_gradient
+    def of(x: Tensor, w: Tensor, *centre: Tensor) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
+        columns = _columns(index, tf.shape(x)[1])
+        y = tf.matmul(flat(x), w)
+        a = tf.matmul(flat(centre[0]), centre[1]) if centre else tf.zeros((tf.size(columns[0]), w.shape[1]), y.dtype)
+        if relative == w.shape[0]:
+            a -= flat(_clouds(y, x)[:, :queries])
+        elif relative:
+            a -= tf.matmul(flat(x[:, :queries, :relative]), w[:relative])
+        about = tf.reduce_mean(wide(y), 0) + tf.reduce_mean(wide(a), 0)  # squares about nearly the mean lose no digits
+        total, squares = _sums(y, wide(a) - about, columns)
+        count, neighbours = tf.cast(tf.size(index), about.dtype), tf.cast(len(columns), about.dtype)
+        off = tf.reduce_sum(total, 0) / count
+        mean, best = about + off, _top(y, columns)
+
+        def backward(g: Tensor, dmean: Tensor, dvariance: Tensor) -> tuple[Tensor, ...]:
+            dtype, points = g.dtype, tf.shape(y)[0]
+            g, dmean, slope = flat(g), dmean / count, 2 * dvariance / count
+            degrees = tf.cast(tf.math.bincount(tf.concat(columns, 0), minlength=points), about.dtype)[:, None]
+            deviation = (wide(y) - mean) * degrees + _reversed_sum(wide(a), columns, points)
+            dy = _to_winners(y, columns, best, g) + degrees * dmean + slope * deviation
+            da = wide(g) + neighbours * dmean + slope * (total - neighbours * off)
+            if relative == w.shape[0]:  # before the product, where what cancels is still apart
+                dy -= flat(_with_zeros(_clouds(da, x), _clouds(dy, x)))
+            dx, dw = _through_product(x, w, tf.cast(dy, dtype))
+            if 0 < relative < w.shape[0]:
+                some, dsome = _through_product(x[:, :queries, :relative], w[:relative], tf.cast(da, dtype))
+                dx, dw = dx - _with_zeros(some, dx), dw - _with_zeros(dsome, dw)
+            to_centre = _through_product(centre[0], centre[1], tf.cast(da, dtype)) if centre else ()
+            return dx, dw, *to_centre
+
+        return (_clouds(best + a, x), mean, tf.maximum(squares / count - tf.square(off), 0)), backward
+
+    return of(x, w) if c is None else of(x, w, c, u)

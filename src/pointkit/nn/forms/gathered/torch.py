@@ -133,44 +133,55 @@ def _reversed_sum(c: Tensor, columns: Tensor, count: int) -> Tensor:
     return total
 
 
+def _through_product(x: Tensor, w: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x (B, N, K) and w (K, C), from dy (B * N, C) of their product."""
+    return (dy @ w.T).view(x.shape), torch.bmm(x.mT, dy.view(*x.shape[:2], -1)).sum(0)
+
+
 class _Edges(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, c: Any, v: Any, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        size, n, _ = x.shape
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, c: Any, u: Any, index: Tensor, relative: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        size, n, k = x.shape
+        queries = index.shape[1]
         columns = _columns(index, n)
-        y = x.reshape(-1, x.shape[2]) @ w
-        a = y.new_zeros(columns.shape[1], y.shape[1]) if c is None else c.reshape(-1, c.shape[2]) @ v
+        y = x.reshape(-1, k) @ w
+        a = y.new_zeros(size * queries, y.shape[1]) if c is None else c.reshape(-1, c.shape[2]) @ u
+        if relative == k:
+            a = a - y.view(size, n, -1)[:, :queries].reshape(a.shape)
+        elif relative:
+            a = a - x[:, :queries, :relative].reshape(-1, relative) @ w[:relative]
         about = wide(y).mean(0) + wide(a).mean(0)  # close to the edges' mean: squares about it lose no digits
         total, squares, best = _sums(y, wide(a) - about, columns, size)
         off = total.sum(0) / columns.numel()
         variance = (squares / columns.numel() - off**2).clamp_(min=0)
-        ctx.save_for_backward(x, w, c, v, columns, y, a, total, best, about + off, off)
-        return (best + a).view(size, -1, y.shape[1]), about + off, variance
+        ctx.relative = relative
+        ctx.save_for_backward(x, w, c, u, columns, y, a, total, best, about + off, off)
+        return (best + a).view(size, queries, -1), about + off, variance
 
     @staticmethod
     def backward(ctx: Any, g: Tensor, dmean: Tensor, dvariance: Tensor) -> tuple[Tensor | None, ...]:
-        x, w, c, v, columns, y, a, total, best, mean, off = ctx.saved_tensors
+        x, w, c, u, columns, y, a, total, best, mean, off = ctx.saved_tensors
+        queries, relative, dtype = g.shape[1], ctx.relative, g.dtype
         g = g.reshape(-1, g.shape[2])
         dmean, slope = dmean / columns.numel(), 2 * dvariance / columns.numel()
         degrees = torch.bincount(columns.view(-1), minlength=len(y)).to(mean.dtype)[:, None]
-        around = (wide(y) - mean).mul_(degrees)
-        dc = dv = None
-        if c is not None:
-            flat = c.reshape(-1, c.shape[2])
-            narrow = c.shape[2] < w.shape[1]
-            around += (
-                _reversed_sum(wide(flat), columns, len(y)) @ wide(v)
-                if narrow
-                else _reversed_sum(wide(a), columns, len(y))
-            )
-            da = torch.addcmul(wide(g), slope, total - len(columns) * off).add_(len(columns) * dmean).to(g.dtype)
-            dc, dv = (da @ v.T).view(c.shape), flat.T @ da
-        dy = _to_winners(y, columns, best, g, len(x))
-        dy.addcmul_(slope, around).addcmul_(degrees, dmean)
-        dy = dy.to(g.dtype)
-        dx = (dy @ w.T).view(x.shape) if ctx.needs_input_grad[0] else None
-        return dx, x.reshape(-1, x.shape[2]).T @ dy, dc, dv, None
+        deviation = (wide(y) - mean).mul_(degrees).add_(_reversed_sum(wide(a), columns, len(y)))
+        dy = _to_winners(y, columns, best, g, len(x)).addcmul_(slope, deviation).addcmul_(degrees, dmean)
+        da = torch.addcmul(wide(g), slope, total - len(columns) * off).add_(len(columns) * dmean)
+        dc, du = (None, None) if c is None else _through_product(c, u, da.to(dtype))
+        if relative == len(w):  # before the product, where what cancels is still apart
+            dy.view(*x.shape[:2], -1)[:, :queries] -= da.view(len(x), queries, -1)
+        dx, dw = _through_product(x, w, dy.to(dtype))
+        if 0 < relative < len(w):
+            some, dsome = _through_product(x[:, :queries, :relative], w[:relative], da.to(dtype))
+            dx[:, :queries, :relative] -= some
+            dw[:relative] -= dsome
+        return dx, dw, dc, du, None, None
 
 
-def edges(x: Tensor, w: Tensor, c: Tensor | None, v: Tensor | None, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return _Edges.apply(x, w, c, v, index)
+def edges(
+    x: Tensor, w: Tensor, c: Tensor | None, u: Tensor | None, index: Tensor, relative: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _Edges.apply(x, w, c, u, index, relative)
