@@ -3,7 +3,7 @@
     python docs/figures/tutorial.py [FOLDER]
 
 FOLDER is where the commands run, by default a temporary one. Where it holds the runs already, they are not trained
-again. It takes some ten minutes, and needs a Chromium on the PATH.
+again, and the picture of the data has no expected time. It takes over ten minutes, and needs a Chromium on the PATH.
 """
 
 from __future__ import annotations
