@@ -23,7 +23,7 @@ from pointkit.cards import Card, Carded
 from pointkit.datasets import DATASETS, shapenet_part
 from pointkit.datasets.asked import Asked, Said
 from pointkit.datasets.folder import Found
-from pointkit.errors import PointkitError, StoreError
+from pointkit.errors import PointkitError, StandingError
 from pointkit.prepare import chunks, label_ids, reading, rows, splits, survey, unread
 from pointkit.prepare.chunks import ReadResult
 from pointkit.prepare.reading import Progress
@@ -278,8 +278,9 @@ def _standing(plan: _Plan) -> Prepared | None:
     if not other and max(file.mtime_ns for file in plan.found.files) > made:
         other = ["files"]
     if other:
-        raise StoreError(
-            f"{output}: exists, made with other {', '.join(other)}; --force replaces it, or name another store"
+        listed = ", ".join(other)
+        raise StandingError(
+            f"{output}: exists, made with other {listed}; --force replaces it, or name another store", listed
         )
     return standing(old)
 
