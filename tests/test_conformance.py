@@ -7,6 +7,12 @@ import pytest
 from pointkit import models, nn
 from pointkit.models.maxima import pooled_blocks
 
+
+class Lists(tuple):
+    """The shape of lists of neighbours: indices of the first input's seven points."""
+
+
+LISTS = Lists((2, 5, 3))
 # Each layer with a value other than the default for every argument of its constructor, and shapes of its inputs.
 LAYERS = {
     "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones"}, [(2, 7, 3)]),
@@ -22,6 +28,17 @@ LAYERS = {
     "Mirror": (nn.Mirror, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Shift": (nn.Shift, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
     "Drop": (nn.Drop, {"amount": 0.25, "seed": 7}, [(2, 7, 3)]),
+    "Nearest": (nn.Nearest, {"count": 2}, [(2, 5, 3), (2, 7, 3)]),
+    "NearestThree": (nn.NearestThree, {}, [(2, 5, 3), (2, 7, 3)]),
+    "GatheredMaximum": (nn.GatheredMaximum, {}, [(2, 7, 4), LISTS]),
+    "Interpolation": (nn.Interpolation, {}, [(2, 7, 4), LISTS, (2, 5, 3)]),
+    "NeighbourhoodMoments": (nn.NeighbourhoodMoments, {"scales": [2, 3], "radius": 0.5}, [(2, 7, 3), LISTS]),
+    "EdgeBlock": (
+        nn.EdgeBlock,
+        {"units": 5, "edge": "difference", "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
+        [(2, 7, 4), LISTS],
+    ),
+    "Reach": (nn.Reach, {"units": 5, "exact": False, "kernel_initializer": "ones"}, [(2, 7, 4), LISTS]),
 }
 
 # A value other than the default for a setting that is the family's own.
@@ -30,14 +47,18 @@ OWN = {"pointnet": {"penalty": 0.5}, "small": {"units": 5}, "mean": {}}
 
 def inputs_for(shapes):
     rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(shape).astype("float32") for shape in shapes]
+    arrays = [
+        rng.integers(0, 7, shape).astype("int32") if isinstance(shape, Lists) else rng.standard_normal(shape, "float32")
+        for shape in shapes
+    ]
     for array in arrays:
         array.flags.writeable = False
     return arrays if len(arrays) > 1 else arrays[0]
 
 
 def numpy(x):
-    return np.array(keras.ops.convert_to_numpy(x))
+    """An output as an array; of several, the first."""
+    return np.array(keras.ops.convert_to_numpy(x[0] if isinstance(x, list | tuple) else x))
 
 
 def test_every_public_layer_is_listed():
@@ -58,7 +79,11 @@ def test_layer_survives_its_configuration(name):
     again = kind.from_config(layer.get_config())
     for argument, value in arguments.items():
         kept = getattr(again, argument)
-        assert kept == value or type(kept) is type(keras.initializers.get(value)), argument
+        assert (
+            kept == value
+            or (isinstance(value, list) and list(kept) == value)
+            or type(kept) is type(keras.initializers.get(value))
+        ), argument
     again(inputs)
     again.set_weights(layer.get_weights())
     np.testing.assert_array_equal(numpy(again(inputs)), before)
@@ -68,8 +93,9 @@ def test_layer_survives_its_configuration(name):
 def test_layer_says_its_output_shape(name):
     kind, arguments, shapes = LAYERS[name]
     layer = kind(**arguments)
-    symbols = [keras.Input(shape[1:], batch_size=None) for shape in shapes]
+    symbols = [keras.Input(s[1:], dtype="int32" if isinstance(s, Lists) else "float32") for s in shapes]
     symbolic = layer(symbols if len(symbols) > 1 else symbols[0])
+    symbolic = symbolic[0] if isinstance(symbolic, list | tuple) else symbolic
     assert tuple(symbolic.shape[1:]) == numpy(layer(inputs_for(shapes))).shape[1:]
 
 

@@ -140,7 +140,7 @@ def test_a_run_tells_what_was_trained_on_what(tiny_store, tiny_run):
     facts = run_folder.read_facts(tiny_run)
     assert facts["classes"] == ["box", "sphere", "stick"]
     assert facts["settings"]["num_points"] == 64
-    rules = {"scale": "unit sphere", "up": "z", "window": "random points", "scales": {}}
+    rules = {"scale": "unit sphere", "up": "z", "window": "random points", "scales": {}, "stray": "kept"}
     assert facts["input"] == {"num_points": 64, "drawn": 96, "seed": 0, **rules}
     assert facts["store"]["checksum"] == tiny_store.checksum
     assert facts["store"]["shapes"] == {"train": 25, "val": 6, "test": 9}
@@ -348,8 +348,8 @@ def without(predicate):
 @pytest.mark.parametrize(
     ("left_out", "words"),
     [
-        (lambda row: row.split == "val", ("'val'", "none")),
-        (lambda row: row.split == "train", ("'train'",)),
+        (lambda row: row.split == "val", ("split val", "none")),
+        (lambda row: row.split == "train", ("split train",)),
         (lambda row: row.split == "train" and row.class_name == "stick", ("every class", "stick")),
     ],
 )

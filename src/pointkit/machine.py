@@ -84,17 +84,17 @@ def use_backend(name: str | None) -> None:
     """
     keras = sys.modules.get("keras")
     running = keras.backend.backend() if keras is not None else None
-    if running is not None and name not in (None, running) and name in BACKENDS:
-        why = f"Keras already runs on {running} in this Python"
-        raise PointkitError(f"{why}; {name} needs a new one: set KERAS_BACKEND={name} before Keras is imported")
-    if (known := name or running) is not None:
-        os.environ["KERAS_BACKEND"] = known
-    chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
-    if chosen not in BACKENDS:
-        raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {chosen!r}")
+    said = name or os.environ.get("KERAS_BACKEND")
+    if said is not None and said not in BACKENDS:
+        raise PointkitError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, got {said!r}")
+    chosen = name or running or said or "jax"
     if importlib.util.find_spec(chosen) is None:
         wanted = "jax" if chosen == "jax" else f"'pointkit[{chosen}]'"
         raise PointkitError(f"the backend {chosen} is not installed here; it comes with: pip install {wanted}")
+    if running is not None and chosen != running:
+        why = f"Keras already runs on {running} in this Python"
+        raise PointkitError(f"{why}; {chosen} needs a new one: set KERAS_BACKEND={chosen} before Keras is imported")
+    os.environ["KERAS_BACKEND"] = chosen
     if chosen == "torch":
         keep_pages()
 

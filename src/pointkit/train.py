@@ -340,7 +340,7 @@ def _trained_on(store: Store, task: Task, path: pathlib.Path, run: str) -> dict[
     about, stances = trained_on.of_store(store, task.features)
     if stances is not None:
         run_folder.save_reference(path, run, {"stances": stances}, run_folder.STANCES)
-    return {"trained_on": about.facts()}
+    return {"trained_on": about.facts()} if about else {}
 
 
 def _facts(

@@ -110,12 +110,14 @@ def _turned(profile: Float32, order: tuple[int, ...], signs: tuple[int, ...]) ->
     return np.stack([profile[axis] if sign > 0 else -profile[axis, ::-1] for axis, sign in axes])
 
 
-def of_store(store: Store, columns: tuple[str, ...] = ()) -> tuple[TrainedOn, Array | None]:
+def of_store(store: Store, columns: tuple[str, ...] = ()) -> tuple[TrainedOn | None, Array | None]:
     """What the training shapes of a store are like, with these ``columns`` of its features, and their stances.
 
     The stances are float16 (S, 3, LEVELS), at most STANCES of them; None where nothing can be said of them.
     """
-    chosen = store.select("train")
+    chosen = np.array([i for i in store.select("train") if np.isfinite(store.cloud(i)).all()], np.int64)
+    if not len(chosen):  # as in a damaged store, which the training will name
+        return None, None
     counts = store.counts[chosen]
     extents, spacings = np.zeros(len(chosen)), np.zeros(len(chosen))
     profiles = np.zeros((len(chosen), 3, traits.LEVELS), np.float32)

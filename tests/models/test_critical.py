@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pointkit import models
-from pointkit.models.critical import DECIDES, IDLE, TURNS
+from pointkit.models.families import DECIDES, IDLE, TURNS
 from pointkit.nn import PooledBlock
 from tests.models.test_maxima import branched
 
