@@ -107,13 +107,47 @@ def test_a_stopped_training_goes_on_with_the_epochs_that_were_planned(folder, tm
     assert plans == [3]
 
 
-def test_other_words_are_refused(folder, tmp_path):
+def begun(path):
+    """What a training leaves in ``path`` that has begun."""
+    for name in (run_folder.FACTS, run_folder.CHECKPOINT):
+        (path / name).touch()
+
+
+def test_other_words_are_refused_once_a_training_has_begun(folder, tmp_path):
     learn._begin(tmp_path / "run", folder, {"minutes": 20.0, "seed": 0, "classes": [], "task": None})
+    begun(tmp_path / "run")
     learn._begin(tmp_path / "run", folder, {"minutes": 20.0, "seed": 0, "classes": [], "task": None})
     with pytest.raises(RunError, match=r"run: was begun with minutes 20.0, got 5; give -o another folder"):
         learn._begin(tmp_path / "run", folder, {"minutes": 5, "seed": 0})
     with pytest.raises(RunError, match="was begun with task nothing, got parts"):
         learn._begin(tmp_path / "run", folder, {"minutes": 20.0, "seed": 0, "task": "parts"})
+
+
+def test_a_mistyped_folder_does_not_bind_the_output(folder, tmp_path, small):
+    with pytest.raises(PointkitError, match="no such folder"):
+        learn.learn(tmp_path / "mien", tmp_path / "run", minutes=5)
+    assert learn.learn(folder, tmp_path / "run", minutes=5).report["num_shapes"] == 4
+
+
+def test_a_mended_folder_and_other_words_are_read_anew_until_a_training_has_begun(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(learn, "_trained", lambda store, *rest: {"read": len(store.rows)})
+    run = tmp_path / "run"
+    assert learn.learn(folder, run).report == {"read": 20}
+    (folder / "box" / "broken.xyz").unlink()
+    (folder / "box" / "9.xyz").unlink()
+    assert learn.learn(folder, run).report == {"read": 19}
+    assert learn.learn(folder, run, minutes=3, split="60/20/20").report == {"read": 19}
+    assert json.loads((run / run_folder.LEARN).read_bytes())["split"] == "60/20/20"
+    begun(run)
+    (folder / "box" / "8.xyz").unlink()
+    with pytest.raises(RunError, match="run: was begun with other files; give -o another folder"):
+        learn.learn(folder, run, minutes=3, split="60/20/20", force=True)
+
+
+def test_other_words_do_not_touch_what_another_process_trains_on(folder, tmp_path):
+    learn._begin(tmp_path / "run", folder, {"minutes": 20.0})
+    with run_folder.locked(tmp_path / "run"), pytest.raises(RunError, match="in use by the process"):
+        learn._begin(tmp_path / "run", folder, {"minutes": 5})
 
 
 def test_a_folder_of_other_things_is_refused(folder, tmp_path):

@@ -18,6 +18,14 @@ class StoreError(PointkitError):
     """A folder is no store of prepared shapes, is damaged, or comes from a newer version."""
 
 
+class StandingError(StoreError):
+    """Another store stands where one is to be written. ``other`` says in what it differs, such as "files, seed"."""
+
+    def __init__(self, message: str, other: str = "") -> None:
+        super().__init__(message)
+        self.other = other
+
+
 class RunError(PointkitError):
     """A folder is no run, is damaged, in use, or does not fit what is asked of it."""
 

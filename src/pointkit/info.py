@@ -9,7 +9,7 @@ import os
 import pathlib
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from pointkit import __version__, features, formats, run_folder, store
 from pointkit import machine as machines
 from pointkit.cloud import Array, Mesh, PointCloud, Shape
 from pointkit.config import combine, read_recipe
-from pointkit.datasets.asked import NOTHING_ASKED, Asked
+from pointkit.datasets.asked import Asked
 from pointkit.disk import shown
 from pointkit.errors import PointkitError
 from pointkit.formats import columns
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.fields import described
+from pointkit.prepare import Prepared, standing, trial
 from pointkit.task import LOSS, TASKS, Classification, Parts, Task
 
 EXTRAS = {
@@ -39,44 +40,60 @@ PLACEHOLDER_CLASSES, PLACEHOLDER_PARTS = 10, 5  # for a recipe that names no dat
 SHOWN_LABELS = 64  # the number of points of each label is told up to so many
 
 
-def describe(path: str | os.PathLike[str], show: int = 0, meaning: Meaning = NOTHING_SAID) -> dict[str, Any]:
+def describe(
+    path: str | os.PathLike[str],
+    show: int = 0,
+    meaning: Meaning = NOTHING_SAID,
+    draw: Callable[[Prepared], object] | None = None,
+) -> dict[str, Any]:
     """Facts about a store, a run, a folder of seeds or of shapes, or a file. Raises PointkitError or OSError else.
 
-    ``meaning`` is the user's word about the columns of a file, or of a folder's files.
+    ``meaning`` is the user's word about the columns of a file, or of a folder's files. ``draw`` is called with a store,
+    or with what is prepared of a folder for a moment.
     """
     path = pathlib.Path(path)
     if meaning != NOTHING_SAID and any((path / name).is_file() for name in ("manifest.json", "run.json")):
         raise PointkitError(f"{path}: --columns and --label-field are for files and folders of shapes")
     if (path / "manifest.json").is_file():
-        return _store(store.open(path), show)
+        opened = store.open(path)
+        if draw:
+            draw(standing(opened))
+        return _store(opened, show)
+    if draw and ((path / "run.json").is_file() or any(path.glob("seed-*/run.json"))):
+        raise PointkitError(f"{path}: --page is for stores and folders of shapes")
     if (path / "run.json").is_file():
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
-    return _folder(path, meaning) if path.is_dir() else _file(path, meaning)
+    if path.is_dir():
+        return _folder(path, meaning, draw)
+    if draw:
+        raise PointkitError(f"{path}: --page is for stores and folders of shapes")
+    return _file(path, meaning)
 
 
-def _folder(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:
+def _folder(path: pathlib.Path, meaning: Meaning, draw: Callable[[Prepared], object] | None = None) -> dict[str, Any]:
     """A folder of shapes as ``prepare`` would take it; as one of labelled points where it names no classes."""
     from pointkit.prepare import survey
 
     asked = Asked(label_field=meaning.label_field, columns=",".join(meaning.columns))
     try:
-        return survey.look(path, asked=asked).facts() | _audited(path, asked=asked)
+        return survey.look(path, asked=asked).facts() | _audited(path, None, asked, draw)
     except PointkitError as error:
         try:
-            facts = survey.look(path, Parts.name, asked=asked).facts() | _audited(path, Parts.name, asked)
+            facts = survey.look(path, Parts.name, asked=asked).facts() | _audited(path, Parts.name, asked, draw)
         except PointkitError:
             raise error from None
         return {"kind": facts["kind"], "as_classes": str(error), "with": f"--task {Parts.name}", **facts}
 
 
-def _audited(path: pathlib.Path, task: str | None = None, asked: Asked = NOTHING_ASKED) -> dict[str, Any]:
+def _audited(
+    path: pathlib.Path, task: str | None, asked: Asked, draw: Callable[[Prepared], object] | None
+) -> dict[str, Any]:
     """What the audit finds in a folder's files, or why they cannot be prepared."""
-    from pointkit.prepare import trial
-
+    said = {"label_field": asked.label_field, "columns": asked.columns}
     try:
-        return trial(path, task=task, label_field=asked.label_field, columns=asked.columns)
+        return trial(path, draw or (lambda made: None), task=task, **said)
     except PointkitError as error:
         return {"cannot_be_prepared": str(error)}
 

@@ -11,6 +11,7 @@ stopped. ``learn.json`` keeps what was asked for, so that the same command is kn
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pointkit import audit, config, disk, pace, run_folder
 from pointkit.cards import Card, Carded
 from pointkit.datasets.asked import Said
-from pointkit.errors import PointkitError, RunError
+from pointkit.errors import PointkitError, RunError, StandingError
 from pointkit.machine import lean_keras
 from pointkit.pace import Pace
 from pointkit.prepare import Prepared, prepare, ready
@@ -34,6 +35,7 @@ from pointkit.watching import Waiting
 if TYPE_CHECKING:
     from pointkit.config import Settings
     from pointkit.datasets.folder import Found
+    from pointkit.report.data import Page
     from pointkit.train import Watch
 
 PAGE = "data.html"
@@ -121,19 +123,12 @@ def learn(
     words |= {"groups": str(groups) if groups is not None else None}
     _begin(path, pathlib.Path(folder), words)
     with listener.reading() as progress:
-        prepared = prepare(
-            folder,
-            path / run_folder.STORE,
-            task=task,
-            classes=classes,
-            seed=seed,
-            groups=groups,
-            progress=progress,
-            tell=listener.found,
-            **said,
-        )
+        how = {"task": task, "classes": classes, "seed": seed, "groups": groups, **said}
+        prepared = _prepared(folder, path, how, progress, listener)
     store = prepared.store
-    page = _Page(path / PAGE, prepared)
+    from pointkit.report.data import Page  # Matplotlib comes with it
+
+    page = Page(path / PAGE, store, prepared.unread)
     page.write()
     listener.prepared(prepared, page.path)
     if lack := ready.lacks(store):
@@ -146,14 +141,35 @@ def learn(
     return Learned(path, store, _trained(store, path, settings, reason, plan), page.findings)
 
 
+def _prepared(
+    folder: str | os.PathLike[str],
+    path: pathlib.Path,
+    how: Mapping[str, Any],
+    progress: Progress | None,
+    listener: Listener,
+) -> Prepared:
+    """The run's own store. One of other files or words is replaced as long as no training has begun on it."""
+    read = functools.partial(prepare, folder, path / run_folder.STORE, **how, progress=progress)
+    try:
+        return read(tell=listener.found)
+    except StandingError as error:
+        if _training_begun(path):
+            raise RunError(f"{path}: was begun with other {error.other}; give -o another folder") from None
+        return read(force=True)
+
+
+def _training_begun(path: pathlib.Path) -> bool:
+    return (path / run_folder.FACTS).is_file() and run_folder.has_checkpoint(path)
+
+
 def _begin(path: pathlib.Path, folder: pathlib.Path, words: Mapping[str, Any]) -> None:
-    """Make the run's folder, or check that an earlier call with the same words made it. Raises RunError."""
+    """Make the run's folder. Raises RunError where a training has begun there with other words."""
     disk.make(path, RunError)
     file = path / run_folder.LEARN
     said = {name: value for name, value in words.items() if value not in (None, [], "")}
     given = json.loads(json.dumps({"folder": str(folder.resolve()), **said}, default=str))
-    if not file.is_file():
-        run_folder.create(path)
+    if not _training_begun(path) or not file.is_file():
+        run_folder.check(path)
         disk.replace(file, (json.dumps(given, indent=1) + "\n").encode())
         return
     try:
@@ -169,7 +185,7 @@ def _begin(path: pathlib.Path, folder: pathlib.Path, words: Mapping[str, Any]) -
 def _settings(store: Store, path: pathlib.Path, seed: int) -> tuple[Settings, str]:
     """The settings for a store; those of a training that goes on are planned already."""
     given: dict[str, Any] = {"seed": seed}
-    if (path / run_folder.FACTS).is_file() and run_folder.load_checkpoint(path, ("best/",))[0]:
+    if _training_begun(path) and run_folder.load_checkpoint(path, ("best/",))[0]:
         given["epochs"] = run_folder.read_facts(path)["settings"]["epochs"]
     return config.decide(None, given, store.task, len(store.select("train")), store.imbalanced)
 
@@ -191,29 +207,6 @@ def _trained(store: Store, path: pathlib.Path, settings: Settings, reason: str, 
         return evaluate(path, split="test" if len(store.select("test")) else "val", waiting=waiting)
 
 
-class _Page:
-    """The page "your data" of what was prepared. Its pictures are drawn once."""
-
-    def __init__(self, path: pathlib.Path, prepared: Prepared) -> None:
-        from pointkit.report import data
-
-        self.path, self.prepared = path, prepared
-        self.findings: list[dict[str, Any]] = prepared.store.manifest.get("findings", [])
-        self._render = data.render
-        self._pictures = data.pictured(prepared.store)
-
-    def write(self, expected: str = "") -> None:
-        """Write the page, with the time that the training is expected to take where that is known."""
-        text = self._render(
-            self.prepared.store,
-            findings=self.findings,
-            unread=self.prepared.unread,
-            expected=expected,
-            pictures=self._pictures,
-        )
-        disk.replace(self.path, text.encode())
-
-
 @dataclass
 class _Plan:
     """How many epochs are trained: as many as were chosen, or as fit before the ``deadline`` (``time.monotonic``)."""
@@ -222,7 +215,7 @@ class _Plan:
     deadline: float
     minutes: float
     listener: Listener
-    page: _Page
+    page: Page
 
     def __call__(self, measured: Pace, settings: Settings) -> int:
         """The number of epochs, told to the listener and on the page."""

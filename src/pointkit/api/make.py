@@ -32,6 +32,7 @@ def prepare(
     workers: int | None = None,
     strict: bool = False,
     force: bool = False,
+    page: Path | None = None,
     progress: bool | None = None,
     **said: Unpack[Said],
 ) -> Prepared:
@@ -61,7 +62,9 @@ def prepare(
     strict
         Whether to fail when a file cannot be read, instead of listing it in unread.csv.
     force
-        Whether to replace a store that stands at ``output``.
+        Whether to replace a store that stands at ``output``, or a page.
+    page
+        A page to write, like "data.html": pictures of each class or part, counts, findings, files that cannot be read.
     progress
         Whether to show bars; by default in notebooks.
     said
@@ -83,8 +86,13 @@ def prepare(
     from pointkit.prepare import prepare as run
 
     words = checked("prepare", said)
+    drawn = None if page is None else pathlib.Path(page)
+    if drawn is not None:
+        from pointkit.report import data
+
+        data.check(drawn, force)
     with progresses.bars(progress, "preparing") as bars:
-        return run(
+        made = run(
             folder,
             output,
             task=task,
@@ -99,6 +107,9 @@ def prepare(
             progress=bars,
             **words,
         )
+    if drawn is not None:
+        data.Page(drawn, made.store, made.unread).write()
+    return made
 
 
 def learn(

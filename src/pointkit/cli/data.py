@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -11,6 +12,9 @@ from pointkit.datasets.asked import Asked
 from pointkit.errors import PointkitError
 from pointkit.flags import Backend, Flag, FolderFlags, Force, Json, Path, Quiet, ReadFlags, Up, Whole
 from pointkit.machine import lean_keras, use_backend
+
+if TYPE_CHECKING:
+    from pointkit.prepare import Prepared
 
 
 @app.command
@@ -45,6 +49,7 @@ def prepare(
     seed: Whole = 0,
     groups: Path | None = None,
     dry_run: Flag = False,
+    page: Path | None = None,
     reading: Annotated[ReadFlags | None, Parameter(name="*")] = None,
     said: Annotated[FolderFlags | None, Parameter(name="*")] = None,
     quiet: Quiet = False,
@@ -69,11 +74,14 @@ def prepare(
     groups
         A CSV with the columns file and group: shapes of one group stay on one side of a split.
     dry_run
-        Print what the folder is taken for, read it and say what is wrong with it, and write nothing.
+        Print what the folder is taken for, read it and say what is wrong with it, and write no store.
+    page
+        A page to write, like data.html: pictures of each class or part, counts, findings, files that cannot be read.
     """
     from pointkit import console
 
     console.hush(quiet)
+    draw = _page(page, bool((reading or {}).get("force")))
     how: dict[str, Any] = {
         "classes": tuple(classes.split(",")) if classes is not None else (),
         "seed": seed,
@@ -85,7 +93,7 @@ def prepare(
 
         console.surveyed(look(folder, task, **how, asked=Asked(**(said or {}))))
         with console.preparing() as progress:
-            tried = trial(folder, task=task, **how, **(reading or {}), **(said or {}), progress=progress)
+            tried = trial(folder, draw, task=task, **how, **(reading or {}), **(said or {}), progress=progress)
         console.tried(tried)
         return
     from pointkit.prepare import prepare as run
@@ -95,7 +103,24 @@ def prepare(
     how |= {"task": task, **(reading or {}), **(said or {})}
     with console.preparing() as progress:
         result = run(folder, output, **how, tell=console.found, progress=progress)
+    draw(result)
     console.prepared(result)
+
+
+def _page(path: Path | None, force: bool) -> Callable[[Prepared], None]:
+    """What draws the page "your data" of what was prepared, or nothing. Raises PointkitError where it cannot."""
+    if path is None:
+        return lambda made: None
+    from pointkit import console
+    from pointkit.report import data
+
+    data.check(path, force)
+
+    def draw(made: Prepared) -> None:
+        data.Page(path, made.store, made.unread).write()
+        console.aside(f"your data: {path}")
+
+    return draw
 
 
 @app.command
@@ -131,6 +156,7 @@ def info(
     show: Whole = 0,
     columns: str | None = None,
     label_field: str | None = None,
+    page: Path | None = None,
     backend: Backend = None,
     as_json: Json = False,
 ) -> None:
@@ -148,6 +174,8 @@ def info(
         The names of the columns of a text or array, as prepare takes them: x,y,z,-,label.
     label_field
         The field that holds the labels, as prepare takes it.
+    page
+        Of a folder or store: a page to write, like data.html, with pictures of each class or part.
     """
     use_backend(backend)
     from pointkit import console
@@ -161,4 +189,5 @@ def info(
     else:
         from pointkit.formats.columns import Meaning
 
-        console.facts(about.describe(path, show, Meaning.said(label_field or "", columns or "")), as_json)
+        meaning = Meaning.said(label_field or "", columns or "")
+        console.facts(about.describe(path, show, meaning, _page(page, False) if page else None), as_json)

@@ -174,6 +174,6 @@ class Reach(layers.Layer):
 
 
 def _product(x: Any, w: Any) -> Any:
-    """x w for x (..., K), as one product: twice as fast on JAX's CPU as a product with leading axes."""
+    """x w for x (..., K), as one product, which is faster on JAX's CPU (see ``Pointwise``)."""
     flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), w)
     return ops.reshape(flat, (*ops.shape(x)[:-1], w.shape[-1]))

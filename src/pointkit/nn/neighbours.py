@@ -155,7 +155,7 @@ class NeighbourhoodMoments(layers.Layer):
 
     For each of ``scales``, a number of nearest neighbours, the mean of the offsets (x_j - x_i) / ``radius`` and the
     means of their six products xx, xy, xz, yy, yz, zz, as features of the first Q points. They say where the surface
-    bends and how it is turned, at no more cost than reading the points: they take the place of a network on edges.
+    bends and how it is turned, at little cost: they take the place of a network on edges.
     Offsets within the m nearest are stretched by sqrt(M / m). On a surface they are then of about one size at every
     scale. No gradient. Raises ValueError for a scale below 1 and a radius that is not positive.
     """

@@ -23,7 +23,7 @@ from pointkit.cards import Card, Carded
 from pointkit.datasets import DATASETS, shapenet_part
 from pointkit.datasets.asked import Asked, Said
 from pointkit.datasets.folder import Found
-from pointkit.errors import PointkitError, StoreError
+from pointkit.errors import PointkitError, StandingError
 from pointkit.prepare import chunks, label_ids, reading, rows, splits, survey, unread
 from pointkit.prepare.chunks import ReadResult
 from pointkit.prepare.reading import Progress
@@ -151,17 +151,21 @@ def prepare(
     return made
 
 
-def trial(source: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
+def trial(
+    source: str | os.PathLike[str], seen: Callable[[Prepared], object] = lambda made: None, **how: Any
+) -> dict[str, Any]:
     """What ``prepare`` would find in the files of a folder, ready for JSON; nothing stays on the disk.
 
     ``findings``, worst first; ``stopping``: so many of them make a training worthless; ``unread``: the files that
-    cannot be read, and why. ``how`` are the arguments of ``prepare``. Raises what that raises.
+    cannot be read, and why. ``seen`` is called with what was made, before it is removed. ``how`` are the arguments of
+    ``prepare``. Raises what that raises.
     """
     with tempfile.TemporaryDirectory(prefix="pointkit-") as folder:
         try:
             made = prepare(source, pathlib.Path(folder) / "store", **how)
         except PointkitError as error:  # the list of unread files goes with the folder
             raise type(error)(str(error).partition("; all are listed in ")[0]) from None
+        seen(made)
         kept = {key: made.store.manifest[key] for key in ("findings", "stopping")}
         return {**kept, "unread": [{"file": file, "reason": reason} for file, reason in made.unread]}
 
@@ -274,11 +278,17 @@ def _standing(plan: _Plan) -> Prepared | None:
     if not other and max(file.mtime_ns for file in plan.found.files) > made:
         other = ["files"]
     if other:
-        raise StoreError(
-            f"{output}: exists, made with other {', '.join(other)}; --force replaces it, or name another store"
+        listed = ", ".join(other)
+        raise StandingError(
+            f"{output}: exists, made with other {listed}; --force replaces it, or name another store", listed
         )
-    lost = tuple((row["file"], row["reason"]) for row in disk.csv_rows(output / "unread.csv"))
-    return Prepared(old, lost, tuple(old.manifest["warnings"]), already=True)
+    return standing(old)
+
+
+def standing(made: store.Store) -> Prepared:
+    """What an earlier call made, from its store."""
+    lost = tuple((row["file"], row["reason"]) for row in disk.csv_rows(made.path / "unread.csv"))
+    return Prepared(made, lost, tuple(made.manifest.get("warnings", ())), already=True)
 
 
 @contextlib.contextmanager

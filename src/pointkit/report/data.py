@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.colors import to_hex
 
-from pointkit import preprocess
+from pointkit import disk, preprocess
+from pointkit.errors import PointkitError
 from pointkit.report import data_uri, plots, template
 from pointkit.store import SPLITS, Store
 
@@ -16,6 +19,32 @@ PICTURED = 24  # classes with pictures; the others are counted alone
 SHAPES = 4  # pictures of each class
 POINTS = 1024  # in a picture
 DPI = 60
+
+
+class Page:
+    """The page of a store in the file ``path``. ``unread``: file and reason. Its pictures are drawn once."""
+
+    def __init__(self, path: pathlib.Path, store: Store, unread: Sequence[tuple[str, str]] = ()) -> None:
+        self.path, self.store, self.unread = path, store, unread
+        self.findings: list[dict[str, Any]] = store.manifest.get("findings", [])
+        self._pictures = pictured(store)
+
+    def write(self, expected: str = "") -> None:
+        """Write the page, with the time that the training is expected to take where that is known."""
+        text = render(
+            self.store, findings=self.findings, unread=self.unread, expected=expected, pictures=self._pictures
+        )
+        disk.replace(self.path, text.encode())
+
+
+def check(path: pathlib.Path, force: bool = False) -> None:
+    """Raise PointkitError where a page cannot be written to ``path``, before the work begins."""
+    if path.suffix.lower() != ".html":
+        raise PointkitError(f"{disk.shown(path)}: --page must end in .html")
+    if path.exists() and not force:
+        raise PointkitError(f"{disk.shown(path)}: exists already; --force replaces it, or give --page another name")
+    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        raise PointkitError(f"{disk.shown(path)}: --page must lie in a folder that can be written to")
 
 
 def render(

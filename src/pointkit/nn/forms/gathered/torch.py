@@ -1,7 +1,7 @@
 """PyTorch's form: autograd functions with their gradients written out, working in place.
 
-A processor goes cloud by cloud, so that a cloud's rows and the running maximum stay in the cache: a third faster than
-all clouds at once (16 clouds of 1,024 points, 20 neighbours, 64 channels). A GPU takes all clouds at once.
+A processor goes cloud by cloud, so that a cloud's rows and the running maximum stay in the cache. A GPU takes all at
+once.
 """
 
 from __future__ import annotations
