@@ -203,7 +203,7 @@ def code_blocks(page):
 def programs():
     places = [
         ROOT / "README.md",
-        *(ROOT / "docs" / f"{page}.md" for page in ("python", "train", "evaluate", "predict")),
+        *(ROOT / "docs" / f"{page}.md" for page in ("python", "train", "evaluate", "predict", "tutorial")),
     ]
     blocks = {code: f"{page.stem}-{i}" for page in places for i, code in enumerate(code_blocks(page))}
     # Training PointNet is compiled for these tests alone; examples 02 and 03 do the same with less.
