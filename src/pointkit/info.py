@@ -53,6 +53,8 @@ def describe(path: str | os.PathLike[str], show: int = 0, meaning: Meaning = NOT
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
+    if not path.exists():
+        raise PointkitError(f"{path}: no such file or folder")
     return _folder(path, meaning) if path.is_dir() else _file(path, meaning)
 
 
