@@ -315,6 +315,7 @@ def test_a_backend_is_refused_once_keras_runs_on_another(monkeypatch, tmp_path):
 
     monkeypatch.setitem(sys.modules, "keras", Keras)
     monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr("pointkit.machine.importlib.util.find_spec", lambda name: object())  # as if all were installed
     with pytest.raises(PointkitError, match="Keras already runs on jax in this Python; torch needs a new one"):
         pointkit.predict(tmp_path, "x.ply", backend="torch")
     with pytest.raises(StoreError, match="does not exist"):

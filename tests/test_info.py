@@ -8,6 +8,7 @@ import pytest
 from pointkit import formats, info, run_folder
 from pointkit.cli import run
 from pointkit.cloud import Mesh, Placement, PointCloud
+from pointkit.errors import PointkitError
 from pointkit.task import TASKS
 from tests.runs import changed
 
@@ -165,3 +166,9 @@ def test_a_run_without_weights_has_no_accuracy(tiny_run, tmp_path):
     for name in (run_folder.CHECKPOINT, run_folder.PREVIOUS):
         (path / name).unlink(missing_ok=True)
     assert info.describe(path)["accuracy"] is None
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.ply", "runs/nothing"])
+def test_what_is_not_there(tmp_path, name):
+    with pytest.raises(PointkitError, match="no such file or folder"):
+        info.describe(tmp_path / name)

@@ -55,6 +55,20 @@ def test_a_planned_training_is_the_same_as_one_of_so_many_epochs(tiny_store, tmp
 
 
 @pytest.mark.parametrize(
+    ("seconds", "sum_"),
+    [
+        ([1, 1, 1, 1], 4),
+        ([40, 1, 1, 1, 30, 1, 1, 1], 8),  # the compiler worked twice
+        ([1, 2, 1, 2], 6),
+        ([5], 5),
+        ([0.5, 0.25, 0.25, 0.25, 9], 1.5),
+    ],
+)
+def test_what_a_compiler_took_does_not_count(seconds, sum_):
+    assert pace.without_compiling(seconds) == pytest.approx(sum_)
+
+
+@pytest.mark.parametrize(
     ("seconds", "wanted", "epochs"),
     [(100, 50, 50), (100, 5, 5), (21, 50, 10), (19.9, 50, 9), (2, 50, 1), (0, 50, 1), (-30, 50, 1)],
 )

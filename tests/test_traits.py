@@ -60,6 +60,15 @@ def test_what_stays_when_a_shape_is_scaled_turned_and_moved(scale, degrees, shif
     assert after.rank == before.rank == 3
 
 
+@pytest.mark.parametrize("scale", [2.0**100, 2.0**-100, 2.0**-10])
+@pytest.mark.filterwarnings("error")
+def test_the_size_changes_nothing_however_large_or_small(scale):
+    before, after = traits.of(shape()), traits.of(shape() * np.float32(scale))
+    assert after.extent == before.extent * scale
+    for name in ("profiles", "spacing", "rank"):
+        assert np.array_equal(getattr(after, name), getattr(before, name))
+
+
 def test_one_point_in_a_hundred_may_lie_anywhere():
     points = shape()
     away = np.random.default_rng(0).normal(size=(len(points) // 100, 3)) * 20

@@ -65,6 +65,8 @@ def describe(
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
+    if not path.exists():
+        raise PointkitError(f"{path}: no such file or folder")
     if path.is_dir():
         return _folder(path, meaning, draw)
     if draw:

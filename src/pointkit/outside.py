@@ -78,11 +78,12 @@ class Checks:
 
     def _few(self, count: int) -> Warned | None:
         wanted = self.contract.num_points
+        points = f"only {count:,} point{'' if count == 1 else 's'}"
         if 2 * count < wanted:
-            few = f"only {count:,} points, the network was trained on {wanted:,}"
+            few = f"{points}, the network was trained on {wanted:,}"
             return Warned("few-points", f"{few}: it sees each several times, and what is small may be missing")
         if self.known is not None and SPARSE * count < self.known.points[0]:
-            few = f"only {count:,} points, every training shape has {self.known.points[0]:,.0f} or more"
+            few = f"{points}, every training shape has {self.known.points[0]:,.0f} or more"
             return Warned("few-points", f"{few}: what is small may be missing")
         return None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from pointkit.loader import Batches
 
 STEPS = 5  # timed steps, after the first, in which the compiler works
-LONG = 20.0  # seconds of a validation that is not repeated only to time it without the compiler
+MANY = 8  # batches of a validation of which most were timed without the compiler
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def measure(
     """Time a few steps and a validation, and leave the learner as it was, to the last bit.
 
     The compiler works in the first step and the first validation, and then not again for the training. ``between`` is
-    called after each step, ``calls`` around each step and validation.
+    called after each step and batch, ``calls`` around each step and validation.
     """
     training, validating = calls or (contextlib.nullcontext, contextlib.nullcontext)
     state = learner.arrays()
@@ -60,18 +62,31 @@ def measure(
         between()
         return time.perf_counter() - started
 
-    def validate() -> float:
-        started = time.perf_counter()
+    def validate() -> list[float]:
+        """The seconds of each batch of a validation."""
+        moments = [time.perf_counter()]
+
+        def done() -> None:
+            moments.append(time.perf_counter())
+            between()
+
         with validating():
-            learner.validate(batches, validation, settings.label_smoothing, between)
-        return time.perf_counter() - started
+            learner.validate(batches, validation, settings.label_smoothing, done)
+        return [later - sooner for sooner, later in itertools.pairwise(moments)]
 
     step(0)
     steps = sorted(step(number) for number in range(1, 1 + STEPS))
-    first = validate()
-    seconds = first if first > LONG else min(first, validate())
+    seconds = validate()
+    if len(seconds) < MANY:  # too few to tell the compiler's share; they are soon done again
+        seconds = validate()
     learner.restore(state)
-    return Pace(steps[STEPS // 2], seconds, batches.num_batches)
+    return Pace(steps[STEPS // 2], without_compiling(seconds), batches.num_batches)
+
+
+def without_compiling(seconds: Sequence[float]) -> float:
+    """The sum of some batches' seconds. One that took thrice the usual, as the compiler worked, counts as usual."""
+    usual = statistics.median(seconds)
+    return sum(one if one <= 3 * usual else usual for one in seconds)
 
 
 def epochs_within(seconds: float, pace: Pace, wanted: int) -> int:

@@ -57,14 +57,18 @@ def of(points: ArrayLike) -> Traits:
     count = ordered.shape[-1]
     low, middle, high = (ordered[..., _place(share, count)] for share in (OUTSIDE, 0.5, 1 - OUTSIDE))
     center = middle.astype(np.float64)
-    centred = (seen - center[..., None, :]).astype(np.float32)
+    centred = seen - center[..., None, :]
+    power = np.frexp(np.abs(centred).max((-2, -1)))[1]  # without it, squares of 1e30 and of 1e-30 are no float32
+    centred = np.ldexp(centred, -power[..., None, None]).astype(np.float32)
     squares = np.sort(np.einsum("...nd,...nd->...n", centred, centred), -1)
-    extent = 2 * np.sqrt(squares[..., _place(1 - OUTSIDE, count)].astype(np.float64))
+    within = 2 * np.sqrt(squares[..., _place(1 - OUTSIDE, count)].astype(np.float64))
+    extent = np.ldexp(within, power)
     unit = np.where(extent > 0, extent, 1.0)
     half = (low.astype(np.float64) + high) / 2
     levels = [_place(share, count) for share in np.linspace(OUTSIDE, 1 - OUTSIDE, LEVELS)]
     profiles = ((ordered[..., levels] - half[..., None]) / unit[..., None, None]).astype(np.float32)
-    return Traits(center, extent, high - low.astype(np.float64), profiles, _spacing(centred) / unit, _rank(centred))
+    spacing = _spacing(centred) / np.where(within > 0, within, 1.0)
+    return Traits(center, extent, high - low.astype(np.float64), profiles, spacing, _rank(centred))
 
 
 def looked_at(count: int) -> int:

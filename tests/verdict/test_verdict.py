@@ -136,6 +136,16 @@ def test_at_chance_where_copying_works_the_training_is_at_fault():
     assert words[words.index("--learning-rate") + 1] == "0.00033"
 
 
+def test_after_a_handful_of_epochs_the_rate_is_not_at_fault():
+    report = of_classes(DEALT, nearest=0.9)
+    report["run"]["settings"]["epochs"] = 1
+    line = lines(report)["chance"]
+    assert line["text"].endswith("so the labels fit the shapes. Train longer.")
+    words = shlex.split(line["command"])
+    assert words[words.index("--epochs") + 1] == "60", "three times one epoch is no training either"
+    assert "--learning-rate" not in words
+
+
 def test_points_at_chance_though_ever_so_many():
     one = {"car": [[5000, 20, 0], [3000, 20, 0], [2000, 10, 0]], "mug": [[6000, 10], [4000, 9]]}
     found = lines(of_parts(one))

@@ -143,6 +143,7 @@ def trained(outcome: Outcome, then: bool = True) -> None:
     state = f"was finished before; nothing to do ({longer})" if outcome.already else "finished"
     if outcome.early and not outcome.already:
         state = f"stopped early, {len(outcome.history) - outcome.best_epoch} epochs without a better one"
-    say(f"{outcome.path}: {state}; {len(outcome.history)} epochs, {kept}")
+    epochs = len(outcome.history)
+    say(f"{outcome.path}: {state}; {epochs} epoch{'' if epochs == 1 else 's'}, {kept}")
     if then:
         next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")

@@ -31,6 +31,7 @@ FITTING = 0.2  # share of what always the commonest class gets wrong that copyin
 BY_HEART = 0.6  # accuracy on training shapes
 MIXED = 0.05  # share of two classes' shapes that are taken for each other
 FEWEST = 2  # shapes
+SHORT, LONG = 10, 60  # epochs: a shorter training says nothing of its rate; so many are proposed at the least
 UNEVEN = 2  # times as many training shapes as in the smallest class
 
 
@@ -72,9 +73,10 @@ def _why(report: Report, words: str) -> tuple[str, str]:
     constant, copied = _rival(report, "commonest"), _rival(report, "nearest")
     if copied and constant and copied[1] > constant[1] + FITTING * (1 - constant[1]):
         fit = f"copying the most similar training shape scores {percent(copied[1])}, so the labels fit the shapes"
-        settings = settings_of(report)
-        rate = settings.get("learning_rate", 0.001) / 3
-        command = training(report, "slower", epochs=3 * settings.get("epochs", 20), learning_rate=f"{rate:.2g}")
+        if settings_of(report).get("epochs", 20) < SHORT:
+            return f"{words}. But {fit}. Train longer.", _longer(report)
+        rate = settings_of(report).get("learning_rate", 0.001) / 3
+        command = training(report, "slower", epochs=_more_epochs(report), learning_rate=f"{rate:.2g}")
         return f"{words}. But {fit}. Train longer, at a lower rate.", command
     accuracies = [row["accuracy"] for row in report.get("history") or [] if isinstance(row.get("accuracy"), float)]
     known = max(accuracies, default=0.0)
@@ -132,9 +134,12 @@ def nearest(report: Report) -> Line | None:
 
 
 def _longer(report: Report, ending: str = "longer", **more: object) -> str:
-    epochs = settings_of(report).get("epochs", 20)
     settings = {name: value for name, value in more.items() if not settings_of(report).get(name)}
-    return training(report, ending, epochs=3 * epochs, **settings)
+    return training(report, ending, epochs=_more_epochs(report), **settings)
+
+
+def _more_epochs(report: Report) -> int:
+    return max(3 * int(settings_of(report).get("epochs", 20)), LONG)
 
 
 def dominates(report: Report) -> Line | None:
