@@ -219,7 +219,8 @@ class _Plan:
 
     def __call__(self, measured: Pace, settings: Settings) -> int:
         """The number of epochs, told to the listener and on the page."""
-        shares = len(self.store.select("test")) / max(len(self.store.select("val")), 1)
+        # Afterwards the network looks at all shapes once more: to measure, and to keep what the known ones are like.
+        shares = len(self.store.rows) / max(len(self.store.select("val")), 1)
         left = ROOM * (self.deadline - time.monotonic() - PAGES_SECONDS - shares * measured.validation)
         epochs = pace.epochs_within(left, measured, settings.epochs)
         line = _expected(measured, epochs, settings.epochs, self.minutes, left)
