@@ -184,6 +184,7 @@ def test_far_coordinates_of_an_array_keep_their_digits():
         (np.zeros(3), r"got the shape \(3,\)$"),
         ("chair.ply", "got str$"),
         (None, "got NoneType$"),
+        (np.ones((4, 3), complex), "got ndarray$"),
         ([[0, 0, 0], [1, 2]], "got list$"),
         ([[0, 0, 0], [0, np.inf, 0]], r"points must be finite, got \[0.0, inf, 0.0\] in row 1"),
     ],

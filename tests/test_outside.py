@@ -128,6 +128,13 @@ def test_shapes_that_stand_in_all_ways_and_few_shapes_have_no_stance(tmp_path):
         assert sum(map(bool, said)) <= 2
 
 
+def test_points_that_coincide_are_said_by_runs_of_any_age(others):
+    old = Checks(Contract(64, 128))
+    assert kinds(old.of_points(others[0])) == []
+    assert kinds(old.of_points(np.repeat(others[0][:1], 500, 0))) == ["degenerate"]
+    assert kinds(old.of_points(others[0][:1])) == ["few-points"]
+
+
 def test_few_points_crowded_ones_and_other_features_are_said(known, others):
     points = others[0]
     assert kinds(known.of_points(points[:100], RED[:100])) == ["few-points"]

@@ -188,6 +188,18 @@ def test_what_went_wrong_comes_first_among_the_answers(tmp_path):
     assert list(answers.problems) == [tmp_path / "bad.ply"]
 
 
+def test_answers_name_the_kinds_of_their_warnings():
+    from pointkit.answers import Result
+
+    chances = np.array([0.7, 0.2, 0.1])
+    warned = (Warned("few-points", "only 3 points"), Warned("foreign", "unlike all"))
+    answers = Answers()
+    answers["a"] = Result(Prediction("chair", 0.7, "sofa", chances, warned))
+    answers["b"] = Result(Prediction("chair", 0.7, "sofa", chances, ()))
+    assert lines(answers)[1].endswith("sofa 0.200; warning: few-points, foreign")
+    assert lines(answers)[2].endswith("sofa 0.200")
+
+
 def test_a_long_path_keeps_its_end():
     assert shows._tail("short") == "short"
     assert shows._tail("/".join("abcdefghij" * 20)) == "…" + "/".join("abcdefghij" * 20)[-59:]

@@ -217,6 +217,8 @@ def as_shape(given: Shape | ArrayLike) -> Shape:
     rule = "a shape must be a Mesh, a PointCloud or an array (N, 3) of points"
     try:
         points = np.asarray(given)
+        if points.dtype.kind == "c":
+            raise TypeError("complex numbers")
         points = points if points.dtype == np.float32 else points.astype(np.float64)
     except (TypeError, ValueError):
         raise PointkitError(f"{rule}, got {type(given).__name__}") from None

@@ -54,6 +54,12 @@ def _strays(number: int, contract: Contract) -> str:
     )
 
 
+def _coincide(points: Float32) -> Warned | None:
+    if len(points) < 2 or (points != points[0]).any():
+        return None
+    return Warned("degenerate", f"all {len(points):,} points coincide: the answer means nothing")
+
+
 @dataclass(frozen=True, eq=False)
 class Checks:
     """What a run's shapes are compared with. Older runs have nothing but a ``contract``."""
@@ -68,7 +74,7 @@ class Checks:
 
         Kinds of features that are ``skipped`` are not looked at. Stray points must be left out already.
         """
-        found = [self._few(len(points))]
+        found = [_coincide(points), self._few(len(points))]
         if self.known is not None and len(points) >= 16:
             seen = traits.of(points)
             found += [self._size(float(seen.extent), self.known), self._density(float(seen.spacing), self.known)]

@@ -267,4 +267,6 @@ def _answer(result: Any) -> str:
     written = f"; written: {shown(result.written)}" if result.written else ""
     if result.answer is None:
         return f"answered before{written}"
-    return repr(result.answer).split("\n")[0].partition(" ")[2] + written
+    kinds = ", ".join(warned.kind for warned in result.answer.warnings)
+    warned = f"; warning: {kinds}" if kinds else ""
+    return repr(result.answer).split("\n")[0].partition(" ")[2] + warned + written

@@ -99,3 +99,16 @@ def test_a_motion_and_its_inverse():
     motion.onto_planes(one, other, 512)
     np.testing.assert_allclose(motion(one.points), other.points, atol=5e-3)
     np.testing.assert_allclose(motion.back(motion(one.points)), one.points, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([], []),
+        ([[3]], []),
+        ([[4, 1], [2, 3]], [[1, 4], [2, 3]]),
+        ([[4, 1], [2, 3], [3, 4]], [[1, 2, 3, 4]]),
+    ],
+)
+def test_groups_that_share_a_shape_are_one(groups, expected):
+    assert copies.joined(5, groups) == expected

@@ -201,6 +201,18 @@ def test_pieces_are_asked_about_where_classes_are_wanted(tmp_path):
     assert len(found(tmp_path, folders="classes").files) == 36
 
 
+@pytest.mark.parametrize("layout", ["{name}/{split}/{file}", "{name}_{split}/{file}"])
+def test_what_lies_in_a_split_folder_is_no_shape_in_pieces(tmp_path, layout):
+    for name in ("chair", "lamp"):
+        for split in ("train", "test"):
+            for file in (f"{name}_1.ply", f"{name}_2.ply", "copy.ply", "broken.ply"):
+                touch(tmp_path, layout.format(name=name, split=split, file=file))
+    made = found(tmp_path)
+    assert made.classes == ("chair", "lamp")
+    assert len(made.files) == 16
+    assert "no folder holds files of several parts" in refusal(tmp_path, parts=True, folders="pieces")
+
+
 def test_pieces_in_a_folder_of_their_own_with_splits_and_categories(tmp_path):
     files = [
         f"{split}/{area}/{area}{i}/Annotations/{part}_1.txt"

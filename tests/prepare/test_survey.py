@@ -254,6 +254,19 @@ def test_findings_do_not_grow_with_the_set(tmp_path):
     first = (source / "a/0.xyz").read_text()
     for path in source.glob("*/*.xyz"):
         path.write_text(first)
-    [finding] = [line for line in quick(source, tmp_path / "out").warnings if "different classes" in line]
-    assert len(finding) < 200
-    assert finding.endswith("and 75 more")
+    [finding] = [one for one in quick(source, tmp_path / "out").store.manifest["findings"] if one["kind"] == "copies"]
+    assert len(finding["files"]) == 80
+    assert len(finding["text"]) < 250
+
+
+def test_warnings_do_not_grow_with_the_set(tmp_path):
+    source = clouds(tmp_path / "set", *(f"{kind}/{i}.xyz" for kind in "ab" for i in range(40)))
+    table = "".join(f"{file.relative_to(source)},one\n" for file in sorted(source.glob("*/*.xyz")))
+    (tmp_path / "groups.csv").write_text("file,group\n" + table)
+    [warning] = [
+        line
+        for line in quick(source, tmp_path / "out", groups=tmp_path / "groups.csv").warnings
+        if "different classes" in line
+    ]
+    assert len(warning) < 200
+    assert warning.endswith("and 75 more")

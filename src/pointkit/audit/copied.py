@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from pointkit.audit import copies
 from pointkit.audit.finding import Finding, counted
@@ -15,10 +18,7 @@ WORDS = "group of copies or near copies"
 
 def find(looked: Looked) -> Iterator[Finding]:
     """Shapes that are copies or near copies of others. Each group of them is in one finding, the worst that holds."""
-    solid = looked.traits.rank > 1
-    good = [i for i in range(len(solid)) if solid[i] and looked.store.counts[i] >= copies.FEWEST]
-    found = copies.Prints(looked.prints.waves[good], looked.prints.noise[good])
-    groups = [[good[i] for i in group] for group in copies.find(found, lambda i: looked.store.cloud(good[i]))]
+    groups = _groups(looked)
     for test, words in _KINDS:
         some = [group for group in groups if test([looked.store.rows[i] for i in group])]
         groups = [group for group in groups if group not in some]
@@ -30,6 +30,18 @@ def find(looked: Looked) -> Iterator[Finding]:
                 tuple(files),
                 words.format(counted(len(some), WORDS, WORDS.replace("group", "groups", 1)), first),
             )
+
+
+def _groups(looked: Looked) -> list[list[int]]:
+    """Groups of shapes that are alike, or that hold the same points: the draw hangs on the file's content alone."""
+    solid = np.flatnonzero(looked.traits.rank > 1).tolist()
+    good = [i for i in solid if looked.store.counts[i] >= copies.FEWEST]
+    found = copies.Prints(looked.prints.waves[good], looked.prints.noise[good])
+    near = copies.find(found, lambda i: looked.store.cloud(good[i]))
+    same: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    for i in solid:
+        same[int(looked.store.counts[i]), looked.store.cloud(i)[: copies.FEWEST].tobytes()].append(i)
+    return copies.joined(len(looked.traits.rank), [*([good[i] for i in group] for group in near), *same.values()])
 
 
 def _in_splits(rows: Sequence[ShapeRow]) -> bool:

@@ -14,7 +14,7 @@ Pairs are looked at in the order of the second look, and no longer when many in 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -149,6 +149,20 @@ def find(found: Prints, cloud: Callable[[int], Float32]) -> list[list[int]]:
             vain += 1
         if vain == PATIENCE or looked_at == most:
             break
+    return _members(group)
+
+
+def joined(count: int, groups: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Groups among so many shapes, joined where they share a shape: each in order, none of one shape alone."""
+    group = list(range(count))
+    for some in groups:
+        for other in some[1:]:
+            one, other = sorted((_root(group, some[0]), _root(group, other)))
+            group[other] = one
+    return _members(group)
+
+
+def _members(group: list[int]) -> list[list[int]]:
     members: dict[int, list[int]] = {}
     for shape in range(len(group)):
         members.setdefault(_root(group, shape), []).append(shape)

@@ -136,7 +136,7 @@ def find(
     shapes = set(said.rows) if said else shapes
     splits_count = not asked.split and not (said and "split" in said.columns)
     where = places.find(folder, shapes, splits_count)
-    joined = Pieces() if labels or said else pieces.find(shapes)
+    joined = Pieces() if labels or said else pieces.find([path for path in shapes if not where.in_split_folder(path)])
     if any(map(names.split_of, joined.names)):  # train_1.ply and test_1.ply are no parts
         joined = Pieces()
     reading = _read(folder, where, asked, said, parts, joined, labelled)

@@ -37,6 +37,10 @@ class Places:
     def has_splits(self) -> bool:
         return self.level is not None
 
+    def in_split_folder(self, shape: Parts) -> bool:
+        """Whether the file lies in the folder of a split itself, and in no folder inside it."""
+        return self.level is not None and len(shape) - 2 == len(self.prefix) + self.level
+
 
 def find(folder: pathlib.Path, shapes: Collection[Parts], splits_count: bool = True) -> Places:
     """The places of shapes. Raises PointkitError where some lie in split folders and others do not.

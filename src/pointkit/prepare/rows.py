@@ -37,7 +37,7 @@ def make(
     rows, how = _rows(files, given, digests, seed, shares)
     rows = [replace(row, strays=number) for row, number in zip(rows, strays, strict=True)]
     named = [given.get(file.file, "") for file in files]
-    return rows, how, (*_about_classes(rows, found.classes), *_about_groups(files, named, digests))
+    return rows, how, (*_about_classes(rows, found.classes), *_about_groups(files, named))
 
 
 def plan(
@@ -140,21 +140,23 @@ def _about_classes(rows: Sequence[store.ShapeRow], classes: Sequence[str]) -> li
     return warnings
 
 
-def _about_groups(files: Sequence[FoundFile], named: Sequence[str], digests: Sequence[str]) -> Iterator[str]:
-    """Warnings about copies and groups that lie on several sides of the folder's split, or in several classes."""
-    for keys, what in ((digests, "copies"), (named, "shapes of one group")):
-        members: dict[str, list[FoundFile]] = defaultdict(list)
-        for file, key in zip(files, keys, strict=True):
-            if key:
-                members[key].append(file)
-        for attribute, where in (
-            ("split", "on different sides of the folder's own split"),
-            ("class_name", "in different classes"),
-        ):
-            divided = [group for group in members.values() if len({getattr(file, attribute) for file in group}) > 1]
-            if divided:
-                names = [_some([file.ident for file in group], joined=" = ") for group in divided]
-                yield f"{what} lie {where}: {_some(names)}"
+def _about_groups(files: Sequence[FoundFile], named: Sequence[str]) -> Iterator[str]:
+    """Warnings about the user's groups that lie on several sides of the folder's split, or in several classes.
+
+    Copies are the audit's.
+    """
+    members: dict[str, list[FoundFile]] = defaultdict(list)
+    for file, name in zip(files, named, strict=True):
+        if name:
+            members[name].append(file)
+    for attribute, where in (
+        ("split", "on different sides of the folder's own split"),
+        ("class_name", "in different classes"),
+    ):
+        divided = [group for group in members.values() if len({getattr(file, attribute) for file in group}) > 1]
+        if divided:
+            names = [_some([file.ident for file in group], joined=" = ") for group in divided]
+            yield f"shapes of one group lie {where}: {_some(names)}"
 
 
 def about_points(found: Found, results: Sequence[ReadResult], rule: Rule) -> Iterator[str]:
