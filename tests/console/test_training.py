@@ -51,6 +51,7 @@ HISTORY = [{"epoch": e, "val_loss": 1.0 / e} for e in range(1, 6)]
         (Outcome(Path("r"), HISTORY[:1], 1, False), "r: finished; 1 epoch, kept epoch 1, val_loss"),
         (Outcome(Path("r"), HISTORY, 5, False), "r: finished; 5 epochs, kept epoch 5, val_loss 0.200"),
         (Outcome(Path("r"), HISTORY, 2, False, early=True), "stopped early, 3 epochs without a better one; 5 epochs"),
+        (Outcome(Path("r"), HISTORY, 4, False, early=True), "stopped early, 1 epoch without a better one; 5 epochs"),
         (Outcome(Path("r"), HISTORY, 5, True), "finished before; nothing to do (larger --epochs goes on)"),
         (Outcome(Path("r"), HISTORY, 2, True, early=True), "nothing to do (larger --patience goes on)"),
         (Outcome(Path("r"), HISTORY, 0, False), "no epoch has a finite val_loss"),

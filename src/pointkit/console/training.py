@@ -130,6 +130,10 @@ def bars(
     return watch
 
 
+def _epochs(number: int) -> str:
+    return f"{number} epoch{'' if number == 1 else 's'}"
+
+
 def trained(outcome: Outcome, then: bool = True) -> None:
     """How a training ended, and (``then``) what to do next."""
     best = outcome.history[outcome.best_epoch - 1] if outcome.best_epoch else None
@@ -142,8 +146,7 @@ def trained(outcome: Outcome, then: bool = True) -> None:
     longer = "larger --epochs goes on" if not outcome.early else "larger --patience goes on"
     state = f"was finished before; nothing to do ({longer})" if outcome.already else "finished"
     if outcome.early and not outcome.already:
-        state = f"stopped early, {len(outcome.history) - outcome.best_epoch} epochs without a better one"
-    epochs = len(outcome.history)
-    say(f"{outcome.path}: {state}; {epochs} epoch{'' if epochs == 1 else 's'}, {kept}")
+        state = f"stopped early, {_epochs(len(outcome.history) - outcome.best_epoch)} without a better one"
+    say(f"{outcome.path}: {state}; {_epochs(len(outcome.history))}, {kept}")
     if then:
         next_step(f"pointkit evaluate {shlex.quote(str(outcome.path))}")
