@@ -50,6 +50,7 @@ def test_every_default_stands_and_has_a_reason():
         ("dropout", -0.1, ("at least 0",)),
         ("momentum", 1.0, ("below 1",)),
         ("average", 1.0, ("below 1",)),
+        ("scale", 1.0, ("below 1",)),
         ("learning_rate", float("nan"), ("at least 0", "nan")),
         ("learning_rate", float("inf"), ("at least 0", "inf")),
         ("jitter", "much", ("type float", "'much'")),

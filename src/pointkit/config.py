@@ -66,7 +66,7 @@ class Settings:
     )
     halve_every: int = _setting(5, "epochs after which the halving schedule halves", low=1)
     jitter: float = _setting(0.005, "uniform noise on every coordinate, within plus and minus this")
-    scale: float = _setting(0.0, "stretch each axis by up to this share, both ways")
+    scale: float = _setting(0.0, "stretch each axis by up to this share, both ways", below=1)
     rotate: float = _setting(0.0, "turn about the up axis by up to this many degrees, both ways")
     tilt: float = _setting(0.0, "turn about both level axes by up to this many degrees, both ways")
     shift: float = _setting(0.0, "move each shape along each axis by up to this, both ways")
