@@ -54,6 +54,7 @@ def test_from_a_folder_to_a_report(folder, tmp_path, small):
     assert listener.told[:2] == ["found", "prepared"]
     assert "3 epochs in about" in listener.told[2]
     assert result.facts["num_shapes"] == 4
+    assert result.report["store"]["folder"] == str(folder.resolve())
     assert result.facts["findings"] == result.store.manifest.get("findings", [])
     for name in ("learn.json", "data.html", "report.html", "report.json", "run.json", "store/manifest.json"):
         assert (tmp_path / "run" / name).is_file()

@@ -133,7 +133,7 @@ def learn(
     listener.prepared(prepared, page.path)
     if lack := ready.lacks(store):
         raise PointkitError(f"{folder}: {lack}")
-    worthless = [one.text for one in audit.kept(store.manifest) if one.stops]
+    worthless = [one.text.partition(";")[0] for one in audit.kept(store.manifest) if one.stops]
     if worthless and not force:
         raise PointkitError(f"{folder}: not worth a training: {'; '.join(worthless)}; --force trains all the same")
     settings, reason = _settings(store, path, seed)

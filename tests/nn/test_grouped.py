@@ -178,8 +178,9 @@ def on_a_sphere():
     return np.tanh(points @ rng.standard_normal((3, 8))), neighbours.nearest(points, points[:, :150], 5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras on PyTorch computes float64 in float32: there is no truth")
-@pytest.mark.parametrize("edge", ["pair", pytest.param("difference", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("edge", ["pair", "difference"])
 def test_float32_loses_no_more_than_edge_by_edge_in_float32(edge):
     def block(**arguments):
         return EdgeBlock(16, edge, name="block", **arguments)

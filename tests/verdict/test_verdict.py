@@ -280,6 +280,30 @@ def test_the_most_mixed_up():
     assert parts["mixed-up"]["text"].startswith("most mixed up in car: body and wheel (270 points of body")
 
 
+@pytest.mark.parametrize(("mean", "said"), [(0.40, True), (0.84, True), (0.86, False), (0.97, False)])
+@pytest.mark.parametrize(
+    ("about", "flags"), [("up", ["--rotate", "180"]), ("any", ["--rotate", "180", "--tilt", "180"])]
+)
+def test_figures_that_fall_when_shapes_are_turned(mean, said, about, flags):
+    report = of_classes(GOOD, rotated={"about": about, "k": 5, "oa_mean": mean, "oa_sd": 0.01})
+    assert ("turned" in kinds(report)) == said
+    if said:
+        line = lines(report)["turned"]
+        assert f"overall accuracy falls from 95.3 % to {100 * mean:.1f} %" in line["text"]
+        assert shlex.split(line["command"])[-len(flags) :] == flags
+    parts = of_parts(GOOD_PARTS)
+    parts["rotated"] = {"about": about, "instance_miou_mean": parts["instance_miou"] - 0.2}
+    assert "turned" in kinds(parts)
+
+
+def test_commands_name_the_folder_where_it_is_known():
+    doubted = [{"file": "a.off", "truth": "bed", "answer": "desk", "probability": 0.99}]
+    report = of_classes([[3, 0, 0], [0, 3, 0], [0, 1, 2]], suspects=doubted, store={"folder": "/my shapes"})
+    found = lines(report)
+    assert shlex.split(found["mislabels"]["command"])[2] == "/my shapes/a.off"
+    assert shlex.split(found["too-few-shapes"]["command"])[2] == "/my shapes"
+
+
 def test_labels_in_doubt_are_listed_by_file():
     doubted = [{"file": f"{i} a.off", "truth": "bed", "answer": "desk", "probability": 0.99} for i in range(5)]
     line = lines(of_classes(GOOD, suspects=doubted))["mislabels"]
@@ -303,7 +327,7 @@ def test_what_never_occurs_is_named():
 def test_kinds_are_those_that_are_documented():
     assert [*verdict.KINDS] == [
         "chance", "commonest", "dominates", "nearest", "good", "too-few-shapes", "still-improving", "over-fitting",
-        "rare", "mixed-up", "mislabels", "absent",
+        "turned", "rare", "mixed-up", "mislabels", "absent",
     ]  # fmt: skip
     assert verdict.level("of a later version") == verdict.NOTE
 

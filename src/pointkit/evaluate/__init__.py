@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointkit import checks, config, disk, report, verdict
+from pointkit import checks, config, disk, report, run_folder, verdict
 from pointkit.errors import RunError
 from pointkit.evaluate import classes, parts, shapes
 from pointkit.predict import Predictor
@@ -71,7 +71,7 @@ def evaluate(
         "warnings": [*measured.figures.get("warnings", ()), *(one["text"] for one in outside)],
         "run": _run_facts(predictor),
         "command": shlex.join(_command(path, store_path, split, **how)),
-        "store": {"name": opened.path.resolve().name, "checksum": opened.checksum},
+        "store": {"name": opened.path.resolve().name, "checksum": opened.checksum, **_source(path)},
         "history": predictor.progress.history,
         "findings": opened.manifest.get("findings", []),
     }
@@ -89,6 +89,14 @@ def evaluate(
         disk.replace(place / f"{name}.png", data)
     _write(place, "report.html", report.render(whole, pictures))
     return whole
+
+
+def _source(path: pathlib.Path) -> dict[str, str]:
+    """The folder that the shapes came from, which runs of ``learn`` know."""
+    try:
+        return {"folder": str(json.loads((path / run_folder.LEARN).read_bytes())["folder"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def folder_of(path: pathlib.Path, split: str) -> pathlib.Path:

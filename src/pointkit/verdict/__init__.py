@@ -37,6 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "too-few-shapes": Kind(data.too_few_shapes),
     "still-improving": Kind(training.still_improving),
     "over-fitting": Kind(training.over_fitting),
+    "turned": Kind(training.turned),
     "rare": Kind(data.rare),
     "mixed-up": Kind(answers.mixed_up),
     "mislabels": Kind(data.mislabels),

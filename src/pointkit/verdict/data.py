@@ -8,7 +8,7 @@ from typing import Any
 
 from pointkit.metrics.classification import wilson_interval
 from pointkit.task import TASKS, Classification
-from pointkit.verdict.line import WIDE, Line, Report, listed, path_of, percent, settings_of, training
+from pointkit.verdict.line import WIDE, Line, Report, folder_of, listed, path_of, percent, settings_of, training
 
 RARE = 10  # times fewer training shapes than the largest class
 BELOW = 0.10  # how much worse a rare class must do than the whole
@@ -28,7 +28,7 @@ def too_few_shapes(report: Report) -> Line | None:
         f"too few shapes to tell: by {total} {split} shapes, {figure.words} lies anywhere from {share}. "
         f"About {needed:,} would narrow that to ten points."
     )
-    return Line(text, "pointkit prepare FOLDER -o STORE --split 60/10/30")
+    return Line(text, f"pointkit prepare {shlex.quote(folder_of(report))} -o STORE --split 60/10/30")
 
 
 def _needed(value: float, total: int, width: float, counted: bool) -> int:
@@ -53,7 +53,7 @@ def rare(report: Report) -> Line | None:
     text = f"rare ones do badly: {listed(found)}. More training shapes of them help most."
     if settings_of(report).get("class_weight") == "none":
         return Line(f"{text} Or weigh all alike.", training(report, "balanced", class_weight="balanced"))
-    return Line(text, "pointkit prepare FOLDER -o STORE")
+    return Line(text, f"pointkit prepare {shlex.quote(folder_of(report))} -o STORE")
 
 
 def _rare(rows: list[dict[str, Any]], score: str, whole: float | None, where: str = "") -> list[str]:
@@ -75,7 +75,7 @@ def mislabels(report: Report) -> Line | None:
     first = found[0]
     texts = [f"{each['file']} (labelled {each['truth']}, looks like {each['answer']})" for each in found]
     text = f"perhaps mislabelled: {listed(texts, 3)}. The network is sure, and the most similar training shape agrees."
-    return Line(text, f"pointkit view {shlex.quote('FOLDER/' + first['file'])} -o look.png")
+    return Line(text, f"pointkit view {shlex.quote(folder_of(report) + '/' + first['file'])} -o look.png")
 
 
 def absent(report: Report) -> Line | None:

@@ -44,6 +44,11 @@ def path_of(report: Report) -> str:
     return shlex.quote(str(run_of(report).get("path") or "RUN"))
 
 
+def folder_of(report: Report) -> str:
+    """The folder that the shapes were read from, where ``learn`` knows it; else a word for it."""
+    return str((report.get("store") or {}).get("folder") or "FOLDER")
+
+
 def training(report: Report, ending: str = "", **changes: object) -> str:
     """The command that trained the run, with other settings, into a folder of its own named by ``ending``."""
     words = shlex.split(run_of(report).get("command") or "pointkit train STORE -o RUN")

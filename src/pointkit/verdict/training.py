@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pointkit.task import TASKS, Classification
 from pointkit.verdict.line import Line, Report, percent, run_of, settings_of, training
 
 FEWEST = 3  # epochs that show a trend
@@ -12,6 +13,7 @@ GAIN = 0.05  # share by which the loss must still fall from one fifth of the epo
 POINT = 0.01  # by which mIoU must still rise
 NOTHING_LEFT = 0.98  # validation accuracy that leaves nothing to gain
 GAP = 0.10  # between the accuracy on training and on validation shapes
+FALL = 0.10  # of the first figure when shapes are turned
 RISEN = 1.5  # times the lowest validation loss
 
 
@@ -45,6 +47,22 @@ def still_improving(report: Report) -> Line | None:
     ending = "" if settings_of(report).get("schedule", "constant") == "constant" else "longer"
     text = f"still improving when it ended: over {spread}, validation {change}. Train longer."
     return Line(text, training(report, ending, epochs=2 * len(judged)))
+
+
+def turned(report: Report) -> Line | None:
+    """The figure falls where the shapes are turned (``evaluate --rotate``)."""
+    rotated = report.get("rotated") or {}
+    figure = TASKS.get(report.get("task") or "", Classification).figures[0]
+    plain, mean = report.get(figure.key), rotated.get(f"{figure.key}_mean")
+    if plain is None or mean is None or plain - mean < FALL:
+        return None
+    about = rotated.get("about")
+    how = "in any direction" if about == "any" else "about the up axis"
+    text = (
+        f"it knows shapes only as they stand: turned {how}, {figure.words} falls from {percent(plain)} to "
+        f"{percent(mean)}. If your files may stand so, train with turned shapes."
+    )
+    return Line(text, training(report, "turned", rotate=180, **({"tilt": 180} if about == "any" else {})))
 
 
 def over_fitting(report: Report) -> Line | None:
