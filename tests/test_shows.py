@@ -42,6 +42,11 @@ def drawn(picture):
     return picture[..., :3].std() > 0.01
 
 
+def test_a_long_path_leaves_the_rest_of_a_title_in_sight(tiny_store):
+    path = tiny_store.path.parent / ("x" * 100) / "store"
+    assert lines(dataclasses.replace(tiny_store, path=path))[0].endswith("xxx/store: 40 shapes for classification")
+
+
 # ---- shapes
 
 
@@ -84,7 +89,7 @@ def test_a_shape_of_many_points_is_still_a_few_lines():
 
 def test_a_store_of_classes_shows_a_shape_of_each(tiny_store):
     assert lines(tiny_store) == [
-        f"Store {tiny_store.path}: 40 shapes for classification",
+        f"Store {shows._place(tiny_store.path)}: 40 shapes for classification",
         "  classes: 3: box, sphere, stick",
         "  shapes: 25 train, 6 val, 9 test",
         "  points a shape: 96",
@@ -147,7 +152,7 @@ def test_a_run_and_its_report(tiny_run, tiny_store, tmp_path):
     assert lines(measured)[0].endswith("report.html: 9 shapes of the test split")
     assert f"  overall accuracy: {100 * measured.reports[0]['oa']:.1f} % (95 % interval " in repr(measured)
     assert all(map(drawn, pictures(measured).values()))
-    assert lines(predictor)[-1] == f"  report: {run / 'report.html'}"
+    assert lines(predictor)[-1] == f"  report: {shows._place(run / 'report.html')}"
 
     verdict = [{"kind": "chance", "text": "no better than chance", "command": "pointkit info"}]
     said = dataclasses.replace(measured, groups={"run": [{**measured.reports[0], "verdict": verdict}]})

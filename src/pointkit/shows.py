@@ -5,6 +5,7 @@ Pictures are drawn when a notebook asks for them, so the text of a card costs no
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,7 @@ def of_store(opened: Store) -> Card:
     if task.features:
         rows.append(("features", listed(task.features)))
     rows += [("warning", line) for line in opened.manifest.get("warnings", ())]
-    title = f"Store {shown(opened.path)}: {counted(len(opened.rows), 'shape')} for {task.name}"
+    title = f"Store {_place(opened.path)}: {counted(len(opened.rows), 'shape')} for {task.name}"
     return Card(title, tuple(rows), lambda: _shapes_of(opened))
 
 
@@ -147,9 +148,9 @@ def of_run(path: pathlib.Path, facts: Mapping[str, Any], history: Sequence[Mappi
     if best:
         rows.append((f"epoch {best}, kept", ", ".join(_validated(history[best - 1], kind.validated))))
     report = path / "report.html"
-    rows.append(("report", shown(report) if report.is_file() else "none yet; pointkit.evaluate makes it"))
+    rows.append(("report", _place(report) if report.is_file() else "none yet; pointkit.evaluate makes it"))
     return Card(
-        f"Run {shown(path)}: {kind.name} with Keras on {facts['backend']}", tuple(rows), lambda: _curves(history, best)
+        f"Run {_place(path)}: {kind.name} with Keras on {facts['backend']}", tuple(rows), lambda: _curves(history, best)
     )
 
 
@@ -189,8 +190,8 @@ def of_report(measured: Evaluated) -> Card:
         for name, group in measured.together["summary"]["groups"].items():
             mean, spread = group[figures[0].key] or (None, None)
             more = "" if spread is None else f" ± {100 * spread:.1f}"
-            rows.append((shown(name), f"{figures[0].title} {percent(mean)}{more} ({counted(group['runs'], 'run')})"))
-    title = f"Report {shown(measured.page)}: {counted(first['num_shapes'], 'shape')} of the {first['split']} split"
+            rows.append((_place(name), f"{figures[0].title} {percent(mean)}{more} ({counted(group['runs'], 'run')})"))
+    title = f"Report {_place(measured.page)}: {counted(first['num_shapes'], 'shape')} of the {first['split']} split"
     return Card(title, tuple(rows), lambda: _measured(measured))
 
 
@@ -199,7 +200,7 @@ def of_learned(result: Learned) -> Card:
     from pointkit.evaluate.groups import Evaluated
 
     whole = of_report(Evaluated({str(result.path): [result.report]}, result.path / "report.html"))
-    pages = ("your data", shown(result.path / "data.html"))
+    pages = ("your data", _place(result.path / "data.html"))
     return Card(whole.title, (pages, *whole.rows, *(("found", one["text"]) for one in result.findings)), whole.pictures)
 
 
@@ -254,6 +255,11 @@ def of_answers(answers: Answers) -> Card:
     rows.sort(key=lambda row: not row[1].startswith("no answer"))  # what went wrong comes first
     more = (("...", f"and {len(rows) - MOST:,} more"),) if len(rows) > MOST else ()
     return Card(title, (*rows[:MOST], *more))
+
+
+def _place(path: str | os.PathLike[str]) -> str:
+    """A path for a title, of which the rest must stay in sight, too."""
+    return _tail(shown(path), 70)
 
 
 def _tail(text: str, width: int = 60) -> str:
