@@ -50,6 +50,17 @@ def write_tiny(path, seed=0, points=POINTS, shapes=None, **facts):
     return store.write(path, tiny_shapes(seed, points) if shapes is None else shapes, CLASSES, whole)
 
 
+def write_files(folder, broken="broken.xyz", points=80):
+    """A folder of two classes, ten files of text each, and one file in it that cannot be read. Returns the folder."""
+    rng = np.random.default_rng(0)
+    for name in ("box", "stick"):
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            np.savetxt(folder / name / f"{i}.xyz", MAKERS[name](rng, points))
+    (folder / "box" / broken).write_text("1 2\n")
+    return folder
+
+
 PARTS = {"box": ("low", "high"), "stick": ("foot", "middle", "head")}
 
 

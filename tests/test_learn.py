@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from pointkit import audit, cli, config, learn, run_folder
@@ -18,13 +17,7 @@ SMALL = {"model": "small", "num_points": 64, "batch_size": 8, "epochs": 3}
 @pytest.fixture
 def folder(tmp_path):
     """A folder of two classes, ten files each; one more cannot be read."""
-    rng = np.random.default_rng(0)
-    for name in ("box", "stick"):
-        (tmp_path / "mine" / name).mkdir(parents=True)
-        for i in range(10):
-            np.savetxt(tmp_path / "mine" / name / f"{i}.xyz", shapes.MAKERS[name](rng, 80))
-    (tmp_path / "mine" / "box" / "broken.xyz").write_text("1 2\n")
-    return tmp_path / "mine"
+    return shapes.write_files(tmp_path / "mine")
 
 
 @pytest.fixture

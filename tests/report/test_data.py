@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 
 import pointkit
@@ -15,13 +14,7 @@ from tests import shapes
 @pytest.fixture
 def folder(tmp_path):
     """Ten boxes, ten sticks, and a file that cannot be read."""
-    rng = np.random.default_rng(0)
-    for name in ("box", "stick"):
-        (tmp_path / "mine" / name).mkdir(parents=True)
-        for i in range(10):
-            np.savetxt(tmp_path / "mine" / name / f"{i}.xyz", shapes.MAKERS[name](rng, 60))
-    (tmp_path / "mine" / "box" / "<b>broken.xyz").write_text("1 2\n")
-    return tmp_path / "mine"
+    return shapes.write_files(tmp_path / "mine", "<b>broken.xyz")
 
 
 def test_a_page_has_pictures_counts_findings_and_unread_files(tiny_store):
