@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, las, las_write, npy, npz, obj, off, pcd, ply, records, stl, text
+from pointkit.formats import columns, las, las_annotate, las_write, npy, npz, obj, off, pcd, ply, records, stl, text
 from pointkit.formats import files as _files
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import load
@@ -79,6 +79,12 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".xyz": text.annotate,
 }
 
+# Annotators that write into an open file, as such files may be larger than the memory. They have no room for notes.
+INTO: dict[str, Callable[[Opened, BinaryIO, Mapping[str, Array]], None]] = {
+    ".las": las_annotate.annotate,
+    ".laz": las_annotate.annotate,
+}
+
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 OPENED = (las.read,)  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
@@ -87,7 +93,7 @@ NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name th
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.
-ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}
+ANNOTATED = {suffix: suffix if suffix in (*ANNOTATORS, *INTO) else ".ply" for suffix in SUFFIXES}
 
 __all__ = [
     "ANNOTATED",
@@ -187,12 +193,15 @@ def annotate(
     if _suffix(target).lower() != ANNOTATED[kind]:
         raise FormatError(f"{shown(target)}: a {kind} file with further fields must be named {ANNOTATED[kind]}")
     with _named(name):
-        data = _bytes(source, name)
+        if kind in INTO:
+            with _opened(source, name) as opened, replacing(target) as file:
+                INTO[kind](opened, file, fields)
+            return
         if kind in ANNOTATORS:
             said = {"meaning": meaning} if READERS[kind] in NAMED else {}
-            parts = ANNOTATORS[kind](data, fields, _lines(notes), **said)
+            parts = ANNOTATORS[kind](_bytes(source, name), fields, _lines(notes), **said)
         else:
-            parts = ply.encoded(_with(READERS[kind](data), fields), _lines(notes), all_rows=True)
+            parts = ply.encoded(_with(_shape(kind, source, name, meaning), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
         file.writelines(parts)
 

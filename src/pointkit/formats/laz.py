@@ -11,7 +11,7 @@ import contextlib
 import io
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from pointkit.errors import MissingExtraError
 from pointkit.formats import las_header
 from pointkit.formats.files import foreign
 from pointkit.formats.las_header import Header
-from pointkit.formats.streams import Opened, opened
+from pointkit.formats.streams import ROWS, Opened, opened
 from pointkit.pool import WorkerDied, apart, is_apart
 
 Bytes = NDArray[np.uint8]
@@ -50,21 +50,28 @@ def points(source: Opened, header: Header, rows: int) -> Iterator[Bytes]:
     turns = 1 if is_apart() else min(2, machine.cores(), -(-header.count // rows))
     how: dict[str, Any] = {"deadline": DEADLINE, "memory": memory}
     taken = 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_damage(memory))
+        some = [apart(decoded, source.source, rows, turn, turns, **how) for turn in range(turns)]
+        for each in some:
+            stack.enter_context(contextlib.closing(each))
+        for piece in itertools.chain.from_iterable(itertools.zip_longest(*some)):
+            if piece is not None:
+                taken += len(piece)
+                yield piece
+    if taken != header.count:
+        raise ValueError(f"the header promises {header.count} points, got {taken}")
+
+
+@contextlib.contextmanager
+def _damage(memory: int) -> Iterator[int]:
+    """Turn the death of a process that reads compressed points, within so much ``memory``, into a ValueError."""
     try:
-        with contextlib.ExitStack() as stack:
-            some = [apart(decoded, source.source, rows, turn, turns, **how) for turn in range(turns)]
-            for each in some:
-                stack.enter_context(contextlib.closing(each))
-            for piece in itertools.chain.from_iterable(itertools.zip_longest(*some)):
-                if piece is not None:
-                    taken += len(piece)
-                    yield piece
+        yield memory
     except WorkerDied as error:
         raise ValueError(f"its compressed points are damaged: {error}") from None
     except MemoryError:
         raise ValueError(f"its compressed points take more than the {memory >> 20:,} MB that they may") from None
-    if taken != header.count:
-        raise ValueError(f"the header promises {header.count} points, got {taken}")
 
 
 def lazrs() -> Any:
@@ -202,6 +209,15 @@ def record(point_format: int, extra_bytes: int) -> bytes:
     return made
 
 
+def can_compress(record: bytes) -> bool:
+    """Whether points can be compressed as a file's record says; the oldest ways can only be read."""
+    try:
+        lazrs().LasZipCompressor(io.BytesIO(), lazrs().LazVlr(record))
+    except Exception:
+        return False
+    return True
+
+
 def encoded(pieces: Iterable[Bytes], record: bytes, start: int) -> list[bytes]:
     """Records, in pieces, as the bytes of a LAZ file from ``start`` on: where the table is, the chunks, the table."""
     sink = io.BytesIO(b"\0" * start)
@@ -211,3 +227,67 @@ def encoded(pieces: Iterable[Bytes], record: bytes, start: int) -> list[bytes]:
         points.compress_many(np.ascontiguousarray(piece).reshape(-1))
     points.done()
     return [sink.getvalue()[start:]]
+
+
+class Edit(Protocol):
+    """A change of records."""
+
+    def applied(self, start: int, raw: Bytes) -> Bytes:
+        """Records (n, bytes) from the number ``start`` on, changed."""
+
+
+def rewritten(source: Opened, edit: Edit, record: bytes, start: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """The points of a LAZ file, edited and compressed again: bytes, each with its place in the new file.
+
+    They begin at ``start`` there. ``size`` are the bytes of the edit. Another process does the work.
+    """
+    with _damage(MEMORY + 10 * source.size + 4 * size) as memory:
+        yield from apart(recompressed, source.source, edit, record, start, deadline=DEADLINE, memory=memory)
+
+
+def recompressed(
+    source: str | bytes, edit: Edit, record: bytes, start: int
+) -> Generator[tuple[int, bytes], None, None]:
+    """What ``rewritten`` gives, in the process that does it."""
+    sink = _Sink(start)
+    points = lazrs().LasZipCompressor(sink, lazrs().LazVlr(record))
+    row = 0
+    for piece in decoded(source, ROWS):
+        changed = edit.applied(row, piece)
+        row += len(piece)
+        points.compress_many(changed.reshape(-1))
+        yield from sink.taken()
+    points.done()
+    yield from sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is taken away while it is written."""
+
+    def __init__(self, place: int) -> None:
+        self.place = self.end = place
+        self.parts: list[tuple[int, bytes]] = []
+
+    def write(self, data: Any) -> int:
+        self.parts.append((self.place, bytes(data)))
+        self.place += len(data)
+        self.end = max(self.end, self.place)
+        return len(data)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self.place = place + (0, self.place, self.end)[whence]
+        return self.place
+
+    def tell(self) -> int:
+        return self.place
+
+    def taken(self) -> list[tuple[int, bytes]]:
+        """What was written since the last time."""
+        parts, self.parts = self.parts, []
+        return parts
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
