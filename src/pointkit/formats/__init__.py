@@ -18,7 +18,7 @@ import io
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -31,6 +31,8 @@ from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import load
 from pointkit.formats.streams import ROWS, Opened, Piece, sliced
 
+T = TypeVar("T")
+Other = TypeVar("Other")
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
 READERS: dict[str, Callable[..., Shape]] = {
@@ -84,6 +86,9 @@ INTO: dict[str, Callable[[Opened, BinaryIO, Mapping[str, Array]], None]] = {
     ".las": las_annotate.annotate,
     ".laz": las_annotate.annotate,
 }
+# The largest code of a class in a copy of such a file, and what is said of the copy ("" for nothing).
+LARGEST: dict[str, Callable[[Opened], int]] = {".las": las_annotate.largest, ".laz": las_annotate.largest}
+COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, ".laz": las_annotate.about_copy}
 
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
@@ -101,8 +106,10 @@ __all__ = [
     "READERS",
     "SUFFIXES",
     "WRITERS",
+    "about_copy",
     "annotate",
     "columns",
+    "largest_code",
     "pieces",
     "read",
     "takes_columns",
@@ -216,6 +223,27 @@ def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
 def _together(theirs: Mapping[str, Array], ours: Mapping[str, Array], count: int) -> dict[str, Array]:
     names = records.renamed(theirs, ours)
     return {names.get(name, name): array for name, array in theirs.items()} | records.added(ours, count)
+
+
+def largest_code(path: Path) -> int | None:
+    """The largest label that the copy of a file holds as the class of a point; None where any label has a place.
+
+    Raises FormatError and OSError as ``read`` does.
+    """
+    return _asked(LARGEST, path, None)
+
+
+def about_copy(path: Path) -> str:
+    """What the user should know of a file's copy; "" for nothing. Raises FormatError and OSError as ``read`` does."""
+    return _asked(COPIES, path, "")
+
+
+def _asked(answers: Mapping[str, Callable[[Opened], T]], path: Path, otherwise: Other) -> T | Other:
+    name, kind = _kind(path, None)
+    if kind not in answers:
+        return otherwise
+    with _named(name), _opened(path, name) as opened:
+        return answers[kind](opened)
 
 
 def takes_columns(path: Path) -> bool:

@@ -80,20 +80,18 @@ def annotate(opened: Opened, file: BinaryIO, fields: Mapping[str, Array]) -> Non
     _tail(opened, header, file, behind)
 
 
-def most(opened: Opened) -> int:
+def largest(opened: Opened) -> int:
     """The largest code that a class of a file can have."""
-    return 31 if las_header.read(opened).point_format < LEGACY else 255
+    return _largest(las_header.read(opened))
 
 
-def check(codes: Array, point_format: int) -> None:
-    """Raise ValueError where the classes of a point format cannot hold some of these codes."""
-    largest = 31 if point_format < LEGACY else 255
-    wrong = [code for code in np.unique(codes).tolist() if not 0 <= code <= largest]
-    if wrong:
-        raise ValueError(
-            f"classes in point format {point_format} are 0 to {largest}, got {', '.join(map(str, wrong[:8]))}; with "
-            "--extra-bytes labels become a field of their own"
-        )
+def _largest(header: Header) -> int:
+    return 31 if header.point_format < LEGACY else 255
+
+
+def about_copy(opened: Opened) -> str:
+    """What becomes of COPC; "" for other files."""
+    return "COPC is answered as LAZ, without its index" if las_header.read(opened).is_copc else ""
 
 
 def _edit(opened: Opened, header: Header, fields: Mapping[str, Array]) -> tuple[Edit, bytes]:
@@ -101,7 +99,9 @@ def _edit(opened: Opened, header: Header, fields: Mapping[str, Array]) -> tuple[
     ours = records.added(fields, header.count)
     codes = ours.pop(LABEL, None)
     if codes is not None:
-        check(codes, header.point_format)
+        if codes.min() < 0 or codes.max() > _largest(header):
+            found = f"{codes.min()} to {codes.max()}"
+            raise ValueError(f"classes in point format {header.point_format} are 0 to {_largest(header)}, got {found}")
         codes = codes.astype(np.uint8)
     reserved = {dimension.name for dimension in standard(header.point_format)} & ours.keys()
     if reserved:
