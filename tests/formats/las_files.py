@@ -12,10 +12,14 @@ WKT = (
 )
 
 
-def made(point_format=3, count=500, *, compressed=False, version=None, extra=True, evlr=False, channels=1, seed=0):
-    """The bytes of a file whose every field holds random numbers of its whole range."""
-    rng = np.random.default_rng([seed, point_format, count])
-    header = laspy.LasHeader(version=version or VERSIONS.get(point_format, "1.4"), point_format=point_format)
+def made(point_format=3, count=500, *, compressed=False, extra=True, **how):
+    """The bytes of a file whose every field holds random numbers of its whole range.
+
+    ``how``: another ``version``; an ``evlr`` behind the points; several ``channels``; coordinates as ``smooth`` as those
+    of a moving scanner.
+    """
+    rng = np.random.default_rng([point_format, count])
+    header = laspy.LasHeader(version=how.get("version") or VERSIONS.get(point_format, "1.4"), point_format=point_format)
     header.scales, header.offsets = [0.001, 0.01, 0.0025], [500_000, 5_600_000.5, -3]
     header.vlrs.append(laspy.VLR("LASF_Projection", 2112, "text", WKT.encode() + b"\0"))
     if extra:
@@ -36,9 +40,11 @@ def made(point_format=3, count=500, *, compressed=False, version=None, extra=Tru
             column[...] = rng.standard_normal(column.shape)
     for name in "XYZ":
         las.points.array[name] = rng.integers(-(2**31), 2**31, count)
+        if how.get("smooth"):
+            las.points.array[name] = rng.integers(-100, 101, count).cumsum()
     if point_format in (9, 10):  # lazrs compresses waveforms of several channels wrongly
-        las.points["scanner_channel"] = np.arange(count) % channels
-    if evlr:
+        las.points["scanner_channel"] = np.arange(count) % how.get("channels", 1)
+    if how.get("evlr"):
         las.evlrs = laspy.vlrs.vlrlist.VLRList([laspy.VLR("somebody", 7, "behind", bytes(range(200)) * 500)])
     stream = io.BytesIO()
     las.write(stream, do_compress=compressed)

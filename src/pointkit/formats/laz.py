@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import struct
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from pointkit import machine
 from pointkit.errors import MissingExtraError
 from pointkit.formats import las_header
-from pointkit.formats.files import foreign
 from pointkit.formats.las_header import Header
 from pointkit.formats.streams import ROWS, Opened, opened
 from pointkit.pool import WorkerDied, apart, is_apart
@@ -30,6 +30,7 @@ DEADLINE = 120.0  # seconds for a piece: a slow network disk is no hang
 # Point formats whose waveforms lazrs 0.8 compresses wrongly where several scanner channels take turns. It reads all
 # that LASzip has compressed, so what is written is tried before.
 LOSSY = (9, 10)
+LAYERED = 3  # how points of the formats 6 to 10 are compressed: each field by itself
 MEMORY = 1 << 30  # bytes that a process may take beside ten times the file's size
 
 
@@ -77,6 +78,17 @@ def _damage(memory: int) -> Iterator[int]:
         raise ValueError(f"its compressed points take more than the {memory >> 20:,} MB that they may") from None
 
 
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn an error of the library into a ValueError of one line."""
+    try:
+        yield
+    except (MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # what Rust calls a panic is no Exception
+        raise ValueError(f"its compressed points are damaged (lazrs: {' '.join(str(error).split())[:200]})") from None
+
+
 def lazrs() -> Any:
     """The library that compresses. Raises MissingExtraError where it is not installed."""
     try:
@@ -94,23 +106,22 @@ def decoded(source: str | bytes, rows: int, turn: int = 0, turns: int = 1) -> Ge
         vlr = header.find(*las_header.LASZIP)
         assert vlr is not None
         record = file.at(vlr.start, vlr.end - vlr.start)
-        with foreign("lazrs"):
-            chunks = _chunks(file, header, record)
-            number = 0
-            for group in _groups(chunks, rows):
-                count = group[-1].first + group[-1].points - group[0].first
-                numbers = range(number, number + -(-count // rows))
-                number = numbers.stop
-                if any(each % turns == turn for each in numbers):
-                    for each, piece in zip(numbers, _pieces(file, header, record, group, rows), strict=True):
-                        if each % turns == turn:
-                            yield piece
+        number = 0
+        for group in _groups(_chunks(file, header, record), rows):
+            count = group[-1].first + group[-1].points - group[0].first
+            numbers = range(number, number + -(-count // rows))
+            number = numbers.stop
+            if any(each % turns == turn for each in numbers):
+                for each, piece in zip(numbers, _pieces(file, header, record, group, rows), strict=True):
+                    if each % turns == turn:
+                        yield piece
 
 
 def _chunks(file: Opened, header: Header, record: bytes) -> list[Chunk]:
     """The chunks of a file. Raises ValueError where its table does not fit the points and their bytes."""
     file.file.seek(header.start)
-    table = lazrs().read_chunk_table(file.file, lazrs().LazVlr(record))
+    with _reading():
+        table = lazrs().read_chunk_table(file.file, lazrs().LazVlr(record))
     first, place = 0, header.start + 8
     chunks = []
     for count, size in table:
@@ -119,6 +130,10 @@ def _chunks(file: Opened, header: Header, record: bytes) -> list[Chunk]:
         first, place = first + count, place + size
         if count <= 0 or place > header.end:
             break
+        if record[0] == LAYERED:  # such a chunk says itself how many points it has
+            (said,) = struct.unpack("<I", file.at(place - size + header.record_bytes, 4))
+            if said != count:
+                raise ValueError(f"the header promises {count} points in a chunk that has {said}")
     if first != header.count or len(chunks) < len(table) or place > header.end:
         raise ValueError(f"its {len(table)} chunks must hold {header.count} points, got {first} up to byte {place}")
     return chunks
@@ -138,7 +153,8 @@ def _groups(chunks: Sequence[Chunk], rows: int) -> Iterator[list[Chunk]]:
 def _pieces(file: Opened, header: Header, record: bytes, group: Sequence[Chunk], rows: int) -> Iterator[Bytes]:
     """The records of consecutive chunks in pieces. Raises ValueError where a chunk ends elsewhere than it should."""
     source = _Chunks(file, record, group)
-    points = lazrs().LasZipDecompressor(source, record)
+    with _reading():
+        points = lazrs().LasZipDecompressor(source, record)
     count = group[-1].first + group[-1].points - group[0].first
     piece = np.empty((min(rows, count), header.record_bytes), np.uint8)
     filled = 0
@@ -147,7 +163,8 @@ def _pieces(file: Opened, header: Header, record: bytes, group: Sequence[Chunk],
         left = chunk.points
         while left:
             some = min(left, len(piece) - filled)
-            points.decompress_many(piece[filled : filled + some].reshape(-1))
+            with _reading():
+                points.decompress_many(piece[filled : filled + some].reshape(-1))
             filled, left, count = filled + some, left - some, count - some
             if filled == len(piece):
                 yield piece
