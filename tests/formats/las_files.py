@@ -15,8 +15,8 @@ WKT = (
 def made(point_format=3, count=500, *, compressed=False, extra=True, **how):
     """The bytes of a file whose every field holds random numbers of its whole range.
 
-    ``how``: another ``version``; an ``evlr`` behind the points; several ``channels``; coordinates as ``smooth`` as those
-    of a moving scanner.
+    ``how``: another ``version``; an ``evlr`` behind the points; several ``channels``; coordinates as ``smooth``
+    as those of a moving scanner.
     """
     rng = np.random.default_rng([point_format, count])
     header = laspy.LasHeader(version=how.get("version") or VERSIONS.get(point_format, "1.4"), point_format=point_format)

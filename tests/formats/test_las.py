@@ -22,6 +22,10 @@ REAL = [path for path in sorted(DATA.glob("sc*/*/*.la[sz]")) if os.environ.get("
 FORMATS = range(11)
 
 
+def _slow_if_large(path):
+    return pytest.param(path, marks=[pytest.mark.slow] if path.stat().st_size > 500_000 else [])
+
+
 def assert_as_laspy(cloud, data, rows=slice(None)):
     """Coordinates, names, types and numbers are those of the judge, to the last bit."""
     judge = judged(data) if isinstance(data, bytes) else data
@@ -179,7 +183,7 @@ class TestAnnotate:
             assert list(formats.read(after, suffix).fields)[-2:] == ["probability", "tree"]
 
 
-@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*map(_slow_if_large, REAL)], ids=lambda path: path.name)
 def test_real_files_are_given_back(tmp_path, path):
     target = tmp_path / f"out{path.suffix}"
     before, count = path.read_bytes(), len(formats.read(path).points)

