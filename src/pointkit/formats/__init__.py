@@ -18,14 +18,30 @@ import io
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from numpy.typing import ArrayLike
 
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, las, las_annotate, las_write, npy, npz, obj, off, pcd, ply, records, stl, text
+from pointkit.formats import (
+    asprs,
+    columns,
+    las,
+    las_annotate,
+    las_facts,
+    las_write,
+    npy,
+    npz,
+    obj,
+    off,
+    pcd,
+    ply,
+    records,
+    stl,
+    text,
+)
 from pointkit.formats import files as _files
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import load
@@ -88,6 +104,7 @@ INTO: dict[str, Callable[[Opened, BinaryIO, Mapping[str, Array]], None]] = {
 }
 # The largest code of a class in a copy of such a file, and what is said of the copy ("" for nothing).
 LARGEST: dict[str, Callable[[Opened], int]] = {".las": las_annotate.largest, ".laz": las_annotate.largest}
+FACTS: dict[str, Callable[[Opened], dict[str, Any]]] = {".las": las_facts.facts, ".laz": las_facts.facts}
 COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, ".laz": las_annotate.about_copy}
 
 NOTING = (pcd.write, ply.write, text.write)
@@ -108,7 +125,9 @@ __all__ = [
     "WRITERS",
     "about_copy",
     "annotate",
+    "code_name",
     "columns",
+    "facts",
     "largest_code",
     "pieces",
     "read",
@@ -236,6 +255,16 @@ def largest_code(path: Path) -> int | None:
 def about_copy(path: Path) -> str:
     """What the user should know of a file's copy; "" for nothing. Raises FormatError and OSError as ``read`` does."""
     return _asked(COPIES, path, "")
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What a file says of itself beside its points, for people. Raises FormatError and OSError as ``read`` does."""
+    return _asked(FACTS, path, {})
+
+
+def code_name(path: Path, field: str, code: int) -> str:
+    """The name that the format gives to a code in a field; "" where it gives none."""
+    return asprs.name(code) if field == asprs.FIELD and _suffix(path).lower() in (".las", ".laz") else ""
 
 
 def _asked(answers: Mapping[str, Callable[[Opened], T]], path: Path, otherwise: Other) -> T | Other:
