@@ -1,9 +1,9 @@
 """Reading, writing and annotating files of shapes: one format a file, chosen by the suffix.
 
 A reader compares every count with the file's size before it uses it. The arrays that it gives are checked: finite,
-indices in range, at least one point, exactly as many rows as promised. A new format is one file here and one line each
-in ``READERS`` and ``WRITERS``, and in ``ANNOTATORS`` where it has room for fields. These lines bring the round-trip
-tests.
+indices in range, at least one point, exactly as many rows as promised. A new format is one file here, and one line in
+``READERS``, in ``WRITERS`` where shapes are written in it, and in ``ANNOTATORS`` where it has room for fields. The line
+in ``WRITERS`` brings the round-trip tests.
 
 Formats work on bytes: a reader makes a shape of them, an annotator makes the pieces of a longer file. Files are opened,
 and named in errors, only here.
@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, npy, npz, obj, off, pcd, ply, records, stl, text
+from pointkit.formats import columns, npy, npz, obj, off, pcd, ply, ptx, records, stl, text
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import load
 
@@ -39,6 +39,7 @@ READERS: dict[str, Callable[..., Shape]] = {
     ".off": off.read,
     ".pcd": pcd.read,
     ".ply": ply.read,
+    ".ptx": ptx.read,
     ".pts": text.read,
     ".stl": stl.read,
     ".txt": text.read,
@@ -67,6 +68,7 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".npz": npz.annotate,
     ".pcd": pcd.annotate,
     ".ply": ply.annotate,
+    ".ptx": ptx.annotate,
     ".pts": functools.partial(text.annotate, numbers_alone=True),
     ".txt": text.annotate,
     ".xyz": text.annotate,
@@ -74,6 +76,7 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
 
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
+ONE_FIELD = (".ptx",)  # the files with room for the labels alone
 NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name the columns
 
 SUFFIXES = tuple(READERS)
@@ -83,6 +86,7 @@ ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SU
 __all__ = [
     "ANNOTATED",
     "ANNOTATORS",
+    "ONE_FIELD",
     "READERS",
     "SUFFIXES",
     "WRITERS",
@@ -145,7 +149,8 @@ def annotate(
     array with a row for each point of the cloud, or each triangle of the mesh, that ``read`` gives. A polygon gets the
     numbers of its first triangle. Records that ``read`` leaves out (rows without coordinates, polygons without a
     triangle) get nan, -1, or 0 where the type has neither. A field of the source with the name of a new one is
-    renamed to ``source_NAME``. ``notes`` become comments, as in ``write``.
+    renamed to ``source_NAME``. ``notes`` become comments, as in ``write``. Files of ``ONE_FIELD`` take the field
+    ``label`` alone, or the first.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
     no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name,
@@ -219,8 +224,9 @@ def _suffix(path: Path) -> str:
 
 
 def _known(name: str, suffix: str, verb: str) -> str:
-    if suffix.lower() not in READERS:
-        raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(READERS)}")
+    known = WRITERS if verb == "write" else READERS
+    if suffix.lower() not in known:
+        raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(known)}")
     return suffix.lower()
 
 

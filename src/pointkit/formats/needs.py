@@ -12,7 +12,7 @@ _ARRAYS = "not read yet; save each shape as NPY or PLY"
 
 NEEDS: Mapping[str, str] = {
     ".las": _SURVEY, ".laz": _SURVEY, ".copc": _SURVEY,
-    ".e57": _CLOUD, ".ptx": _CLOUD, ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
+    ".e57": _CLOUD, ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
     ".bin": "not read, as its columns are not known; save it as NPY (numpy.fromfile, reshape, numpy.save)",
     ".h5": _ARRAYS, ".hdf5": _ARRAYS, ".mat": _ARRAYS, ".pkl": _ARRAYS, ".pt": _ARRAYS, ".pth": _ARRAYS,
     ".zarr": _ARRAYS, ".parquet": _ARRAYS,
