@@ -21,18 +21,21 @@ from typing import BinaryIO
 
 from numpy.typing import ArrayLike
 
+from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, npy, npz, obj, off, pcd, ply, ptx, records, stl, text
+from pointkit.formats import columns, gltf, npy, npz, obj, off, pcd, ply, ptx, records, stl, text
 from pointkit.formats.columns import NOTHING_SAID, Meaning
-from pointkit.formats.files import load
+from pointkit.formats.files import beside, load
 
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
 READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
     ".csv": text.read,
+    ".glb": gltf.read,
+    ".gltf": gltf.read,
     ".npy": npy.read,
     ".npz": npz.read,
     ".obj": obj.read,
@@ -78,6 +81,7 @@ NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 ONE_FIELD = (".ptx",)  # the files with room for the labels alone
 NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name the columns
+ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.
@@ -92,6 +96,7 @@ __all__ = [
     "WRITERS",
     "annotate",
     "columns",
+    "digest",
     "read",
     "takes_columns",
     "takes_notes",
@@ -111,11 +116,13 @@ def read(source: Source, suffix: str | None = None, *, meaning: Meaning = NOTHIN
     """
     name, kind = _kind(source, suffix)
     with _named(name):
-        return _shape(kind, _bytes(source, name), meaning)
+        return _shape(kind, source, _bytes(source, name), meaning)
 
 
-def _shape(kind: str, data: bytes, meaning: Meaning) -> Shape:
+def _shape(kind: str, source: Source, data: bytes, meaning: Meaning) -> Shape:
     reader = READERS[kind]
+    if reader in ACCOMPANIED:
+        return reader(data, functools.partial(beside, _path(source)))
     return reader(data, meaning) if reader in NAMED else reader(data)
 
 
@@ -166,7 +173,7 @@ def annotate(
             said = {"meaning": meaning} if READERS[kind] in NAMED else {}
             pieces = ANNOTATORS[kind](data, fields, _lines(notes), **said)
         else:
-            pieces = ply.encoded(_with(READERS[kind](data), fields), _lines(notes), all_rows=True)
+            pieces = ply.encoded(_with(_shape(kind, source, data, meaning), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
         file.writelines(pieces)
 
@@ -181,6 +188,16 @@ def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
 def _together(theirs: Mapping[str, Array], ours: Mapping[str, Array], count: int) -> dict[str, Array]:
     names = records.renamed(theirs, ours)
     return {names.get(name, name): array for name, array in theirs.items()} | records.added(ours, count)
+
+
+def digest(path: Path) -> str:
+    """SHA-256, in hex, of a file and of those that it names beside it. Raises OSError where it cannot be read."""
+    if READERS.get(_suffix(path).lower()) not in ACCOMPANIED:
+        return disk.file_digest(pathlib.Path(os.fsdecode(path)))
+    data = load(path)
+    with contextlib.suppress(ValueError):
+        data += b"".join(beside(path, name) for name in gltf.names_beside(data))
+    return disk.digest(data)
 
 
 def takes_columns(path: Path) -> bool:
@@ -210,13 +227,19 @@ def _lines(notes: Sequence[str]) -> list[str]:
 
 def _kind(source: Source, suffix: str | None) -> tuple[str, str]:
     """The name of a source in messages, and the suffix that names its format."""
-    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    if isinstance(path, str | bytes | os.PathLike):  # an open file may have a number for a name, or none
+    path = _path(source)
+    if path is not None:
         return shown(path), _known(shown(path), suffix or _suffix(path), "read")
     name = "the given bytes" if isinstance(source, bytes) else "the given file"
     if not suffix:
         raise FormatError(f"{name}: of which format? give the suffix of one, {' '.join(READERS)}")
     return name, _known(name, suffix, "read")
+
+
+def _path(source: Source) -> Path | None:
+    """The path of a source; None for bytes, and for an open file that has a number for a name, or none."""
+    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    return path if isinstance(path, str | bytes | os.PathLike) else None
 
 
 def _suffix(path: Path) -> str:
