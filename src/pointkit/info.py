@@ -28,6 +28,7 @@ from pointkit.prepare import Prepared, standing, trial
 from pointkit.task import LOSS, TASKS, Classification, Parts, Task
 
 EXTRAS = {
+    "las": ("laspy", "lazrs"),
     "view": ("viser",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),

@@ -8,6 +8,7 @@ take. The pool is an ``Executor``, so any other one can take its place.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pickle
@@ -15,12 +16,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from types import GeneratorType, TracebackType
+from typing import IO, Any, BinaryIO, TypeVar
 
 T = TypeVar("T")
+Job = tuple[Callable[..., Any], tuple[Any, ...]]
+
+DONE, MORE, FAILED = "done", "more", "failed"  # what an answer is
 
 # Jobs come by the standard input and answers go by the standard output, as every system has these. A job itself reads
 # nothing from there, and what it prints is dropped.
@@ -71,7 +75,22 @@ class _Worker:
             pickle.dump(data, self._jobs)  # pickled twice: the other end can read it whole before it loads it
             self._jobs.flush()
 
-    def call(self, job: tuple[Callable[..., Any], tuple[Any, ...]], deadline: float) -> Any:
+    def call(self, job: Job, deadline: float) -> Any:
+        """The answer to a job."""
+        self._give(job)
+        return self._answer(deadline)[1]
+
+    def pieces(self, job: Job, deadline: float) -> Iterator[Any]:
+        """What the generator that a job returns yields, each within ``deadline`` seconds of being asked for."""
+        self._give(job)
+        while True:
+            more, piece = self._answer(deadline)
+            if not more:
+                return
+            yield piece
+
+    def _answer(self, deadline: float) -> tuple[bool, Any]:
+        """The next answer to the job at work, and whether it is one of several, with more to come."""
         late = threading.Event()
 
         def too_late() -> None:
@@ -81,8 +100,7 @@ class _Worker:
         timer = threading.Timer(deadline, too_late)
         timer.start()
         try:
-            self._give(job)
-            answer = pickle.load(self._answers)
+            answer = _taken(self._answers)
         except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of an answer
             answer = None
         finally:
@@ -94,10 +112,10 @@ class _Worker:
             code = self._process.wait()
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise WorkerDied(f"the process that read it died ({how})")
-        good, value = pickle.loads(answer)
-        if not good:
+        kind, value = pickle.loads(answer[0], buffers=answer[1])
+        if kind == FAILED:
             raise value
-        return value
+        return kind == MORE, value
 
     def end(self) -> None:
         self._process.kill()
@@ -160,15 +178,74 @@ class Pool(Executor):
         self.shutdown(cancel_futures=error is not None)
 
 
+_apart = False  # whether this is a pool's process, which may die without harm
+_spare: list[tuple[int, _Worker]] = []  # processes without work, each with the process that started it
+
+
+def is_apart() -> bool:
+    """Whether this is a pool's process, which may die without harm to others."""
+    return _apart
+
+
+def apart(
+    fn: Callable[..., Generator[T, None, None]], *args: Any, deadline: float, memory: int = 0
+) -> Generator[T, None, None]:
+    """What the generator function ``fn`` yields, made in another process, piece by piece.
+
+    Each piece has ``deadline`` seconds from when it is asked for, the process ``memory`` bytes of address space (0:
+    any). ``fn`` must be importable, its arguments and pieces picklable; arrays are not copied on their way. Raises
+    WorkerDied where the process dies or is too slow, and what ``fn`` raises. In a pool's process ``fn`` runs right
+    there: a fault then ends that process, which its pool expects.
+
+    A process is kept for the next call, as its start takes a quarter of a second.
+    """
+    if _apart:
+        yield from fn(*args)
+        return
+    here = os.getpid()
+    while _spare and _spare[-1][0] != here:  # a fork of the one that started it must not use it
+        _spare.pop()
+    try:
+        worker = _spare.pop()[1]
+    except IndexError:
+        worker = _Worker(0)
+    over = False
+    try:
+        yield from worker.pieces((_within, (memory, fn, args)), deadline)
+        over = True
+    except WorkerDied:
+        raise
+    except Exception:  # of the job itself: the process lives
+        over = True
+        raise
+    finally:
+        if over:
+            _spare.append((here, worker))
+        else:
+            worker.end()
+
+
+@atexit.register
+def _end_spare() -> None:
+    while _spare:
+        started, worker = _spare.pop()
+        if started == os.getpid():
+            worker.end()
+
+
+def _within(
+    memory: int, fn: Callable[..., Generator[T, None, None]], args: tuple[Any, ...]
+) -> Generator[T, None, None]:
+    """What ``fn`` yields, within so much memory."""
+    _limit(memory or 1 << 62)  # the limit of the job before may stand
+    return fn(*args)
+
+
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
     """The work of a pool's process: take jobs until the input is closed."""
-    memory = pickle.loads(pickle.load(jobs))
-    if memory:
-        with contextlib.suppress(ImportError, ValueError, OSError):  # not every system knows such a limit
-            import resource
-
-            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
+    global _apart
+    _apart = True
+    _limit(pickle.loads(pickle.load(jobs)))
     while True:
         try:
             job = pickle.load(jobs)
@@ -176,8 +253,43 @@ def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
             return
         try:
             fn, args = pickle.loads(job)
-            answer = (True, fn(*args))
+            answer = fn(*args)
+            if isinstance(answer, GeneratorType):
+                for piece in answer:
+                    _hand(answers, (MORE, piece))
+                answer = None
+            last = DONE, answer
         except Exception as error:
-            answer = (False, error)
-        pickle.dump(pickle.dumps(answer), answers)
-        answers.flush()
+            last = FAILED, error
+        _hand(answers, last)
+
+
+def _limit(memory: int) -> None:
+    """Allow this process so many bytes of address space; 0 changes nothing."""
+    if memory:
+        with contextlib.suppress(ImportError, ValueError, OSError):  # not every system knows such a limit
+            import resource
+
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
+
+
+def _hand(pipe: BinaryIO, answer: tuple[str, Any]) -> None:
+    """Write an answer. The bytes of its arrays follow as they are: no copy of them is made."""
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(answer, 5, buffer_callback=buffers.append)
+    raw = [buffer.raw() for buffer in buffers]
+    pickle.dump((data, [each.nbytes for each in raw]), pipe)
+    for each in raw:
+        pipe.write(each)
+    pipe.flush()
+
+
+def _taken(pipe: IO[bytes]) -> tuple[bytes, list[bytearray]]:
+    """An answer, still pickled, and the bytes of its arrays. Raises EOFError where the pipe ends before."""
+    data, sizes = pickle.load(pipe)
+    buffers = [bytearray(size) for size in sizes]
+    for buffer in buffers:
+        if pipe.readinto(buffer) < len(buffer):  # type: ignore[attr-defined]
+            raise EOFError
+    return data, buffers

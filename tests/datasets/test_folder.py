@@ -244,11 +244,11 @@ def test_the_buffers_beside_a_gltf_are_a_part_of_it(tmp_path):
 
 
 def test_suffixes_that_are_not_read_say_what_they_need(tmp_path):
-    found = folder.find(touch(tmp_path / "set", "a/1.off", "b/2.off", "a/3.LAS", "b/4.laz", "b/5.fbx"), SUFFIXES)
+    found = folder.find(touch(tmp_path / "set", "a/1.off", "b/2.off", "a/3.RCP", "b/4.dp", "b/5.fbx"), SUFFIXES)
     assert found.warnings == (
-        "files left out because nothing here reads their suffix: 1 .fbx, 1 .las, 1 .laz",
+        "files left out because nothing here reads their suffix: 1 .dp, 1 .fbx, 1 .rcp",
+        ".dp .rcp: not read; CloudCompare saves it as PLY",
         ".fbx: not read; Blender or MeshLab saves it as PLY, OBJ or STL",
-        ".las .laz: not read yet; CloudCompare, or `pdal translate FILE FILE.ply`, makes PLY of it",
     )
-    message = refusal(touch(tmp_path / "scans", "a/1.las"))
-    assert message.endswith("it has 1 .las; .las: " + found.warnings[2].partition(": ")[2])
+    message = refusal(touch(tmp_path / "scans", "a/1.rcp"))
+    assert message.endswith("it has 1 .rcp; .rcp: " + found.warnings[1].partition(": ")[2])

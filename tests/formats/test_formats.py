@@ -39,13 +39,13 @@ def read_or_one_line(path):
 
 def test_every_format_is_read_and_most_are_written():
     assert set(formats.READERS) - set(zoo.READ_ONLY) == set(formats.WRITERS)
-    assert set(formats.WRITERS) == {*zoo.MESH_SUFFIXES, *zoo.CLOUD_SUFFIXES}
+    assert set(formats.WRITERS) == {*zoo.MESH_SUFFIXES, *zoo.CLOUD_SUFFIXES, *zoo.SURVEY_SUFFIXES}
     assert set(zoo.READ_ONLY) < set(formats.READERS)
     assert tuple(formats.READERS) == formats.SUFFIXES
 
 
 @pytest.mark.parametrize("name", zoo.CLOUDS)
-@pytest.mark.parametrize("suffix", zoo.CLOUD_SUFFIXES)
+@pytest.mark.parametrize("suffix", [*zoo.CLOUD_SUFFIXES, *zoo.SURVEY_SUFFIXES])
 def test_cloud_comes_back(tmp_path, suffix, name):
     path = tmp_path / f"cloud{suffix}"
     again = zoo.round_trip(path, zoo.CLOUDS[name])
@@ -324,8 +324,10 @@ class TestRealFiles:
                 shape = formats.read(path)
                 counts[path.name] = len(shape.faces) if isinstance(shape, Mesh) else len(shape.points)
         assert counts == {
-            "ballA.off": 3796, "bunny.ply": 16301, "fuze.ply": 1000, "ism_train_cat.pcd": 3400, "lamppost.pcd": 1771,
-            "points_cloudcompare.xyz": 101, "points_emptyface.ply": 1024, "room_scan1.pcd": 112586, "suzanne.ply": 968,
+            "autzen_trim.laz": 110000, "ballA.off": 3796, "bunny.ply": 16301, "extrabytes.las": 1065, "fuze.ply": 1000,
+            "ism_train_cat.pcd": 3400, "lamppost.pcd": 1771, "points_cloudcompare.xyz": 101,
+            "points_emptyface.ply": 1024, "room_scan1.pcd": 112586, "simple.copc.laz": 1065, "simple.las": 1065,
+            "simple.laz": 1065, "suzanne.ply": 968, "vegetation_1_3.las": 10683,
         }  # fmt: skip
 
     def test_airborne_scans(self):

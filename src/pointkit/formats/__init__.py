@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,9 +26,11 @@ from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, gltf, npy, npz, obj, off, pcd, ply, ptx, records, stl, text
+from pointkit.formats import columns, gltf, las, las_write, npy, npz, obj, off, pcd, ply, ptx, records, stl, text
+from pointkit.formats import files as _files
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import beside, load
+from pointkit.formats.streams import ROWS, Opened, Piece, sliced
 
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
@@ -36,6 +39,8 @@ READERS: dict[str, Callable[..., Shape]] = {
     ".csv": text.read,
     ".glb": gltf.read,
     ".gltf": gltf.read,
+    ".las": las.read,
+    ".laz": las.read,
     ".npy": npy.read,
     ".npz": npz.read,
     ".obj": obj.read,
@@ -52,6 +57,8 @@ READERS: dict[str, Callable[..., Shape]] = {
 WRITERS: dict[str, Callable[..., None]] = {
     ".asc": text.write,
     ".csv": text.write,
+    ".las": las_write.write,
+    ".laz": las_write.write,
     ".npy": npy.write,
     ".npz": npz.write,
     ".obj": obj.write,
@@ -80,6 +87,8 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 ONE_FIELD = (".ptx",)  # the files with room for the labels alone
+OPENED = (las.read,)  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
+PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
 NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name the columns
 ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
 
@@ -97,6 +106,7 @@ __all__ = [
     "annotate",
     "columns",
     "digest",
+    "pieces",
     "read",
     "takes_columns",
     "takes_notes",
@@ -116,14 +126,35 @@ def read(source: Source, suffix: str | None = None, *, meaning: Meaning = NOTHIN
     """
     name, kind = _kind(source, suffix)
     with _named(name):
-        return _shape(kind, source, _bytes(source, name), meaning)
+        return _shape(kind, source, name, meaning)
 
 
-def _shape(kind: str, source: Source, data: bytes, meaning: Meaning) -> Shape:
+def _shape(kind: str, source: Source, name: str, meaning: Meaning) -> Shape:
     reader = READERS[kind]
+    if reader in OPENED:
+        with _opened(source, name) as opened:
+            return reader(opened)
+    data = _bytes(source, name)
     if reader in ACCOMPANIED:
         return reader(data, functools.partial(beside, _path(source)))
     return reader(data, meaning) if reader in NAMED else reader(data)
+
+
+def pieces(
+    source: Source, suffix: str | None = None, *, rows: int = ROWS, meaning: Meaning = NOTHING_SAID
+) -> Iterator[Piece]:
+    """The points of a file in pieces of ``rows`` rows, in the file's order: for files larger than the memory.
+
+    ``source``, ``suffix`` and ``meaning`` are what ``read`` takes, and the same errors are raised. Formats in
+    ``PIECES`` are read piece by piece. Others are read whole first. A row without coordinates is nan there.
+    """
+    name, kind = _kind(source, suffix)
+    with _named(name):
+        if kind in PIECES:
+            with _opened(source, name) as opened:
+                yield from PIECES[kind](opened, rows)
+        else:
+            yield from sliced(_shape(kind, source, name, meaning), rows)
 
 
 def write(path: Path, shape: Shape | ArrayLike, notes: Sequence[str] = ()) -> None:
@@ -171,11 +202,11 @@ def annotate(
         data = _bytes(source, name)
         if kind in ANNOTATORS:
             said = {"meaning": meaning} if READERS[kind] in NAMED else {}
-            pieces = ANNOTATORS[kind](data, fields, _lines(notes), **said)
+            parts = ANNOTATORS[kind](data, fields, _lines(notes), **said)
         else:
-            pieces = ply.encoded(_with(_shape(kind, source, data, meaning), fields), _lines(notes), all_rows=True)
+            parts = ply.encoded(_with(_shape(kind, source, name, meaning), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
-        file.writelines(pieces)
+        file.writelines(parts)
 
 
 def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
@@ -251,6 +282,19 @@ def _known(name: str, suffix: str, verb: str) -> str:
     if suffix.lower() not in known:
         raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(known)}")
     return suffix.lower()
+
+
+@contextlib.contextmanager
+def _opened(source: Source, name: str) -> Iterator[Opened]:
+    """A source for a reader that seeks in it."""
+    if not isinstance(source, str | os.PathLike):
+        data = _bytes(source, name)
+        yield Opened(io.BytesIO(data), data, len(data))
+        return
+    if not (size := _files.size(source)):
+        raise FormatError(f"{name}: the file is empty")
+    with open(source, "rb") as file:
+        yield Opened(file, os.path.abspath(os.fsdecode(source)), size)
 
 
 def _bytes(source: Source, name: str) -> bytes:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-_SURVEY = "not read yet; CloudCompare, or `pdal translate FILE FILE.ply`, makes PLY of it"
 _CLOUD = "not read; CloudCompare saves it as PLY"
 _MESH = "not read; Blender or MeshLab saves it as PLY, OBJ or STL"
 _CAD = "not read, as CAD models hold no triangles; FreeCAD or Gmsh makes STL of it"
 _ARRAYS = "not read yet; save each shape as NPY or PLY"
 
 NEEDS: Mapping[str, str] = {
-    ".las": _SURVEY, ".laz": _SURVEY, ".copc": _SURVEY,
+    ".copc": "not read by this name; rename it to .copc.laz",
     ".e57": _CLOUD, ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
     ".bin": "not read by itself, but with the .gltf that names it; other ones become NPY (fromfile, reshape, save)",
     ".h5": _ARRAYS, ".hdf5": _ARRAYS, ".mat": _ARRAYS, ".pkl": _ARRAYS, ".pt": _ARRAYS, ".pth": _ARRAYS,
