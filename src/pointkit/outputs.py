@@ -11,7 +11,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Mapping
 
-from pointkit import disk, formats
+from pointkit import formats
 from pointkit.cloud import Array
 from pointkit.errors import PointkitError
 
@@ -29,7 +29,7 @@ def is_ours(name: str) -> bool:
 
 def mark(source: pathlib.Path, run: str, what: str) -> str:
     """The comment for a file that holds a run's answers (such as the labels of a category) about ``source``."""
-    return f"pointkit: {what} by the run {run} of the source with the SHA-256 {disk.file_digest(source)[:16]}"
+    return f"pointkit: {what} by the run {run} of the source with the SHA-256 {formats.digest(source)[:16]}"
 
 
 def marked(path: pathlib.Path) -> str:

@@ -236,6 +236,13 @@ def test_texts_about_the_set():
         assert not folder.is_about(name)
 
 
+def test_the_buffers_beside_a_gltf_are_a_part_of_it(tmp_path):
+    files = ("a/1/scene.gltf", "a/1/scene.bin", "b/2.off", "b/x.bin")
+    found = folder.find(touch(tmp_path / "set", *files), (*SUFFIXES, ".gltf"))
+    assert found.ignored == {".bin": 1}
+    assert [file.file for file in found.files] == ["a/1/scene.gltf", "b/2.off"]
+
+
 def test_suffixes_that_are_not_read_say_what_they_need(tmp_path):
     found = folder.find(touch(tmp_path / "set", "a/1.off", "b/2.off", "a/3.RCP", "b/4.dp", "b/5.fbx"), SUFFIXES)
     assert found.warnings == (

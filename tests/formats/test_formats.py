@@ -37,16 +37,10 @@ def read_or_one_line(path):
     return None
 
 
-def test_every_format_reads_and_writes():
-    assert (
-        set(formats.READERS)
-        == set(formats.WRITERS)
-        == {
-            *zoo.MESH_SUFFIXES,
-            *zoo.CLOUD_SUFFIXES,
-            *zoo.SURVEY_SUFFIXES,
-        }
-    )
+def test_every_format_is_read_and_most_are_written():
+    assert set(formats.READERS) - set(zoo.READ_ONLY) == set(formats.WRITERS)
+    assert set(formats.WRITERS) == {*zoo.MESH_SUFFIXES, *zoo.CLOUD_SUFFIXES, *zoo.SURVEY_SUFFIXES}
+    assert set(zoo.READ_ONLY) < set(formats.READERS)
     assert tuple(formats.READERS) == formats.SUFFIXES
 
 
@@ -75,7 +69,7 @@ def test_mesh_comes_back(tmp_path, suffix, name):
     assert not again.faces.flags.writeable
 
 
-@pytest.mark.parametrize("suffix", formats.SUFFIXES)
+@pytest.mark.parametrize("suffix", formats.WRITERS)
 def test_the_shape_that_a_format_has_no_room_for(tmp_path, suffix):
     other = CLOUD if isinstance(shape_for(suffix), Mesh) else MESH
     path = tmp_path / f"file{suffix}"
@@ -88,7 +82,7 @@ def test_the_shape_that_a_format_has_no_room_for(tmp_path, suffix):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", formats.SUFFIXES)
+@pytest.mark.parametrize("suffix", formats.WRITERS)
 def test_suffix_in_capitals_and_names_of_any_kind(tmp_path, suffix):
     for stem in (
         b"plain",
@@ -176,7 +170,7 @@ def test_float_coordinates_of_meshes_are_written_in_32_bits(tmp_path, suffix):
     assert b"property float x\nproperty float y\nproperty float z\n" in (tmp_path / "two.ply").read_bytes()[:400]
 
 
-@pytest.mark.parametrize("suffix", formats.SUFFIXES)
+@pytest.mark.parametrize("suffix", formats.WRITERS)
 class TestBytes:
     def test_bytes_and_open_files_are_read_as_paths_are(self, tmp_path, suffix):
         path = tmp_path / f"file{suffix}"
@@ -254,7 +248,7 @@ class TestWhatIsNoFile:
             formats.read(path)
 
 
-@pytest.mark.parametrize("suffix", formats.SUFFIXES)
+@pytest.mark.parametrize("suffix", formats.WRITERS)
 def test_a_failed_write_leaves_the_older_file(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"file{suffix}"
     formats.write(path, shape_for(suffix))

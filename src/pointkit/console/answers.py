@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pointkit import formats
 from pointkit.answers import Result
 from pointkit.asking import Answer, PartsPrediction, Prediction
 from pointkit.console import Work, note, percent, print_json, say
@@ -74,6 +75,8 @@ class Answers:
             say(f"{result.written}: {answer.category}: {shares}; mean probability {sure} %")
             if result.written and result.written.suffix.lower() != file.suffix.lower():
                 say(f"  {result.written.suffix}, as {file.suffix} has no room for labels")
+            elif file.suffix.lower() in formats.ONE_FIELD:
+                say(f"  the labels alone, as {file.suffix} has no room for probabilities")
         else:
             words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
             if self.top_k:

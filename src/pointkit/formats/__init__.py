@@ -1,9 +1,9 @@
 """Reading, writing and annotating files of shapes: one format a file, chosen by the suffix.
 
 A reader compares every count with the file's size before it uses it. The arrays that it gives are checked: finite,
-indices in range, at least one point, exactly as many rows as promised. A new format is one file here and one line each
-in ``READERS`` and ``WRITERS``, and in ``ANNOTATORS`` where it has room for fields. These lines bring the round-trip
-tests.
+indices in range, at least one point, exactly as many rows as promised. A new format is one file here, and one line in
+``READERS``, in ``WRITERS`` where shapes are written in it, and in ``ANNOTATORS`` where it has room for fields. The line
+in ``WRITERS`` brings the round-trip tests.
 
 Formats work on bytes: a reader makes a shape of them, an annotator makes the pieces of a longer file. Files are opened,
 and named in errors, only here.
@@ -22,12 +22,14 @@ from typing import Any, BinaryIO, TypeVar
 
 from numpy.typing import ArrayLike
 
+from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
 from pointkit.formats import (
     asprs,
     columns,
+    gltf,
     las,
     las_annotate,
     las_facts,
@@ -38,13 +40,14 @@ from pointkit.formats import (
     off,
     pcd,
     ply,
+    ptx,
     records,
     stl,
     text,
 )
 from pointkit.formats import files as _files
 from pointkit.formats.columns import NOTHING_SAID, Meaning
-from pointkit.formats.files import load
+from pointkit.formats.files import beside, load
 from pointkit.formats.streams import ROWS, Opened, Piece, sliced
 
 T = TypeVar("T")
@@ -54,6 +57,8 @@ Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
     ".csv": text.read,
+    ".glb": gltf.read,
+    ".gltf": gltf.read,
     ".las": las.read,
     ".laz": las.read,
     ".npy": npy.read,
@@ -62,6 +67,7 @@ READERS: dict[str, Callable[..., Shape]] = {
     ".off": off.read,
     ".pcd": pcd.read,
     ".ply": ply.read,
+    ".ptx": ptx.read,
     ".pts": text.read,
     ".stl": stl.read,
     ".txt": text.read,
@@ -92,6 +98,7 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".npz": npz.annotate,
     ".pcd": pcd.annotate,
     ".ply": ply.annotate,
+    ".ptx": ptx.annotate,
     ".pts": functools.partial(text.annotate, numbers_alone=True),
     ".txt": text.annotate,
     ".xyz": text.annotate,
@@ -109,9 +116,11 @@ COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, "
 
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
+ONE_FIELD = (".ptx",)  # the files with room for the labels alone
 OPENED = (las.read,)  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
 PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
 NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name the columns
+ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.
@@ -120,6 +129,7 @@ ANNOTATED = {suffix: suffix if suffix in (*ANNOTATORS, *INTO) else ".ply" for su
 __all__ = [
     "ANNOTATED",
     "ANNOTATORS",
+    "ONE_FIELD",
     "READERS",
     "SUFFIXES",
     "WRITERS",
@@ -127,6 +137,7 @@ __all__ = [
     "annotate",
     "code_name",
     "columns",
+    "digest",
     "facts",
     "largest_code",
     "pieces",
@@ -158,6 +169,8 @@ def _shape(kind: str, source: Source, name: str, meaning: Meaning) -> Shape:
         with _opened(source, name) as opened:
             return reader(opened)
     data = _bytes(source, name)
+    if reader in ACCOMPANIED:
+        return reader(data, functools.partial(beside, _path(source)))
     return reader(data, meaning) if reader in NAMED else reader(data)
 
 
@@ -208,7 +221,8 @@ def annotate(
     array with a row for each point of the cloud, or each triangle of the mesh, that ``read`` gives. A polygon gets the
     numbers of its first triangle. Records that ``read`` leaves out (rows without coordinates, polygons without a
     triangle) get nan, -1, or 0 where the type has neither. A field of the source with the name of a new one is
-    renamed to ``source_NAME``. ``notes`` become comments, as in ``write``.
+    renamed to ``source_NAME``. ``notes`` become comments, as in ``write``. Files of ``ONE_FIELD`` take the field
+    ``label`` alone, or the first.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
     no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name,
@@ -275,6 +289,16 @@ def _asked(answers: Mapping[str, Callable[[Opened], T]], path: Path, otherwise: 
         return answers[kind](opened)
 
 
+def digest(path: Path) -> str:
+    """SHA-256, in hex, of a file and of those that it names beside it. Raises OSError where it cannot be read."""
+    if READERS.get(_suffix(path).lower()) not in ACCOMPANIED:
+        return disk.file_digest(pathlib.Path(os.fsdecode(path)))
+    data = load(path)
+    with contextlib.suppress(ValueError):
+        data += b"".join(beside(path, name) for name in gltf.names_beside(data))
+    return disk.digest(data)
+
+
 def takes_columns(path: Path) -> bool:
     """Whether the user may name the columns of a file with that suffix."""
     return READERS.get(_suffix(path).lower()) in NAMED
@@ -302,8 +326,8 @@ def _lines(notes: Sequence[str]) -> list[str]:
 
 def _kind(source: Source, suffix: str | None) -> tuple[str, str]:
     """The name of a source in messages, and the suffix that names its format."""
-    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    if isinstance(path, str | bytes | os.PathLike):  # an open file may have a number for a name, or none
+    path = _path(source)
+    if path is not None:
         return shown(path), _known(shown(path), suffix or _suffix(path), "read")
     name = "the given bytes" if isinstance(source, bytes) else "the given file"
     if not suffix:
@@ -311,13 +335,20 @@ def _kind(source: Source, suffix: str | None) -> tuple[str, str]:
     return name, _known(name, suffix, "read")
 
 
+def _path(source: Source) -> Path | None:
+    """The path of a source; None for bytes, and for an open file that has a number for a name, or none."""
+    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    return path if isinstance(path, str | bytes | os.PathLike) else None
+
+
 def _suffix(path: Path) -> str:
     return pathlib.Path(os.fsdecode(path)).suffix
 
 
 def _known(name: str, suffix: str, verb: str) -> str:
-    if suffix.lower() not in READERS:
-        raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(READERS)}")
+    known = WRITERS if verb == "write" else READERS
+    if suffix.lower() not in known:
+        raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(known)}")
     return suffix.lower()
 
 

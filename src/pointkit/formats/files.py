@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import re
 import stat
+import urllib.parse
 from collections.abc import Iterator
 
 from pointkit.disk import Path, shown
@@ -28,6 +30,27 @@ def load(path: Path) -> bytes:
     if not data:
         raise FormatError(f"{shown(path)}: the file is empty")
     return data
+
+
+def beside(path: Path | None, name: str) -> bytes:
+    """The bytes of a file that the file ``path`` names, as a relative uri. Nothing outside of its folder is opened.
+
+    Raises ValueError for any other name, and where there is no such file.
+    """
+    wanted = urllib.parse.unquote(name)
+    if ":" in wanted or wanted[:1] in ("/", "\\", "") or ".." in re.split(r"[/\\]", wanted) or "\0" in wanted:
+        raise ValueError(f"a file beside must lie in the same folder, or in one below it, got {name[:80]!r}")
+    if path is None:
+        raise ValueError(f"it needs the file {name[:80]!r} beside it: give its path, not its bytes")
+    folder = pathlib.Path(os.fsdecode(path)).parent
+    if not (folder / wanted).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"a file beside must lie in the same folder, and {name[:80]!r} is a link to another place")
+    try:
+        return load(folder / wanted)
+    except OSError as error:
+        raise ValueError(
+            f"it needs the file {name[:80]!r} beside it, which cannot be read ({error.strerror})"
+        ) from None
 
 
 @contextlib.contextmanager
