@@ -65,7 +65,7 @@ def annotate(opened: Opened, file: BinaryIO, fields: Mapping[str, Array]) -> Non
     head = _head(opened, header, bodies, edit.more.shape[1])
     file.write(head)
     if header.compressed:
-        for place, data in laz.rewritten(opened, edit, record, len(head), edit.size):
+        for place, data in laz.rewritten(opened, header, edit, record, len(head), edit.size):
             file.seek(place)
             file.write(data)
         file.seek(0, 2)
