@@ -126,7 +126,7 @@ def answer_all(
     output = None if output is None else pathlib.Path(output)
     if found.files:
         checks.to_predict(pathlib.Path(run), category=category, explained=explained, output=output, top_k=top_k)
-    predictor = _predictor(run, waiting, up) if any(file.exists() for file in found.files) else None
+    predictor = _predictor(run, waiting, up) if any(map(_is_there, found.files)) else None
     copies = _about_copies(found.files) if predictor and predictor.task.labels_points else ()
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes, *copies])
     problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
@@ -173,6 +173,10 @@ def _about_copies(files: Iterable[pathlib.Path]) -> list[str]:
         with contextlib.suppress(OSError, PointkitError):  # told when the file is read
             words[formats.about_copy(file)] += 1
     return [f"{count:,} {'file' if count == 1 else 'files'}: {text}" for text, count in words.items() if text]
+
+
+def _is_there(file: pathlib.Path) -> bool:
+    return os.path.exists(formats.within(file)[0])
 
 
 def _missing(file: pathlib.Path) -> FileNotFoundError:
@@ -281,7 +285,7 @@ class _Job:
 
     def _written(self, path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Result:
         seen, answer = answered.seen, answered.answer
-        if disk.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
+        if formats.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
             raise PointkitError(f"{path}: changed while it was answered; give the same command again")
         target.parent.mkdir(parents=True, exist_ok=True)
         ours: dict[str, Array] = {}
@@ -292,7 +296,8 @@ class _Job:
         explanation = None
         if answered.marks is not None:
             notes += explain.NOTES
-            picture = target.with_name(f"{path.stem}{outputs.EXPLAINED}.png")
+            stem = target.stem.removesuffix(outputs.LABELLED).removesuffix(outputs.EXPLAINED)
+            picture = target.with_name(f"{stem}{outputs.EXPLAINED}.png")
             if picture.exists() and not (self.force or target.exists()):
                 raise _stands(picture)
             heading = f"{disk.shown(path.name)}: {answer.named}"
@@ -327,7 +332,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
     found = Found()
     for path in given:
         if path not in folders:
-            found.files.append(path)
+            found.files += _each(path)
             continue
         seen = tree.walk(path, formats.SUFFIXES)
         marked = [parts for parts in seen.files if outputs.marked(path.joinpath(*parts))]
@@ -344,7 +349,17 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
             error = FormatError(f"{path}: no file that can be read in this folder; suffixes are {suffixes}{others}")
             found.problems.append(error)
         for parts in files:
-            file = path.joinpath(*parts)
-            found.files.append(file)
-            found.below[file] = pathlib.PurePath(*((path.resolve().name,) if len(folders) > 1 else ()), *parts)
+            for file in _each(path.joinpath(*parts)):
+                found.files.append(file)
+                above = (path.resolve().name,) if len(folders) > 1 else ()
+                found.below[file] = pathlib.PurePath(*above, file.relative_to(path))
     return found
+
+
+def _each(path: pathlib.Path) -> list[pathlib.Path]:
+    """The shapes of a file that holds many, each under its number (``formats.within``); of any other file itself."""
+    try:
+        stack = formats.stack(path) if path.suffix.lower() in formats.STACKS else None
+    except (OSError, PointkitError):  # the reader will say it
+        stack = None
+    return [path] if stack is None else [path / str(number) for number in range(stack.count)]

@@ -66,7 +66,7 @@ def describe(
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
-    if not path.exists():
+    if not os.path.exists(formats.within(path)[0]):
         raise PointkitError(f"{path}: no such file or folder")
     if path.is_dir():
         return _folder(path, meaning, draw)

@@ -97,7 +97,7 @@ def write(
     if drawn is None:
         raise PointkitError(f"{disk.shown(output)}: --output must end in {' or '.join(writers)}")
     if output.exists():
-        if source is not None and output.samefile(source):
+        if source is not None and output.samefile(formats.within(source)[0]):
             raise PointkitError(f"{disk.shown(output)}: is the file to be drawn; give --output another name")
         if not output.is_file():
             raise PointkitError(f"{disk.shown(output)}: --output must be a file, found something else there")

@@ -30,6 +30,7 @@ from pointkit.formats import (
     asprs,
     columns,
     gltf,
+    hdf5,
     las,
     las_annotate,
     las_facts,
@@ -59,6 +60,8 @@ READERS: dict[str, Callable[..., Shape]] = {
     ".csv": text.read,
     ".glb": gltf.read,
     ".gltf": gltf.read,
+    ".h5": hdf5.read,
+    ".hdf5": hdf5.read,
     ".las": las.read,
     ".laz": las.read,
     ".npy": npy.read,
@@ -117,9 +120,13 @@ COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, "
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 ONE_FIELD = (".ptx",)  # the files with room for the labels alone
-OPENED = (las.read,)  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
+OPENED = (
+    hdf5.read,
+    las.read,
+)  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
 PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
-NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name the columns
+NAMED = (hdf5.read, text.read, npy.read, npz.read)  # readers to which the user may name the columns
+STACKS = (".h5", ".hdf5")  # the files that may hold many shapes, which have numbers (``within``)
 ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
 
 SUFFIXES = tuple(READERS)
@@ -142,8 +149,11 @@ __all__ = [
     "largest_code",
     "pieces",
     "read",
+    "stack",
+    "stamp",
     "takes_columns",
     "takes_notes",
+    "within",
     "write",
 ]
 
@@ -166,8 +176,10 @@ def read(source: Source, suffix: str | None = None, *, meaning: Meaning = NOTHIN
 def _shape(kind: str, source: Source, name: str, meaning: Meaning) -> Shape:
     reader = READERS[kind]
     if reader in OPENED:
-        with _opened(source, name) as opened:
-            return reader(opened)
+        file, number = within(source) if isinstance(source, str | os.PathLike) else (source, None)
+        with _opened(file, name) as opened:
+            said = {"meaning": meaning} if reader in NAMED else {}
+            return reader(opened, **said) if number is None else reader(opened, number=number, **said)
     data = _bytes(source, name)
     if reader in ACCOMPANIED:
         return reader(data, functools.partial(beside, _path(source)))
@@ -289,10 +301,37 @@ def _asked(answers: Mapping[str, Callable[[Opened], T]], path: Path, otherwise: 
         return answers[kind](opened)
 
 
+def within(path: Path) -> tuple[str, int | None]:
+    """The file that a path leads to, and the number of the shape in it: ``FILE.h5/12`` is FILE.h5 and 12.
+
+    The number is None for all other paths.
+    """
+    whole = os.fsdecode(path)
+    file, _, name = whole.rpartition(os.sep)
+    if _suffix(file).lower() in STACKS and name.isascii() and name.isdecimal() and len(name) < 10:
+        return file, int(name)
+    return whole, None
+
+
+def stack(path: Path) -> hdf5.Stack | None:
+    """What a file of many shapes holds; None for a file of one. Raises FormatError and OSError as ``read`` does."""
+    name, kind = _kind(path, None)
+    if kind not in STACKS:
+        return None
+    with _named(name), _opened(path, name) as opened:
+        return hdf5.stack(opened)
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of the file that a path leads to (``within``); None where there is nothing."""
+    file = pathlib.Path(within(path)[0])
+    return disk.stamp(file) if file.exists() else None
+
+
 def digest(path: Path) -> str:
     """SHA-256, in hex, of a file and of those that it names beside it. Raises OSError where it cannot be read."""
     if READERS.get(_suffix(path).lower()) not in ACCOMPANIED:
-        return disk.file_digest(pathlib.Path(os.fsdecode(path)))
+        return disk.file_digest(pathlib.Path(within(path)[0]))
     data = load(path)
     with contextlib.suppress(ValueError):
         data += b"".join(beside(path, name) for name in gltf.names_beside(data))
@@ -328,7 +367,7 @@ def _kind(source: Source, suffix: str | None) -> tuple[str, str]:
     """The name of a source in messages, and the suffix that names its format."""
     path = _path(source)
     if path is not None:
-        return shown(path), _known(shown(path), suffix or _suffix(path), "read")
+        return shown(path), _known(shown(path), suffix or _suffix(within(path)[0]), "read")
     name = "the given bytes" if isinstance(source, bytes) else "the given file"
     if not suffix:
         raise FormatError(f"{name}: of which format? give the suffix of one, {' '.join(READERS)}")

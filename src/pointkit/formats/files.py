@@ -11,7 +11,10 @@ import urllib.parse
 from collections.abc import Iterator
 
 from pointkit.disk import Path, shown
-from pointkit.errors import FormatError
+from pointkit.errors import FormatError, PointkitError
+
+_UNHARMED = 1 << 28  # bytes that the arrays of any file may take
+_GROWTH = 100  # times its own size that those of a larger one may
 
 
 def size(path: Path) -> int:
@@ -53,12 +56,21 @@ def beside(path: Path | None, name: str) -> bytes:
         ) from None
 
 
+def refuse_bomb(needed: int, size: int, advice: str = "save it without compression") -> None:
+    """Raise ValueError where a file of ``size`` bytes makes ``needed`` ones of itself: far more than it may."""
+    if needed > max(_UNHARMED, _GROWTH * size):
+        raise ValueError(
+            f"its arrays take {needed:,} bytes, more than {_GROWTH} times the file's {size:,}: it may be made to fill "
+            f"the memory; {advice}"
+        )
+
+
 @contextlib.contextmanager
 def foreign(library: str) -> Iterator[None]:
-    """Turn whatever a library raises about a file into a ValueError of one line."""
+    """Turn whatever a library raises about a file into a ValueError of one line. Errors of ours stay."""
     try:
         yield
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, PointkitError):
         raise
     except Exception as error:  # parsers raise IndexError, KeyError, SyntaxError ...
         reason = re.sub(r" at 0x[0-9a-fA-F]+", "", str(error))  # an object's address differs from run to run

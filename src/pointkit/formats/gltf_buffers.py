@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointkit.cloud import Array
+from pointkit.formats.files import refuse_bomb
 
 Near = Callable[[str], bytes]  # the bytes of a file beside, by the name that the JSON gives it
 Table = Mapping[str, Any]
@@ -22,8 +23,6 @@ Table = Mapping[str, Any]
 _JSON, _BINARY = 0x4E4F534A, 0x004E4942
 _KINDS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-_UNHARMED = 1 << 28  # bytes that the shape of any file may take
-_GROWTH = 100  # times the file's own size that a larger one may
 _HARMLESS = (  # extensions that change how a shape looks, and no number that is read
     "KHR_mesh_quantization", "KHR_materials", "KHR_texture", "EXT_texture", "MSFT_texture", "KHR_lights", "EXT_lights",
     "KHR_xmp", "KHR_animation", "EXT_structural_metadata", "EXT_mesh_features",
@@ -67,11 +66,7 @@ class Document:
     def take(self, size: int) -> None:
         """Count bytes that the shape takes. A small file may name the same numbers a million times."""
         self._taken += size
-        if self._taken > max(_UNHARMED, _GROWTH * self._size):
-            raise ValueError(
-                f"its shape takes more than {_GROWTH} times the file's {self._size:,} bytes: it may be made to fill "
-                "the memory; save it without instances"
-            )
+        refuse_bomb(self._taken, self._size, "save it without instances")
 
     def all(self, name: str) -> list[Table]:
         """All objects of a list such as ``nodes``."""

@@ -13,7 +13,7 @@ NEEDS: Mapping[str, str] = {
     ".copc": "not read by this name; rename it to .copc.laz",
     ".e57": _CLOUD, ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
     ".bin": "not read by itself, but with the .gltf that names it; other ones become NPY (fromfile, reshape, save)",
-    ".h5": _ARRAYS, ".hdf5": _ARRAYS, ".mat": _ARRAYS, ".pkl": _ARRAYS, ".pt": _ARRAYS, ".pth": _ARRAYS,
+    ".mat": _ARRAYS, ".pkl": _ARRAYS, ".pt": _ARRAYS, ".pth": _ARRAYS,
     ".zarr": _ARRAYS, ".parquet": _ARRAYS,
     ".tsv": "not read by this name; rename it to .csv or .txt",
     ".xlsx": "not read; save the sheet as text",
