@@ -3,8 +3,8 @@ import pytest
 
 from pointkit.config import RULES, Settings
 from pointkit.errors import PointkitError
-from pointkit.models.families import FAMILIES
 from pointkit.evaluate import MEASURES
+from pointkit.models.families import FAMILIES
 from pointkit.task import LOSS, TASKS, Task, ranges
 
 OF_PARTS = {"classes": ["cup", "lamp"], "parts": {"lamp": ["base", "pole", "shade"], "cup": ["body", "handle"]}}
@@ -67,7 +67,7 @@ def test_what_a_task_refuses():
         parts.check(Settings(select="accuracy").flat())
     reach = {"model": "pointreach", "own": {"context": 2048}}
     parts.check(Settings(**reach).flat())
-    with pytest.raises(PointkitError, match="context must be 0 for classes, .* got 2048"):
+    with pytest.raises(PointkitError, match=r"context must be 0 for classes, .* got 2048"):
         classes.check(Settings(**reach).flat())
     with pytest.raises(PointkitError, match=r"drop must be 0 for parts, as points would lose their labels, got 0\.5"):
         parts.check(Settings(drop=0.5).flat())

@@ -16,8 +16,8 @@ import keras
 from keras import layers
 
 from pointkit import nn
-from pointkit.models.heads import Features
 from pointkit.listed import WEIGHTS, Listed
+from pointkit.models.heads import Features
 from pointkit.nn.pointwise import scaled
 
 EXPANSION = 2  # hidden features of a pointwise pair, for each of its own
