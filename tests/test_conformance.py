@@ -38,6 +38,16 @@ LAYERS = {
         {"units": 5, "edge": "difference", "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
         [(2, 7, 4), LISTS],
     ),
+    "EdgewiseBlock": (
+        nn.EdgewiseBlock,
+        {"units": 5, "edge": "pair", "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
+        [(2, 7, 4), LISTS],
+    ),
+    "PooledEdgesBlock": (
+        nn.PooledEdgesBlock,
+        {"units": 5, "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
+        [(2, 15, 4), LISTS],
+    ),
     "Reach": (nn.Reach, {"units": 5, "exact": False, "kernel_initializer": "ones"}, [(2, 7, 4), LISTS]),
 }
 
