@@ -177,11 +177,11 @@ def spread(y: Tensor, a: Tensor, index: Tensor, slope: float) -> Tensor:
         start = tf.range(tf.shape(index)[0])[:, None, None] * tf.shape(y)[1]
         rows = tf.reshape(index + start, (-1,))
         edges = tf.reshape(tf.gather(flat(y), rows), (-1, index.shape[2], y.shape[2])) + flat(a)[:, None]
-        z = tf.maximum(edges, slope * edges)
+        z = tf.nn.leaky_relu(edges, slope)
 
         def backward(dz: Tensor) -> tuple[Tensor, Tensor]:
             dz = tf.reshape(dz, tf.shape(z))
-            through = wide(tf.where(z > 0, dz, slope * dz))
+            through = wide(tf.raw_ops.LeakyReluGrad(gradients=dz, features=z, alpha=slope))
             dy = tf.math.unsorted_segment_sum(tf.reshape(through, (-1, y.shape[2])), rows, tf.shape(flat(y))[0])
             da = tf.reduce_sum(through, 1)
             return tf.cast(_clouds(dy, y), y.dtype), tf.cast(_clouds(da, y), y.dtype)
