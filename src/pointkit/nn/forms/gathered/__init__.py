@@ -8,6 +8,10 @@ may be named twice. No form stores an array of all edges, (B, Q, M, C).
     gradient. Where rows tie, it is the one that is named first.
 ``weighted_sum(y, index, weights)``
     The sum of each centre's named rows, times weights (B, Q, M), (B, Q, C). The weights get no gradient.
+``nearest(closeness, queries, points, count)``
+    For each of the queries (B, Q, K) the ``count`` points of (B, N, K) for which ``closeness(queries, points)``, a
+    function from any number of clouds to (B, Q, N), is highest, in falling order: its values, and rows as int32,
+    (B, Q, count) each. Among equals, any may come first. ``count`` is at most N. No gradient.
 ``edges(x, w, c, u, index, relative)``
     For every edge, from a centre i to its neighbour j, the numbers e = x_j w - x_i[:r] w[:r] + c_i u, r = ``relative``:
     the first r features of x are taken relative to the centre's, which are the first Q rows of x. Gives the maximum
@@ -28,6 +32,7 @@ _form: Any = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 assert forms  # which has refused other backends
 edges = _form.edges
 maximum = _form.maximum
+nearest = _form.nearest
 weighted_sum = _form.weighted_sum
 
-__all__ = ["edges", "maximum", "weighted_sum"]
+__all__ = ["edges", "maximum", "nearest", "weighted_sum"]
