@@ -53,6 +53,10 @@ FAMILIES: dict[str, Family] = {
         },
         maxima_alone=True,
     ),
+    "pointreach": Family(
+        "pointkit.models.pointreach",
+        {"widths": Rule("standard", "its layer widths", choices=("standard", "small"))},
+    ),
 }
 
 

@@ -27,6 +27,7 @@ class Features:
     local: list[Any]  # of each point, several (B, N, E)
     transformed: int | None = None  # index in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
+    back: Any = None  # where each point went (B, N), if the backbone brought the points into another order
 
 
 def with_size(features: Features, *, momentum: float, seeds: Iterator[int]) -> Features:
