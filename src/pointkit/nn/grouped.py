@@ -58,7 +58,6 @@ class EdgeBlock(_Block):
         units: int,
         edge: str = "pair",
         use_bias: bool = True,
-        negative_slope: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
@@ -66,15 +65,11 @@ class EdgeBlock(_Block):
             raise ValueError(f"edge must be one of {', '.join(EDGES)}, got {edge!r}")
         self.edge = edge
         self.use_bias = use_bias
-        self.negative_slope = negative_slope
 
     def build(self, input_shape: Any) -> None:
         x, _, *positions = input_shape
         rows = x[-1] * (2 if self.edge == "pair" else 1)
         self.add_weights(rows + sum(shape[-1] for shape in positions))
-
-    def rectified(self, y: Any) -> Any:
-        return ops.leaky_relu(y, self.negative_slope) if self.negative_slope else ops.relu(y)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         x, index, *positions = inputs
@@ -127,8 +122,7 @@ class EdgeBlock(_Block):
         return (*input_shape[1][:2], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"edge": self.edge, "use_bias": self.use_bias, "negative_slope": self.negative_slope}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "edge": self.edge, "use_bias": self.use_bias}
 
 
 @keras.saving.register_keras_serializable("pointkit")
