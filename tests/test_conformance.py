@@ -19,7 +19,12 @@ HERE = Listed(4, centres=5, among=6, within=0.5)
 LAYERS = {
     "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones", "use_bias": False}, [(2, 7, 3)]),
     "TransformMatrix": (nn.TransformMatrix, {"size": 4, "penalty": 0.25, "untouched": 2}, [(2, 6)]),
-    "PointwiseBlock": (nn.PointwiseBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
+    "MaximumAndMean": (nn.MaximumAndMean, {}, [(2, 7, 3)]),
+    "PointwiseBlock": (
+        nn.PointwiseBlock,
+        {"units": 5, "momentum": 0.5, "epsilon": 0.1, "negative_slope": 0.2, "exact": False},
+        [(2, 7, 3)],
+    ),
     "PooledBlock": (nn.PooledBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
     "SplitBlock": (nn.SplitBlock, {"units": 5, "transformed": 1}, [(2, 7, 3), (2, 7, 4), (2, 4, 4), (2, 6)]),
     "OwnParts": (nn.OwnParts, {"parts": [2, 3]}, [(2, 7, 5), (2,)]),
@@ -57,7 +62,13 @@ LAYERS = {
 }
 
 # A value other than the default for a setting that is the family's own.
-OWN = {"pointnet": {"penalty": 0.5}, "small": {"units": 5}, "mean": {}, "pointreach": {"widths": "small"}}
+OWN = {
+    "pointnet": {"penalty": 0.5},
+    "dgcnn": {"widths": "small", "neighbours": 4},
+    "pointreach": {"widths": "small"},
+    "small": {"units": 5},
+    "mean": {},
+}
 
 
 def inputs_for(shapes):

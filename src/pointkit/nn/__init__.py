@@ -7,7 +7,7 @@ from pointkit.nn.grouped import EdgeBlock, EdgewiseBlock, PooledEdgesBlock, Reac
 from pointkit.nn.losses import SmoothedCrossentropy
 from pointkit.nn.neighbourhoods import Centres, GivenOrder, Neighbourhoods
 from pointkit.nn.neighbours import GatheredMaximum, Interpolation, Nearest, NearestThree, NeighbourhoodMoments
-from pointkit.nn.pointwise import Pointwise
+from pointkit.nn.pointwise import MaximumAndMean, Pointwise
 from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "GivenOrder",
     "Interpolation",
     "Jitter",
+    "MaximumAndMean",
     "Mirror",
     "Nearest",
     "NearestThree",

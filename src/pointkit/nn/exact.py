@@ -50,6 +50,7 @@ def _turned(mean: Any, covariance: Any, matrix: Any) -> tuple[Any, Any]:
 class _Block(layers.Layer):
     """What the blocks share: weights ``kernel``, ``bias``, ``gamma``, ``beta``, and batch norm's moving statistics.
 
+    The linear map is followed by batch norm and ReLU, a leaky one where ``negative_slope`` is not 0.
     Without ``use_bias`` there is no bias, which the norm takes away again in training.
     The statistics move as in ``keras.layers.BatchNormalization``: new = momentum * old + (1 - momentum) * batch's.
     """
@@ -62,11 +63,13 @@ class _Block(layers.Layer):
         exact: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         use_bias: bool = True,
+        negative_slope: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if units < 1:
             raise ValueError(f"units must be at least 1, got {units}")
+        self.negative_slope = negative_slope
         self.units = units
         self.momentum = momentum
         self.epsilon = epsilon
@@ -126,7 +129,7 @@ class _Block(layers.Layer):
         return factor, beta + factor * (bias - mean)
 
     def rectified(self, y: Any) -> Any:
-        return ops.relu(y)
+        return ops.leaky_relu(y, self.negative_slope) if self.negative_slope else ops.relu(y)
 
     def norm_relu(self, y: Any, training: bool) -> Any:
         """Batch norm and ReLU of y (B, N, C), layer by layer."""
@@ -158,6 +161,7 @@ class _Block(layers.Layer):
             "exact": self.exact,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "use_bias": self.use_bias,
+            "negative_slope": self.negative_slope,
         }
 
 
@@ -190,7 +194,7 @@ class PointwiseBlock(_Block):
         w = self.kernel * factor
         if matrix is not None:
             w = ops.matmul(ops.cast(matrix, w.dtype), w)
-        return forms.affine_relu(x, ops.cast(w, x.dtype), ops.cast(addend, x.dtype))
+        return forms.affine_relu(x, ops.cast(w, x.dtype), ops.cast(addend, x.dtype), self.negative_slope)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*_first(input_shape)[:-1], self.units)
@@ -221,7 +225,7 @@ class PooledBlock(_Block):
         else:
             over, top = None, forms.maximum(x, w)
         factor, addend = self.fold(over)
-        return ops.cast(ops.relu(wide(top) * (factor * sign) + addend), x.dtype)
+        return ops.cast(self.rectified(wide(top) * (factor * sign) + addend), x.dtype)
 
     def winners(self, inputs: Any) -> Any:
         """The point whose value each channel passes on at inference, (B, units) int32; -1 where it is 0 at all points.
@@ -229,7 +233,7 @@ class PooledBlock(_Block):
         Among equal points it may be any of them, as backends break ties differently.
         """
         z = self.layer_by_layer(*_split(inputs), training=False)
-        return ops.where(ops.max(z, 1) > 0, ops.cast(ops.argmax(z, 1), "int32"), -1)
+        return ops.where(ops.max(z, 1) != 0, ops.cast(ops.argmax(z, 1), "int32"), -1)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (_first(input_shape)[0], self.units)
@@ -281,7 +285,7 @@ class SplitBlock(_Block):
             pairs[id(x)] = (x, w if known is None else known[1] + w)  # x v + x w = x (v + w)
         once = ops.matmul(shared, ops.cast(kernel[start:], shared.dtype)) + ops.cast(bias, shared.dtype)
         y = forms.sum_of_products(once, [(x, ops.cast(w, x.dtype)) for x, w in pairs.values()])
-        return ops.relu(y) if folded else self.norm_relu(y, training)
+        return self.rectified(y) if folded else self.norm_relu(y, training)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*input_shape[0][:-1], self.units)

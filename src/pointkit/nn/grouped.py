@@ -39,22 +39,18 @@ def first_of_the_highest(z: Any) -> Any:
 
 
 class _OnEdges(_Block):
-    """What blocks on edges share: what an edge has for features, the leak of ReLU, the map as terms of its two ends."""
+    """What blocks on edges share: what an edge has for features, and their map as terms of its two ends."""
 
-    def __init__(self, units: int, edge: str = "pair", negative_slope: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, units: int, edge: str = "pair", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         if edge not in EDGES:
             raise ValueError(f"edge must be one of {', '.join(EDGES)}, got {edge!r}")
         self.edge = edge
-        self.negative_slope = negative_slope
 
     def build(self, input_shape: Any) -> None:
         x, _, *positions = input_shape
         rows = x[-1] * (2 if self.edge == "pair" else 1)
         self.add_weights(rows + sum(shape[-1] for shape in positions))
-
-    def rectified(self, y: Any) -> Any:
-        return rectified(y, self.negative_slope)
 
     def _split(self, x: Any, sign: Any = None) -> tuple[Any, Any, int]:
         """The kernel's rows for the neighbour, positions before the features; for x_i, or None; how many are relative.
@@ -91,7 +87,7 @@ class _OnEdges(_Block):
         return self.layer_by_layer(ops.reshape(edges, (-1, count * m, edges.shape[-1])), None, training)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "edge": self.edge, "negative_slope": self.negative_slope}
+        return {**super().get_config(), "edge": self.edge}
 
 
 @keras.saving.register_keras_serializable("pointkit")
@@ -108,9 +104,9 @@ class EdgeBlock(_OnEdges):
     rows. ``"neighbour"`` is then a set abstraction of one layer (PointNet++, Qi et al., NeurIPS 2017, section 3.2;
     PointNeXt, Qian et al., NeurIPS 2022, section 3.2). ``edge_layers`` makes those of several.
 
-    ``negative_slope`` is that of a leaky ReLU (DGCNN's public code: 0.2), 1 for none at all, ``use_bias`` whether the
-    linear map has a bias, which the norm takes away again in training. Where gamma is exactly 0 all neighbours tie.
-    Gamma's gradient is then that of one of them. Raises ValueError for an unknown ``edge`` and for less than one unit.
+    ``negative_slope`` is that of a leaky ReLU (DGCNN's public code: 0.2), 1 for none at all. Where gamma is exactly 0
+    all neighbours tie. Gamma's gradient is then that of one of them. Raises ValueError for an unknown ``edge`` and for
+    less than one unit.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -178,15 +174,8 @@ class PooledEdgesBlock(_Block):
 
     x (B, Q * M, K) are features of edges, a centre's one after another, index (B, Q, M) their lists, of which only the
     shape is used. This is exact pooling in groups: the product is whole for one cloud at a time, and only winners get a
-    gradient. ``negative_slope`` is as in ``EdgeBlock``.
+    gradient.
     """
-
-    def __init__(self, units: int, negative_slope: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(units, **kwargs)
-        self.negative_slope = negative_slope
-
-    def rectified(self, y: Any) -> Any:
-        return rectified(y, self.negative_slope)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         x, index = inputs
@@ -208,9 +197,6 @@ class PooledEdgesBlock(_Block):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*input_shape[1][:2], self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "negative_slope": self.negative_slope}
-
 
 def edge_layers(
     inputs: list[Any],
@@ -226,25 +212,22 @@ def edge_layers(
     """Layers on edges, one after another, and the maximum over the neighbours: (B, Q, units of the last).
 
     ``inputs`` and ``edge`` are those of ``EdgeBlock``. This is a set abstraction of PointNet++ (Qi et al., NeurIPS
-    2017, section 3.2). ``initializer`` makes one for each kernel. ``last_slope`` is the last layer's slope where it
-    differs. ``arguments`` (``momentum``, ``exact``, ``use_bias``) go to every layer. Between the first layer and the
-    last, ReLU is not leaky.
+    2017, section 3.2). ``initializer`` makes one for each kernel. ``negative_slope`` is that of a leaky ReLU, and
+    ``last_slope`` the last layer's where it differs. ``arguments`` (``momentum``, ``exact``, ``use_bias``) go to every
+    layer.
     """
-    last_slope = negative_slope if last_slope is None else last_slope
 
     def options(number: int) -> dict[str, Any]:
-        return {"kernel_initializer": initializer(), "name": f"{name}_{number}", **arguments}
+        slope = last_slope if number == len(units) and last_slope is not None else negative_slope
+        own = {"kernel_initializer": initializer(), "name": f"{name}_{number}"}
+        return {**arguments, **own, "negative_slope": slope}
 
     if len(units) == 1:
-        return EdgeBlock(units[0], edge, negative_slope=last_slope, **options(1))(inputs)
-    x = EdgewiseBlock(units[0], edge, negative_slope=negative_slope, **options(1))(inputs)
+        return EdgeBlock(units[0], edge, **options(1))(inputs)
+    x = EdgewiseBlock(units[0], edge, **options(1))(inputs)
     for number, width in enumerate(units[1:-1], 2):
         x = PointwiseBlock(width, **options(number))(x)
-    return PooledEdgesBlock(units[-1], negative_slope=last_slope, **options(len(units)))([x, inputs[1]])
-
-
-def rectified(y: Any, negative_slope: float) -> Any:
-    return ops.leaky_relu(y, negative_slope) if negative_slope else ops.relu(y)
+    return PooledEdgesBlock(units[-1], **options(len(units)))([x, inputs[1]])
 
 
 def _edge_rows(index: Shape, units: int) -> Shape:

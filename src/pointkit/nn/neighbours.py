@@ -46,8 +46,8 @@ def _nearest(queries: Any, points: Any, count: int) -> tuple[Any, Any]:
     """Squared distances and rows of the nearest points, nearest first, (B, Q, count) each; see ``Nearest``."""
     n = points.shape[1]
     different = count if n is None else min(count, n)
-    far, rows = ops.top_k(-squared_distances(queries, points), different)
-    far, rows = -far, ops.cast(rows, "int32")
+    near, rows = gathered.nearest(lambda q, p: -squared_distances(q, p), queries, points, different)
+    far = -near
     if different == count:
         return far, rows
     again = [m % different for m in range(count)]

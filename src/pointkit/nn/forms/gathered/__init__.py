@@ -8,6 +8,10 @@ may be named twice. The first three store no array of all edges, (B, Q, M, C).
     gradient. Where rows tie, it is the one that is named first.
 ``weighted_sum(y, index, weights)``
     The sum of each centre's named rows, times weights (B, Q, M), (B, Q, C). The weights get no gradient.
+``nearest(closeness, queries, points, count)``
+    For each of the queries (B, Q, K) the ``count`` points of (B, N, K) for which ``closeness(queries, points)``, a
+    function from any number of clouds to (B, Q, N), is highest, in falling order: its values, and rows as int32,
+    (B, Q, count) each. Among equals, any may come first. ``count`` is at most N. No gradient.
 ``edges(x, w, c, u, index, relative)``
     For every edge, from a centre i to its neighbour j, the numbers e = x_j w - x_i[:r] w[:r] + c_i u, r = ``relative``:
     the first r features of x are taken relative to the centre's, which are the first Q rows of x. Gives the maximum
@@ -41,6 +45,7 @@ edges = _form.edges
 maximum = _form.maximum
 maximum_of_groups = _form.maximum_of_groups
 moments_and_maximum_of_groups = _form.moments_and_maximum_of_groups
+nearest = _form.nearest
 spread = _form.spread
 spread_moments = _form.spread_moments
 weighted_sum = _form.weighted_sum
@@ -50,6 +55,7 @@ __all__ = [
     "maximum",
     "maximum_of_groups",
     "moments_and_maximum_of_groups",
+    "nearest",
     "spread",
     "spread_moments",
     "weighted_sum",

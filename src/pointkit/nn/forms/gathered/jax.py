@@ -149,6 +149,42 @@ def _weighted_sum_backward(saved: tuple[Array, ...], g: Array) -> tuple[Array, N
 weighted_sum.defvjp(_weighted_sum_forward, _weighted_sum_backward)
 
 
+GROUPS = (16, 8, 4)  # rows whose highest number is taken first, in a search for the highest of all
+
+
+def _highest(near: Array, count: int) -> tuple[Array, Array]:
+    """The ``count`` highest of each row's numbers (Q, N) in falling order, and where they stand, (Q, count) each.
+
+    Numbers are put into groups. Those sought stand in the ``count`` groups with the highest maxima. XLA keeps a heap of
+    the best so far, and is slow where it must often be mended. Given the groups' maxima first, it seldom must.
+    """
+    queries, n = near.shape
+    size = next((size for size in GROUPS if n >= 2 * count * size), 1)
+    if size == 1:
+        return jax.lax.top_k(near, count)
+    groups = -(-n // size)
+    near = jnp.pad(near, ((0, 0), (0, size * groups - n)), constant_values=-jnp.inf)
+    tops, best = jax.lax.top_k(near.reshape(queries, size, groups).max(1), count)
+    places = best[:, :, None] + groups * jnp.arange(size)
+    found = _columns(near, places.reshape(queries, -1)).reshape(places.shape)
+    member = jax.lax.broadcasted_iota(jnp.int32, found.shape, 2)
+    first = jnp.where(found == tops[:, :, None], member, size).min(2)
+    others = jnp.where(member == first[:, :, None], -jnp.inf, found)
+    tops = jnp.where(first < size, tops, -jnp.inf)  # XLA may compute a number once more, and round it differently
+    firsts = best + groups * jnp.minimum(first, size - 1)
+    places = jnp.concatenate([firsts, places.reshape(queries, -1)], 1)
+    near, won = jax.lax.top_k(jnp.concatenate([tops, others.reshape(queries, -1)], 1), count)
+    return near, _columns(places, won)
+
+
+def _columns(rows: Array, places: Array) -> Array:
+    return jnp.take_along_axis(rows, places, 1, mode="promise_in_bounds")
+
+
+def nearest(closeness: Callable[[Array, Array], Array], queries: Array, points: Array, count: int) -> Any:
+    return _each(lambda q, p: _highest(closeness(q[None], p[None])[0], count), queries, points)
+
+
 def _product(x: Array, w: Array) -> Array:
     return (x.reshape(-1, x.shape[-1]) @ w).reshape(*x.shape[:-1], w.shape[-1])
 

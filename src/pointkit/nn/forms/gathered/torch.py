@@ -6,7 +6,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -102,6 +102,36 @@ class _WeightedSum(torch.autograd.Function):
 
 def weighted_sum(y: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     return _WeightedSum.apply(y, index, weights)
+
+
+GROUP = 8  # rows whose highest number is taken first, in a search for the highest of all
+
+
+def _highest(near: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` highest of each row's numbers (B, Q, N) in falling order, and where they stand.
+
+    Numbers are put into groups. Those sought stand in the ``count`` groups with the highest maxima.
+    """
+    n = near.shape[2]
+    size = min(GROUP, n // (2 * count))
+    if size < 4:
+        return tuple(near.topk(count))
+    groups = -(-n // size)
+    near = functional.pad(near, (0, size * groups - n), value=-torch.inf)
+    best = near.view(*near.shape[:2], size, groups).amax(2).topk(count, sorted=False).indices
+    members = groups * torch.arange(size, device=near.device)
+    places = (best[:, :, None] + members[:, None]).view(*near.shape[:2], -1)
+    tops, won = near.gather(2, places).topk(count)
+    return tops, places.gather(2, won)
+
+
+def nearest(
+    closeness: Callable[[Tensor, Tensor], Tensor], queries: Tensor, points: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    size = len(queries) if pooled._on_gpu(queries) else 1
+    pairs = zip(queries.split(size), points.split(size), strict=True)
+    near, rows = zip(*(_highest(closeness(q, p), count) for q, p in pairs), strict=True)
+    return torch.cat(near), torch.cat(rows).int()
 
 
 def _sums(y: Tensor, start: Tensor, columns: Tensor, clouds: int, top: Tensor | None = None) -> tuple[Tensor, Tensor]:
