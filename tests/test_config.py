@@ -73,7 +73,7 @@ def test_what_breaks_a_rule_is_refused_by_name(name, value, words):
         ("pointnet", {"penalty": "much"}, ("penalty must be of type float", "'much'")),
         ("pointnet", {"width": "half"}, ("width is no setting", "did you mean 'widths'?", "transforms, penalty")),
         ("pointnet", {"units": 8}, ("units is a setting of small, not of pointnet", "its own are widths")),
-        ("small", {"widths": "half"}, ("widths is a setting of pointnet, not of small", "its own are units")),
+        ("small", {"widths": "half"}, ("widths is a setting of pointnet", "not of small", "its own are units")),
         ("small", {"units": 0}, ("units must be at least 1", "got 0")),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_recipe_may_be_a_file(tmp_path):
         ("dropout = [0.1]", ("dropout must be of type float",)),
         ('widths = "papr"', ("widths must be one of", "did you mean 'paper'?")),
         ('widhts = "half"', ("unknown key 'widhts'", "did you mean 'widths'?")),
-        ('model = "small"\nwidths = "half"', ("widths is a setting of pointnet, not of small", "its own are units")),
+        ('model = "small"\nwidths = "half"', ("widths is a setting of pointnet", "not of small", "its own are units")),
         ("units = 3", ("units is a setting of small, not of pointnet",)),
         ('model = "smal"', ("model must be one of", "did you mean 'small'?")),
     ],

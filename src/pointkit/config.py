@@ -64,6 +64,7 @@ class Settings:
         "the rate over time: as it is, down to zero along a cosine, or halved every few epochs",
         choices=("constant", "cosine", "halving"),
     )
+    warmup: float = _setting(0.0, "share of the steps over which the rate first rises to its full height", below=1)
     halve_every: int = _setting(5, "epochs after which the halving schedule halves", low=1)
     jitter: float = _setting(0.005, "uniform noise on every coordinate, within plus and minus this")
     scale: float = _setting(0.0, "stretch each axis by up to this share, both ways", below=1)
@@ -73,6 +74,7 @@ class Settings:
     mirror: float = _setting(0.0, "chance that a shape is mirrored in x, and in y", below=1)
     drop: float = _setting(0.0, "leave out up to this share of each shape's points", below=1)
     label_smoothing: float = _setting(0.0, "share of each label's certainty that goes to all classes", below=1)
+    clip: float = _setting(0.0, "largest norm that a step's gradient may have; 0 is any")
     average: float = _setting(
         0.0,
         "average the weights over the last steps, with this decay a step, and measure batch norm's statistics anew; "
@@ -81,7 +83,8 @@ class Settings:
     )
     select: str = _setting(
         "loss",
-        "the epoch whose weights are kept: of the lowest validation loss, or of parts, the highest validation mIoU",
+        "the epoch whose weights are kept: of the lowest validation loss, or the highest validation accuracy (classes) "
+        "or mIoU (parts)",
         choices=tuple(dict.fromkeys(name for kind in TASKS.values() for name in kind.choices)),
     )
     class_weight: str = _setting(
@@ -98,6 +101,8 @@ class Settings:
             rule.check(name, getattr(self, name))
         kinds(self.features)
         object.__setattr__(self, "own", families.own_settings(self.model, self.own))
+        if self.drop and families.find(self.model).listed:
+            raise PointkitError(f"drop must be 0 for {self.model}, which finds neighbours before that, got {self.drop}")
 
     def flat(self) -> dict[str, Any]:
         """All settings by name, the network's own behind the others: what recipes, flags and runs hold."""

@@ -6,41 +6,24 @@ list of neighbours, nearest first, so a shorter list is a prefix of a longer one
 carried up to all points by interpolation. Layers that use the lists are in ``pointkit.nn``. Lists hold row numbers in
 int32.
 
-A network says with ``Listed`` which lists it wants. ``arranged`` brings clouds into order and finds the lists.
+A network says with ``listed.Listed`` which lists it wants. ``arranged`` brings clouds into order and finds the lists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pointkit.cloud import Array
+from pointkit.listed import WEIGHTS, Lists
+from pointkit.preprocess import Inputs
+
 Floats = NDArray[np.floating]
 Rows = NDArray[np.int32]
-WEIGHTS = "_weights"  # after the name of a list, the name of its weights
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A list that a network wants: ``count`` neighbours of the first ``centres`` points, among the first ``among``.
-
-    Points are in progressive order. None stands for all: for centres, all that are answered; for neighbours, all that
-    are there. Where ``within`` is given, neighbours that lie farther away are replaced by the nearest one (the ball
-    query of PointNet++, Qi et al., NeurIPS 2017, section 3.2). ``weighted`` lists come with the weights of
-    ``interpolation``.
-    """
-
-    count: int
-    centres: int | None = None
-    among: int | None = None
-    within: float | None = None
-    weighted: bool = False
-
-
-Lists = Mapping[str, Listed]
+ORDERED = ("points", "features")  # inputs that have a row for each point
 
 
 def progressive(points: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -85,7 +68,7 @@ def _sort_parts(points: Floats, leaf: NDArray[np.int64], parts: int) -> None:
 
 def arranged(
     points: Floats, lists: Lists, rng: np.random.Generator, answered: int | None = None
-) -> tuple[NDArray[np.int64], dict[str, NDArray[np.int32] | NDArray[np.float32]]]:
+) -> tuple[NDArray[np.int64], dict[str, Array]]:
     """An order (B, N) of each cloud's rows, and the ``lists`` of the points (B, N, 3) in that order, by name.
 
     The first ``answered`` points, all by default, come in progressive order. Those after them are context: neighbours
@@ -109,6 +92,19 @@ def arranged(
     return order, {name: np.stack([one[name] for one in each]) for name in each[0]}
 
 
+def with_lists(
+    given: Inputs, lists: Lists, rng: np.random.Generator, answered: int | None = None
+) -> tuple[dict[str, Array], NDArray[np.int64]]:
+    """A network's inputs with points and features in order and with the lists, as ``models.listed`` takes them.
+
+    Also the order (B, N), and errors, as for ``arranged``.
+    """
+    named = dict(given) if isinstance(given, Mapping) else {"points": given}
+    order, found = arranged(named["points"], lists, rng, answered)
+    moved = {name: np.take_along_axis(named[name], order[..., None], 1) for name in ORDERED if name in named}
+    return {**named, **moved, **found}, order
+
+
 def _different(points: Floats) -> NDArray[np.int64]:
     """How many points each cloud has before it begins again from its first, (B,)."""
     n = points.shape[1]
@@ -121,12 +117,12 @@ def _different(points: Floats) -> NDArray[np.int64]:
     return found
 
 
-def _found(cloud: Floats, lists: Lists, answered: int, different: int) -> dict[str, Rows | NDArray[np.float32]]:
+def _found(cloud: Floats, lists: Lists, answered: int, different: int) -> dict[str, Array]:
     """The lists of one cloud (N, 3), which is in order and has so many different points before it begins again."""
     from scipy.spatial import cKDTree
 
     trees: dict[int, cKDTree] = {}
-    found: dict[str, Rows | NDArray[np.float32]] = {}
+    found: dict[str, Array] = {}
     for name, listed in lists.items():
         among = min(different, len(cloud) if listed.among is None else min(listed.among, answered))
         if among not in trees:
@@ -191,4 +187,5 @@ def _shares(distances: NDArray[np.float64], different: int) -> NDArray[np.float3
     squared = distances**2
     closeness = 1 / np.maximum(squared, np.maximum(1e-10 * squared.max(-1, keepdims=True), np.finfo(float).tiny))
     closeness[..., different:] = 0
-    return (closeness / closeness.sum(-1, keepdims=True)).astype(np.float32)
+    weights: NDArray[np.float32] = (closeness / closeness.sum(-1, keepdims=True)).astype(np.float32)
+    return weights

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointkit import checks, disk, features, formats, models, outside, preprocess, run_folder, upright
+from pointkit import checks, disk, features, formats, models, neighbours, outside, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cards import Card, Carded
 from pointkit.cloud import Float32, Float64, Shape, as_shape
@@ -239,8 +239,11 @@ class Predictor(Carded):
 
     def inputs(self, windows: Sequence[Window]) -> Inputs:
         """The network's inputs for a batch of windows."""
-        points = np.stack([cloud.points[places] for cloud, places in windows])
-        numbers = [cloud.features[places] for cloud, places in windows if cloud.features is not None]
+        seen = [self.contract.around(places, len(cloud.points)) for cloud, places in windows]
+        points = np.stack([cloud.points[rows] for (cloud, _), rows in zip(windows, seen, strict=True)])
+        numbers = [
+            cloud.features[rows] for (cloud, _), rows in zip(windows, seen, strict=True) if cloud.features is not None
+        ]
         category = np.array([cloud.category for cloud, _ in windows], np.int32)
         return self.contract.inputs(
             points,
@@ -255,8 +258,19 @@ class Predictor(Carded):
         return self.look(given)[0]
 
     def look(self, given: Inputs) -> tuple[Float32, Float32]:
-        """The same logits, and what the network pooled of each cloud, (B, D)."""
+        """The same logits, and what the network pooled of each cloud, (B, D).
+
+        Where a run has a context, clouds of so many points are answered in their first ``num_points``.
+        """
+        order = None
+        if lists := models.lists(self.model):
+            whole = given["points"] if isinstance(given, dict) else given
+            answered = self.num_points if self.contract.context == whole.shape[1] else None
+            given, order = neighbours.with_lists(given, lists, np.random.default_rng(0), answered)
         logits, pooled = self._in_batches(self._answer, given, self._first["answers"])
+        if order is not None and self.task.labels_points:
+            back = np.argsort(order[:, : logits.shape[1]], 1)
+            logits = np.take_along_axis(logits, back[..., None], 1)
         return logits, pooled
 
     @functools.cached_property
@@ -292,5 +306,6 @@ class Predictor(Carded):
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
             with exhausted(ADVICE), first():
-                answers.append([array[:size] for array in function(preprocess.named_inputs(**padded))])
+                given = padded if len(padded) > 1 else padded["points"]
+                answers.append([array[:size] for array in function(given)])
         return [np.concatenate(arrays) for arrays in zip(*answers, strict=True)]

@@ -27,12 +27,14 @@ class Family:
 
     ``module`` is the file that builds it; ``settings``: name -> rule of each setting that is its own. ``maxima_alone``
     says that points meet in pooled maxima and nowhere else. Only then can its critical points be named, and can a cloud
-    be computed piece by piece.
+    be computed piece by piece. ``listed`` says that lists of neighbours are found before a step changes the points.
+    Only small changes are then allowed.
     """
 
     module: str
     settings: Mapping[str, Rule] = field(default_factory=dict)
     maxima_alone: bool = False
+    listed: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -62,7 +64,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "pointreach": Family(
         "pointkit.models.pointreach",
-        {"widths": Rule("standard", "its layer widths", choices=("standard", "small"))},
+        {
+            "widths": Rule("standard", "its layer widths", choices=("standard", "small")),
+            "context": Rule(0, "for parts: points in whose midst those that are answered are seen; 0 are these alone"),
+        },
+        listed=True,
     ),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from pointkit.neighbours import Lists
+from pointkit.listed import Lists
 from pointkit.nn import GivenOrder, Neighbourhoods
 
 
@@ -27,8 +27,10 @@ def listed(model: keras.Model) -> keras.Model:
     if layer is None:
         return model
     found = {tensor.name: tensor for tensor in layer.output if tensor.name != "back"}
-    given = {tensor.name: tensor for tensor in model.inputs} | found
-    return keras.Model(given, keras.tree.map_structure(_as_found, model.output), name=f"{model.name}_listed")
+    cut = {tensor.name: tensor for tensor in model.inputs} | found
+    behind = keras.Model(cut, keras.tree.map_structure(_as_found, model.output), name=model.name)
+    given = {name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name) for name, tensor in cut.items()}
+    return keras.Model(given, behind(given), name=f"{model.name}_listed")  # the cut has other names for its inputs
 
 
 def _finder(model: keras.Model) -> Neighbourhoods | None:

@@ -16,8 +16,8 @@ import keras
 from keras import layers
 
 from pointkit import nn
+from pointkit.listed import WEIGHTS, Listed
 from pointkit.models.heads import Features
-from pointkit.neighbours import WEIGHTS, Listed
 from pointkit.nn.pointwise import scaled
 
 EXPANSION = 2  # hidden features of a pointwise pair, for each of its own
@@ -66,11 +66,12 @@ WIDTHS = {"classifier": CLASSIFICATION, "segmenter": SEGMENTATION}
 
 
 def backbone(
-    kind: str, *, widths: str, momentum: float, exact: bool, seeds: Iterator[int], num_features: int = 0
+    kind: str, *, widths: str, context: int, momentum: float, exact: bool, seeds: Iterator[int], num_features: int = 0
 ) -> tuple[Features, tuple[int, ...]]:
     """PointReach up to its maximum over points, and the units of its head.
 
-    It takes points (B, N, 3), and features (B, N, num_features) where there are any.
+    It takes points (B, N, 3), and features (B, N, num_features) where there are any. ``context`` changes what it is
+    given, not the network.
     """
     sizes = WIDTHS[kind][widths]
     inputs = {"points": keras.Input((None, 3), name="points")}
@@ -106,7 +107,7 @@ class _Builder:
     """Makes the layers of the stages. Branches that lie deeper are left out more often in training."""
 
     def __init__(self, momentum: float, exact: bool, seeds: Iterator[int], depth: int) -> None:
-        self.arguments = {"momentum": momentum, "exact": exact}
+        self.arguments: dict[str, Any] = {"momentum": momentum, "exact": exact}
         self.exact, self.seeds, self.depth = exact, seeds, depth
         self.passed = 0
 

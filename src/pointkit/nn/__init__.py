@@ -3,7 +3,7 @@
 from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift, Tilt
 from pointkit.nn.category import OwnParts
 from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
-from pointkit.nn.grouped import EdgeBlock, Reach
+from pointkit.nn.grouped import EdgeBlock, EdgewiseBlock, PooledEdgesBlock, Reach, edge_layers
 from pointkit.nn.losses import SmoothedCrossentropy
 from pointkit.nn.neighbourhoods import Centres, GivenOrder, Neighbourhoods
 from pointkit.nn.neighbours import GatheredMaximum, Interpolation, Nearest, NearestThree, NeighbourhoodMoments
@@ -14,6 +14,7 @@ __all__ = [
     "Centres",
     "Drop",
     "EdgeBlock",
+    "EdgewiseBlock",
     "GatheredMaximum",
     "GivenOrder",
     "Interpolation",
@@ -28,6 +29,7 @@ __all__ = [
     "Pointwise",
     "PointwiseBlock",
     "PooledBlock",
+    "PooledEdgesBlock",
     "Reach",
     "Rotate",
     "Scale",
@@ -36,6 +38,7 @@ __all__ = [
     "SplitBlock",
     "Tilt",
     "TransformMatrix",
+    "edge_layers",
     "orthogonality",
     "tnet",
 ]

@@ -51,10 +51,9 @@ class _Block(layers.Layer):
     """What the blocks share: weights ``kernel``, ``bias``, ``gamma``, ``beta``, and batch norm's moving statistics.
 
     The linear map is followed by batch norm and ReLU, a leaky one where ``negative_slope`` is not 0.
+    Without ``use_bias`` there is no bias, which the norm takes away again in training.
     The statistics move as in ``keras.layers.BatchNormalization``: new = momentum * old + (1 - momentum) * batch's.
     """
-
-    use_bias = True
 
     def __init__(
         self,
@@ -63,6 +62,7 @@ class _Block(layers.Layer):
         epsilon: float = 0.001,
         exact: bool = True,
         kernel_initializer: Any = "glorot_uniform",
+        use_bias: bool = True,
         negative_slope: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -75,6 +75,7 @@ class _Block(layers.Layer):
         self.epsilon = epsilon
         self.exact = exact
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.use_bias = use_bias
 
     def add_weights(self, features: int) -> None:
         def weight(name: str, shape: tuple[int, ...], start: Any, trainable: bool = True) -> Any:
@@ -90,6 +91,10 @@ class _Block(layers.Layer):
     def build(self, input_shape: Any) -> None:
         self.add_weights(_first(input_shape)[-1])
 
+    def own_bias(self) -> Any:
+        """The bias (C,), zeros where the block has none."""
+        return ops.zeros(self.units, self.gamma.dtype) if self.bias is None else ops.convert_to_tensor(self.bias)
+
     def remember(self, mean: Any, variance: Any) -> None:
         """Move the moving statistics towards a batch's."""
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -101,7 +106,7 @@ class _Block(layers.Layer):
 
         It uses the moments of x over the batch, or the moving statistics where ``moments`` is None.
         """
-        kernel, bias = map(ops.convert_to_tensor, (self.kernel, self.bias))
+        kernel, bias = ops.convert_to_tensor(self.kernel), self.own_bias()
         statistics = None
         if moments is not None:
             mean = ops.matmul(moments[0][None], kernel)[0] + bias
@@ -155,6 +160,7 @@ class _Block(layers.Layer):
             "epsilon": self.epsilon,
             "exact": self.exact,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "use_bias": self.use_bias,
             "negative_slope": self.negative_slope,
         }
 
@@ -263,7 +269,7 @@ class SplitBlock(_Block):
             n = ops.shape(local[0])[1]
             whole = ops.concatenate([*local, ops.repeat(shared[:, None], n, 1)], -1)
             return self.layer_by_layer(whole, None, training)
-        kernel, bias = ops.convert_to_tensor(self.kernel), self.bias
+        kernel, bias = ops.convert_to_tensor(self.kernel), self.own_bias()
         folded = not (training and self.trainable)
         if folded:
             factor, bias = self.fold(None)

@@ -14,11 +14,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from pointkit.neighbours import WEIGHTS, Listed, Lists
+from pointkit.listed import WEIGHTS, Listed, Lists
 from pointkit.nn.exact import Shape
 from pointkit.nn.neighbours import _nearest, shares
-
-ORDERED = "points", "features"
 
 
 @keras.saving.register_keras_serializable("pointkit")
