@@ -151,3 +151,16 @@ def test_a_layer_is_made_anew_from_its_configuration(name):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_of_clouds_whose_size_is_not_known_before_lists_begin_again(n):
+    points = keras.Input((None, 3))
+    index, weights = NearestThree()([points, points])
+    model = keras.Model(points, [Nearest(4)(points), index, weights])
+    x = clouds(2, n)
+    near, index, weights = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(near, neighbours.nearest(x, x, 4))
+    wanted = neighbours.interpolation(x, x)
+    np.testing.assert_array_equal(index, wanted[0])
+    np.testing.assert_allclose(weights, wanted[1], atol=2e-5)

@@ -28,6 +28,7 @@ class Features:
     transformed: int | None = None  # index in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
     negative_slope: float = 0.0  # of the head's ReLUs
+    category_units: int = 0  # that the head makes of a category; 0 takes it as one-hot
     back: Any = None  # where each point went (B, N), if the backbone brought the points into another order
 
 
@@ -44,11 +45,17 @@ def with_size(features: Features, *, momentum: float, seeds: Iterator[int]) -> F
     return dataclasses.replace(features, inputs={**features.inputs, "size": size}, pooled=pooled)
 
 
-def with_category(features: Features, num_categories: int) -> Features:
-    """The features with the category, a further input (B,) int32, as one-hot after the pooled features."""
+def with_category(features: Features, num_categories: int, *, momentum: float, seeds: Iterator[int]) -> Features:
+    """The features with the category, a further input (B,) int32, after the pooled features.
+
+    It is one-hot, or what a dense block makes of that where the features say so.
+    """
     category = keras.Input((), dtype="int32", name="category")
-    one_hot = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
-    pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, one_hot])
+    code = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
+    if features.category_units:
+        arguments = {"momentum": momentum, "negative_slope": features.negative_slope}
+        code = dense_block(code, features.category_units, "category_dense", seeds=seeds, **arguments)
+    pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, code])
     return dataclasses.replace(features, inputs={**features.inputs, "category": category}, pooled=pooled)
 
 

@@ -11,7 +11,7 @@ may be named twice. The first three store no array of all edges, (B, Q, M, C).
 ``nearest(closeness, queries, points, count)``
     For each of the queries (B, Q, K) the ``count`` points of (B, N, K) for which ``closeness(queries, points)``, a
     function from any number of clouds to (B, Q, N), is highest, in falling order: its values, and rows as int32,
-    (B, Q, count) each. Among equals, any may come first. ``count`` is at most N. No gradient.
+    (B, Q, count) each. Among equals, any may come first. ``count`` is at most N, where N is known.
 ``edges(x, w, c, u, index, relative)``
     For every edge, from a centre i to its neighbour j, the numbers e = x_j w - x_i[:r] w[:r] + c_i u, r = ``relative``:
     the first r features of x are taken relative to the centre's, which are the first Q rows of x. Gives the maximum

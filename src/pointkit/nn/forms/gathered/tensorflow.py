@@ -74,7 +74,12 @@ def weighted_sum(
 def nearest(
     closeness: Callable[[Tensor, Tensor], Tensor], queries: Tensor, points: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
-    return tuple(tf.math.top_k(closeness(queries, points), count))  # no faster in groups, or cloud by cloud
+    near = closeness(queries, points)  # no faster in groups, or cloud by cloud
+    if points.shape[1] is not None:
+        return tuple(tf.math.top_k(near, count))
+    different = tf.minimum(count, tf.shape(near)[2])  # lists begin again where points turn out to be fewer
+    again = tf.range(count) % different
+    return tuple(tf.gather(each, again, axis=2) for each in tf.math.top_k(near, different))
 
 
 def _reversed_sum(c: Tensor, columns: list[Tensor], count: Tensor) -> Tensor:
