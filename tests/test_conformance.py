@@ -152,10 +152,10 @@ class TestModels:
         x = rng.standard_normal((2, 33, 3)).astype("float32")
         np.testing.assert_array_equal(loaded.predict_on_batch(x), model.predict_on_batch(x))
         matrices = [layer for layer in loaded.layers if isinstance(layer, nn.TransformMatrix)]
-        assert all(layer.penalty == 0.5 for layer in matrices)
+        assert all(layer.penalty == OWN[name].get("penalty", 0.0) for layer in matrices)
 
     def test_its_family_says_truly_where_its_points_meet(self, name, build):
-        model = build(name, 3)
+        model = build(name, 3, **OWN[name])
         if models.FAMILIES[name].maxima_alone:
             assert pooled_blocks(model)
         else:
@@ -163,7 +163,7 @@ class TestModels:
                 pooled_blocks(model)
 
     def test_every_weight_gets_a_gradient(self, name, build):
-        model = build(name, 3, dropout=0.0, seed=0)
+        model = build(name, 3, dropout=0.0, seed=0, **OWN[name])
         rng = np.random.default_rng(0)
         # The T-Nets' kernels start at zero, which hides what lies before them.
         model.set_weights([w + 0.02 * rng.standard_normal(w.shape) ** 2 for w in model.get_weights()])
@@ -187,7 +187,7 @@ class TestModels:
     def test_runs_and_trains_in_mixed_precision_with_float32_logits(self, name, build):
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
         try:
-            model = build(name, 3, seed=0)
+            model = build(name, 3, seed=0, **OWN[name])
             x = np.random.default_rng(0).standard_normal((4, 33, 3)).astype("float32")
             logits = model.predict_on_batch(x)
             model.compile(keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))

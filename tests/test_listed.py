@@ -88,13 +88,21 @@ def test_a_batch_has_its_lists_and_its_labels_in_their_order(tiny_parts):
     from pointkit.listed import Listed
 
     lists = {"near": Listed(4, centres=8, among=8)}
-    of = {"num_points": 32, "batch_size": 4, "training": True, "seed": 3}
-    plain, listed = Batches(tiny_parts, "train", **of), Batches(tiny_parts, "train", lists=lists, context=48, **of)
-    (given, labels, known), (_, other, _) = listed[1], plain[1]
+    of = {"num_points": 32, "batch_size": 4, "training": True, "seed": 3, "features": ("nx", "ny", "nz")}
+    listed = Batches(tiny_parts, "train", lists=lists, context=48, **of)
+    given, labels, known = listed[1]
     assert given["points"].shape == (4, 48, 3)
     assert given["near"].shape == (4, 8, 4)
     assert labels.shape == known.shape == (4, 32)
-    np.testing.assert_array_equal(np.sort(labels, 1), np.sort(other, 1))  # the same points, in another order
+    columns = tiny_parts.columns(("nx", "ny", "nz"))
+    truth = {
+        numbers[columns].tobytes(): label
+        for numbers, label in zip(tiny_parts.features, tiny_parts.point_labels, strict=True)
+    }
+    for normals, label, weight in zip(
+        given["features"][:, :32].reshape(-1, 3), labels.ravel(), known.ravel(), strict=True
+    ):
+        assert truth[normals.tobytes()] == (label if weight else -1)
     for number, batch in enumerate(ahead(listed, 1), 1):
         again = listed[number]
         assert all(np.array_equal(batch[0][name], again[0][name]) for name in again[0])

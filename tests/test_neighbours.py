@@ -193,6 +193,16 @@ class TestArranged:
             np.testing.assert_array_equal(order[i], alone[0])
             assert all(np.array_equal(found[name][i], own[name][0]) for name in found)
 
+    def test_answered_points_may_be_chosen_to_spread(self):
+        points = clouds(3, 40)
+        order, found = neighbours.arranged(points, LISTS, np.random.default_rng(0), 16, chosen=True)
+        np.testing.assert_array_equal(np.sort(order, 1), np.broadcast_to(np.arange(40), (3, 40)))
+        for cloud, rows in zip(points, order, strict=True):
+            head = set(rows[:16].tolist())
+            assert [len(part & head) for part in twins.halves(cloud, list(range(40)), 4)] == [1] * 16
+        assert found["up"].shape == (3, 16, 3)
+        assert found["around"].max() >= 16  # neighbours are found among all
+
     def test_features_go_with_their_points_and_the_rest_stays(self):
         points = clouds(2, 20)
         given = {"points": points, "features": points * 2, "category": np.array([3, 4])}
@@ -204,3 +214,16 @@ class TestArranged:
         alone, same = neighbours.with_lists(points, LISTS, np.random.default_rng(0))
         np.testing.assert_array_equal(order, same)
         np.testing.assert_array_equal(alone["points"], named["points"])
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 25))
+def test_windows_answer_every_point_in_the_midst_of_its_cloud(total, answered, context):
+    answered = min(answered, context)
+    points = clouds(1, total)[0]
+    found = neighbours.windows(points, answered, context, np.random.default_rng(0))
+    assert found.shape[1] == context
+    assert set(found[:, :answered].ravel().tolist()) == set(range(total))
+    for rows in found:
+        different = min(total, context)
+        assert len(set(rows[:different].tolist())) == different
+        np.testing.assert_array_equal(rows, np.resize(rows[:different], context))

@@ -58,7 +58,7 @@ class Batches(keras.utils.PyDataset):
     of parts a point without label has the label 0 and the weight 0. "balanced" lets the parts of a category count
     alike. ``features`` names columns of the store's features, ``size`` says how a shape's size is seen. With ``lists``
     (``models.lists``) a batch is for ``models.listed``; its points are then ``context`` points of each shape, where
-    that is more than N, and only the first N have labels. Raises
+    that is more than N; N of them, spread over the shape, come first and have labels. Raises
     StoreError where the store lacks a column, and where it is cut while it is in use, as reading on would end the
     process.
     """
@@ -131,7 +131,7 @@ class Batches(keras.utils.PyDataset):
         if self.lists:
             asked = self.contract.num_points
             order = np.random.default_rng([self.seed, self.epoch, batch] if self.training else 0)
-            given, rows = neighbours.with_lists(given, self.lists, order, asked)
+            given, rows = neighbours.with_lists(given, self.lists, order, asked, chosen=True)
             seen = np.take_along_axis(seen, rows, 1)
         places = seen[:, : self.contract.num_points]
         labels, known = task.labels(self.store, chosen, places)

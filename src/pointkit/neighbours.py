@@ -67,40 +67,61 @@ def _sort_parts(points: Floats, leaf: NDArray[np.int64], parts: int) -> None:
 
 
 def arranged(
-    points: Floats, lists: Lists, rng: np.random.Generator, answered: int | None = None
+    points: Floats, lists: Lists, rng: np.random.Generator, answered: int | None = None, chosen: bool = False
 ) -> tuple[NDArray[np.int64], dict[str, Array]]:
     """An order (B, N) of each cloud's rows, and the ``lists`` of the points (B, N, 3) in that order, by name.
 
-    The first ``answered`` points, all by default, come in progressive order. Those after them are context: neighbours
-    are found among them, too. They stay in their places. Where a cloud begins again from its first point, as small
-    clouds do that fill an array, no neighbour is listed twice for it. Weights are under the list's name and
-    ``WEIGHTS``. A cloud's result does not depend on the others. Errors as for ``progressive`` and ``nearest``.
+    So many points are ``answered``, all by default: they come in progressive order. Those after them are context:
+    neighbours are found among them, too. The answered ones are the first that are given. With ``chosen`` they are any
+    that spread over the cloud. Where a cloud begins again from its first point, as small clouds do that fill an array,
+    no neighbour is listed twice for it. Weights are under the list's name and ``WEIGHTS``. A cloud's result does not
+    depend on the others. Errors as for ``progressive`` and ``nearest``.
     """
     size, n, _ = points.shape
     answered = answered or n
+    moved = n if chosen else answered
     seed = rng.integers(2**63)
     different = _different(points)
     order = np.broadcast_to(np.arange(n), (size, n)).copy()
-    for number in np.unique(different.clip(max=answered)):
-        chosen = different.clip(max=answered) == number
-        own = progressive(points[chosen, :number], np.random.default_rng(seed))
-        blocks = np.arange(0, answered, number)[:, None] + own[:, None]
-        for rows, block in zip(np.flatnonzero(chosen), blocks.reshape(len(own), -1), strict=True):
-            order[rows, :answered] = block[block < answered]
+    for number in np.unique(different.clip(max=moved)):
+        alike = different.clip(max=moved) == number
+        own = progressive(points[alike, :number], np.random.default_rng(seed))
+        blocks = np.arange(0, moved, number)[:, None] + own[:, None]
+        for rows, block in zip(np.flatnonzero(alike), blocks.reshape(len(own), -1), strict=True):
+            order[rows, :moved] = block[block < moved]
     points = np.take_along_axis(points, order[..., None], 1)
     each = [_found(cloud, lists, answered, number) for cloud, number in zip(points, different, strict=True)]
     return order, {name: np.stack([one[name] for one in each]) for name in each[0]}
 
 
+def windows(points: Floats, answered: int, context: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Windows (W, context) that go through points (T, 3): the first ``answered`` of each are asked about.
+
+    Points are taken by so many as ``context``. Each such cloud is asked about in several windows, whose answered points
+    spread over it. So each is answered in the midst of all. Clouds of fewer points begin again. The order of the points
+    must be random where they are more than ``context``.
+    """
+    total, found = len(points), []
+    for start in range(0, total, context):
+        rows = (start + np.arange(min(context, total))) % total
+        rows = rows[progressive(points[None, rows], rng)[0]]
+        found += [np.resize(np.roll(rows, -first), context) for first in range(0, len(rows), answered)]
+    return np.stack(found)
+
+
 def with_lists(
-    given: Inputs, lists: Lists, rng: np.random.Generator, answered: int | None = None
+    given: Inputs,
+    lists: Lists,
+    rng: np.random.Generator,
+    answered: int | None = None,
+    chosen: bool = False,
 ) -> tuple[dict[str, Array], NDArray[np.int64]]:
     """A network's inputs with points and features in order and with the lists, as ``models.listed`` takes them.
 
     Also the order (B, N), and errors, as for ``arranged``.
     """
     named = dict(given) if isinstance(given, Mapping) else {"points": given}
-    order, found = arranged(named["points"], lists, rng, answered)
+    order, found = arranged(named["points"], lists, rng, answered, chosen)
     moved = {name: np.take_along_axis(named[name], order[..., None], 1) for name in ORDERED if name in named}
     return {**named, **moved, **found}, order
 

@@ -276,8 +276,8 @@ class Contract:
     the files that points up: the network sees shapes turned so that this is z. ``stray`` says what becomes of stray
     points (STRAY). Two rules are named, so that a later version can change them: the ``scale`` to which points are
     brought, and the points that a ``window`` holds. Where the network sees a shape's ``size``, that says how. With a
-    ``context``, so many points of a window are seen, and only the first ``num_points`` answered: neighbours of these
-    are found among all. Raises ValueError for a rule that this version does not know.
+    ``context``, a window has so many points, and only ``num_points`` of them are answered: neighbours of these are
+    found among all. Raises ValueError for a rule that this version does not know.
     """
 
     num_points: int
@@ -342,10 +342,6 @@ class Contract:
     def seen(self) -> int:
         """Points of a window: those that are answered, and the others around them."""
         return max(self.num_points, self.context)
-
-    def around(self, places: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-        """The places (N,) of a window that are answered, and behind them those of its context, (seen,)."""
-        return window(total, self.seen, int(places[0])) if self.context else places
 
     def draw(
         self, shape: Shape | ArrayLike, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()

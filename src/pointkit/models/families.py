@@ -90,6 +90,11 @@ def find(name: str) -> Family:
     return FAMILIES[name]
 
 
+def owners(setting: str) -> list[str]:
+    """The families of which a setting is one of their own."""
+    return [name for name, family in FAMILIES.items() if setting in family.settings]
+
+
 def own_settings(name: str, given: Mapping[str, Value]) -> dict[str, Value]:
     """A family's own settings: those ``given``, checked by its rules, and its defaults for the others.
 
@@ -98,8 +103,8 @@ def own_settings(name: str, given: Mapping[str, Value]) -> dict[str, Value]:
     rules = find(name).settings
     for key, value in given.items():
         if key not in rules:
-            owners = [other for other, family in FAMILIES.items() if key in family.settings]
-            whose = f"a setting of {' and '.join(owners)}, not of {name}" if owners else "no setting"
+            theirs = owners(key)
+            whose = f"a setting of {' and '.join(theirs)}, not of {name}" if theirs else "no setting"
             own = f"its own are {', '.join(rules)}" if rules else "which has none of its own"
             raise PointkitError(f"{key} is {whose} ({own}){suggest(key, rules)}")
         rules[key].check(key, value)

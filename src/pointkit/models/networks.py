@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from pointkit.models.families import find, own_settings
-from pointkit.models.heads import classification_head, segmentation_head, with_category, with_size
+from pointkit.models.heads import classification_head, segmentation_head, with_category, with_pooled_dropped, with_size
 from pointkit.nn import GivenOrder, OwnParts
 
 
@@ -123,6 +123,8 @@ def _network(
     seeds = iter(()) if blank else seed_stream(seed)
     shared: dict[str, Any] = {"momentum": momentum, "seeds": seeds}
     features, units = backbone(kind, exact=exact, num_features=num_features, **shared, **own)
+    if features.drops_pooled:
+        features = with_pooled_dropped(features, dropout, seeds)
     if sees_size:
         features = with_size(features, **shared)
     if parts:

@@ -51,12 +51,12 @@ class Widths:
 
 CLASSIFICATION = {
     "small": Widths((Stage(32, 16, 1, (8,), 0.3, 8), Stage(8, 16, 1, (4,), 0.6, 4)), 32, (16,)),
-    "standard": Widths((Stage(256, 64, 2, (8, 24), 0.2), Stage(64, 128, 2, (16,), 0.5)), 512, (256,)),
+    "standard": Widths((Stage(256, 64, 2, (8, 24), 0.16), Stage(64, 128, 2, (16,), 0.5)), 512, (256,)),
 }
 SEGMENTATION = {
     "small": Widths((Stage(None, 16, 1, (8,), 0.3, 8), Stage(16, 16, 1, (4,), 0.6, 4)), 32, (16,), 16),
     "standard": Widths(
-        (Stage(None, 48, 2, (8, 24), 0.15), Stage(256, 96, 2, (16,), 0.3), Stage(64, 192, 2, (16,), 0.6)),
+        (Stage(None, 48, 2, (8, 24), 0.08), Stage(256, 96, 2, (16,), 0.22), Stage(64, 192, 2, (16,), 0.48)),
         256,
         (128, 128),
         128,
@@ -89,7 +89,7 @@ def backbone(
         carried = build.linear(x, sizes.carried, f"carried_{number}")
         up = [found[f"up_{number}"], found[f"up_{number}{WEIGHTS}"]]
         local.append(nn.Interpolation(name=f"up_{number}_carried")([carried, *up]))
-    return Features(inputs, pooled, local, back=found["back"]), sizes.head
+    return Features(inputs, pooled, local, drops_pooled=True, back=found["back"]), sizes.head
 
 
 def _lists(sizes: Widths, kind: str) -> dict[str, Listed]:
