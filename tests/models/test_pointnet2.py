@@ -51,6 +51,11 @@ def test_parameters_are_those_of_the_published_layers():
     category = 16 * 128
     model = models.segmenter("pointnet2", 50, num_features=3, parts=[3] * 14 + [4] * 2, blank=True)
     assert learned(model) == whole + pooled + category
+    about = models.describe(model)
+    assert about["trainable_parameters"] == whole + pooled + category
+    rows = {row["name"]: row for row in about["layers"]}
+    assert rows["neighbourhoods"]["shape"] == [None, 512, 32]  # its first list
+    assert rows["stage_1_3"]["shape"] == [None, 128, 256]
 
 
 @NETWORKS
