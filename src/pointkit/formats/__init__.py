@@ -26,7 +26,24 @@ from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, gltf, hdf5, las, las_write, npy, npz, obj, off, pcd, ply, ptx, records, stl, text
+from pointkit.formats import (
+    columns,
+    e57,
+    gltf,
+    hdf5,
+    las,
+    las_write,
+    npy,
+    npz,
+    obj,
+    off,
+    pcd,
+    ply,
+    ptx,
+    records,
+    stl,
+    text,
+)
 from pointkit.formats import files as _files
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import beside, load
@@ -37,6 +54,7 @@ Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
     ".csv": text.read,
+    ".e57": e57.read,
     ".glb": gltf.read,
     ".gltf": gltf.read,
     ".h5": hdf5.read,
@@ -90,6 +108,7 @@ NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 ONE_FIELD = (".ptx",)  # the files with room for the labels alone
 OPENED = (
+    e57.read,
     hdf5.read,
     las.read,
 )  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
