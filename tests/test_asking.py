@@ -23,6 +23,10 @@ def answer(query, places):
     return query.points[places] - query.points[places].mean(0) + query.category
 
 
+def through(num_points):
+    return lambda query: preprocess.windows(len(query.points), num_points)
+
+
 class TestWindowed:
     @given(st.lists(st.integers(1, 200), max_size=12), st.integers(1, 70))
     @settings(deadline=None, max_examples=50)
@@ -37,7 +41,7 @@ class TestWindowed:
             whole[places] = rows
 
         queries = clouds(sizes)
-        got = list(windowed(queries, num_points, answers, put))
+        got = list(windowed(queries, through(num_points), answers, put))
         assert len(got) == len(queries)
         for query, rows in zip(queries, got, strict=True):
             wanted = np.full((len(query.points), 3), np.nan, np.float32)
@@ -60,7 +64,7 @@ class TestWindowed:
         def answers(windows):
             return [answer(query, places) for query, places in windows]
 
-        next(windowed(queries(), 64, answers, np.maximum.at))
+        next(windowed(queries(), through(64), answers, np.maximum.at))
         assert len(read) <= 2 * BATCH
 
 

@@ -73,7 +73,7 @@ def test_what_breaks_a_rule_is_refused_by_name(name, value, words):
         ("pointnet", {"penalty": "much"}, ("penalty must be of type float", "'much'")),
         ("pointnet", {"width": "half"}, ("width is no setting", "did you mean 'widths'?", "transforms, penalty")),
         ("pointnet", {"units": 8}, ("units is a setting of small, not of pointnet", "its own are widths")),
-        ("small", {"widths": "half"}, ("widths is a setting of pointnet, not of small", "its own are units")),
+        ("small", {"widths": "half"}, ("widths is a setting of pointnet", "not of small", "its own are units")),
         ("small", {"units": 0}, ("units must be at least 1", "got 0")),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_recipe_may_be_a_file(tmp_path):
         ("dropout = [0.1]", ("dropout must be of type float",)),
         ('widths = "papr"', ("widths must be one of", "did you mean 'paper'?")),
         ('widhts = "half"', ("unknown key 'widhts'", "did you mean 'widths'?")),
-        ('model = "small"\nwidths = "half"', ("widths is a setting of pointnet, not of small", "its own are units")),
+        ('model = "small"\nwidths = "half"', ("widths is a setting of pointnet", "not of small", "its own are units")),
         ("units = 3", ("units is a setting of small, not of pointnet",)),
         ('model = "smal"', ("model must be one of", "did you mean 'small'?")),
     ],
@@ -170,7 +170,7 @@ def test_later_layers_win_and_none_counts_as_not_given():
     ("shapes", "epochs"), [(0, 200), (1, 200), (400, 200), (800, 100), (1999, 40), (3593, 24), (10**6, 20)]
 )
 def test_small_sets_get_more_passes(shapes, epochs):
-    values, reason = config.choose(Classification(tuple("abcdefghij")), shapes)
+    values, reason = config.choose(Classification(tuple("abcdefghij")), shapes, "pointnet")
     assert config.combine(values).epochs == epochs
     assert str(epochs) in reason
     assert f"{shapes} training shapes" in reason
@@ -184,10 +184,12 @@ def test_small_sets_get_more_passes(shapes, epochs):
 def test_flags_give_the_settings_again(epochs, rotate, widths):
     settings = Settings(epochs=epochs, rotate=rotate, own={"widths": widths})
     written = config.flags(settings, FOUR, 500)
+    assert written[:2] == ["--model", "pointnet"]
+    written = written[2:]
     kinds = {name: rule.kind for name, rule in (config.RULES | FAMILIES["pointnet"].settings).items()}
     names = [flag.removeprefix("--").replace("-", "_") for flag in written[::2]]
     given_flags = {name: kinds[name](value) for name, value in zip(names, written[1::2], strict=True)}
-    assert config.combine(config.choose(FOUR, 500)[0], given_flags) == settings
+    assert config.combine(config.choose(FOUR, 500, "pointnet")[0], given_flags) == settings
     assert config.flags(config.combine(config.choose(FOUR, 500)[0]), FOUR, 500) == []
 
 
@@ -196,16 +198,32 @@ def test_a_large_set_is_learned_as_in_the_best_recipe_a_small_one_with_more_vari
     values, reason = config.choose(FOUR, 3593)
     assert config.combine(values) == dataclasses.replace(best, dataset="", task="")
     assert "modelnet10-best" in reason
-    small = config.combine(config.choose(FOUR, 1999)[0])
-    assert (small.scale, small.rotate, small.schedule, small.drop) == (0.25, 10.0, "cosine", 0.0)
+    old = config.combine(config.read_recipe("modelnet10-pointnet"))
+    assert config.combine(config.choose(FOUR, 3593, "pointnet")[0]) == dataclasses.replace(old, dataset="", task="")
+    for model in ("", "pointnet"):
+        small = config.combine(config.choose(FOUR, 1999, model)[0])
+        assert (small.scale, small.rotate, small.schedule, small.drop) == (0.25, 10.0, "cosine", 0.0)
+
+
+def test_the_network_is_chosen_by_the_time_unless_it_is_named():
+    long, short = (config.choose(FOUR, 500, minutes=minutes) for minutes in (10, 1))
+    assert (long[0]["model"], short[0].get("model", "pointnet")) == ("pointreach", "pointnet")
+    assert "pointreach; " in long[1]
+    assert "pointnet, as pointreach needs about 3 minutes or more; " in short[1]
+    assert config.choose(FOUR, 500)[0]["model"] == "pointreach"
+    settings, _ = config.decide(None, {"transforms": "none"}, FOUR, 500)  # a flag that only PointNet has
+    assert (settings.model, settings.own["transforms"]) == ("pointnet", "none")
+    with pytest.raises(PointkitError, match="transforms is a setting of pointnet, not of pointreach"):
+        config.decide(None, {"transforms": "none", "model": "pointreach"}, FOUR, 500)
 
 
 def test_parts_are_learned_as_in_the_recipe_with_what_the_store_has():
     parts = {"cup": ("body", "handle")}
     best = config.read_recipe("parts-best")
     values, reason = config.choose(Parts(("cup",), parts, ("nx", "ny", "nz")), 228)
-    assert {key: values[key] for key in best if key != "epochs"} == {k: v for k, v in best.items() if k != "epochs"}
-    assert 95 <= values["epochs"] <= 110
+    without = {key: value for key, value in best.items() if key not in ("epochs", "task")}
+    assert {key: values[key] for key in values if key != "epochs"} == without
+    assert 60 <= values["epochs"] <= 110
     assert "with normals" in reason
     values, reason = config.choose(Parts(("cup",), parts), 20_000)
     assert "features" not in values

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pointkit import models, nn
+from pointkit.listed import Listed
 from pointkit.models.maxima import pooled_blocks
 
 
@@ -13,9 +14,10 @@ class Lists(tuple):
 
 
 LISTS = Lists((2, 5, 3))
+HERE = Listed(4, centres=5, among=6, within=0.5)
 # Each layer with a value other than the default for every argument of its constructor, and shapes of its inputs.
 LAYERS = {
-    "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones"}, [(2, 7, 3)]),
+    "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones", "use_bias": False}, [(2, 7, 3)]),
     "TransformMatrix": (nn.TransformMatrix, {"size": 4, "penalty": 0.25, "untouched": 2}, [(2, 6)]),
     "PointwiseBlock": (nn.PointwiseBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
     "PooledBlock": (nn.PooledBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
@@ -33,6 +35,9 @@ LAYERS = {
     "GatheredMaximum": (nn.GatheredMaximum, {}, [(2, 7, 4), LISTS]),
     "Interpolation": (nn.Interpolation, {}, [(2, 7, 4), LISTS, (2, 5, 3)]),
     "NeighbourhoodMoments": (nn.NeighbourhoodMoments, {"scales": [2, 3], "radius": 0.5}, [(2, 7, 3), LISTS]),
+    "Neighbourhoods": (nn.Neighbourhoods, {"lists": {"near": HERE}}, {"points": (2, 7, 3), "features": (2, 7, 2)}),
+    "Centres": (nn.Centres, {}, [(2, 7, 4), LISTS]),
+    "GivenOrder": (nn.GivenOrder, {}, [(2, 7, 4), Lists((2, 7))]),
     "EdgeBlock": (
         nn.EdgeBlock,
         {"units": 5, "edge": "difference", "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
@@ -42,10 +47,12 @@ LAYERS = {
 }
 
 # A value other than the default for a setting that is the family's own.
-OWN = {"pointnet": {"penalty": 0.5}, "small": {"units": 5}, "mean": {}}
+OWN = {"pointnet": {"penalty": 0.5}, "small": {"units": 5}, "mean": {}, "pointreach": {"widths": "small"}}
 
 
 def inputs_for(shapes):
+    if isinstance(shapes, dict):
+        return {name: inputs_for([shape]) for name, shape in shapes.items()}
     rng = np.random.default_rng(0)
     arrays = [
         rng.integers(0, 7, shape).astype("int32") if isinstance(shape, Lists) else rng.standard_normal(shape, "float32")
@@ -58,6 +65,7 @@ def inputs_for(shapes):
 
 def numpy(x):
     """An output as an array; of several, the first."""
+    x = x["near"] if isinstance(x, dict) else x
     return np.array(keras.ops.convert_to_numpy(x[0] if isinstance(x, list | tuple) else x))
 
 
@@ -93,8 +101,11 @@ def test_layer_survives_its_configuration(name):
 def test_layer_says_its_output_shape(name):
     kind, arguments, shapes = LAYERS[name]
     layer = kind(**arguments)
-    symbols = [keras.Input(s[1:], dtype="int32" if isinstance(s, Lists) else "float32") for s in shapes]
-    symbolic = layer(symbols if len(symbols) > 1 else symbols[0])
+    if isinstance(shapes, dict):
+        symbolic = layer({name: keras.Input(s[1:]) for name, s in shapes.items()})["near"]
+    else:
+        symbols = [keras.Input(s[1:], dtype="int32" if isinstance(s, Lists) else "float32") for s in shapes]
+        symbolic = layer(symbols if len(symbols) > 1 else symbols[0])
     symbolic = symbolic[0] if isinstance(symbolic, list | tuple) else symbolic
     assert tuple(symbolic.shape[1:]) == numpy(layer(inputs_for(shapes))).shape[1:]
 

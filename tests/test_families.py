@@ -97,7 +97,7 @@ def test_a_recipe_of_ones_own_network_is_described_and_checked(tmp_path, capsys)
     about = json.loads(done(["info", "--recipe", recipe, "--json"], capsys))
     assert {layer["name"]: layer["shape"] for layer in about["layers"]}["pooled"] == [None, 7]
     recipe.write_text('model = "small"\nwidths = "half"\n')
-    refused(["info", "--recipe", recipe], capsys, str(recipe), "widths is a setting of pointnet, not of small")
+    refused(["info", "--recipe", recipe], capsys, str(recipe), "widths is a setting of pointnet and", "not of small")
     recipe.write_text('model = "small"\nunit = 7\n')
     refused(["info", "--recipe", recipe], capsys, str(recipe), "unknown key 'unit'", "did you mean 'units'?")
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointkit import neighbours
+from pointkit.listed import Listed
 from tests import twins
 
 
@@ -140,3 +141,89 @@ def test_a_query_at_a_points_own_place_has_that_points_value():
     np.testing.assert_allclose(weights[0, :, 0], 1, atol=1e-6)
     three = np.zeros((1, 3, 3), "float32")  # and where all three lie there, the mean of theirs
     np.testing.assert_allclose(neighbours.interpolation(three, three)[1], 1 / 3, rtol=1e-6)
+
+
+LISTS = {
+    "around": Listed(5, centres=8),
+    "near": Listed(3, centres=8, among=8),
+    "ball": Listed(6, centres=4, within=0.8),
+    "up": Listed(3, among=4, weighted=True),
+}
+
+
+class TestArranged:
+    """Clouds in order, with the lists that a network wants."""
+
+    @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9))
+    def test_lists_are_found_among_the_points_in_order(self, n, answered, seed):
+        points, answered = clouds(3, n, seed), min(n, answered)
+        order, found = neighbours.arranged(points, LISTS, np.random.default_rng(seed), answered)
+        whole = np.broadcast_to(np.arange(n), (3, n))
+        np.testing.assert_array_equal(np.sort(order[:, :answered], 1), whole[:, :answered])
+        np.testing.assert_array_equal(order[:, answered:], whole[:, answered:])
+        moved = np.take_along_axis(points, order[..., None], 1)
+        for name, one in LISTS.items():
+            among = moved[:, : n if one.among is None else min(one.among, answered)]
+            queries = moved[:, : min(one.centres or answered, answered)]
+            index, far = neighbours._nearest(among, queries, one.count)
+            wanted = index if one.within is None else np.where(far <= one.within, index, index[..., :1])
+            np.testing.assert_array_equal(found[name], wanted)
+            assert found[name].dtype == np.int32
+            if one.weighted:
+                np.testing.assert_array_equal(found[name + "_weights"], neighbours.interpolation(among, queries)[1])
+
+    @given(st.integers(1, 7), st.integers(1, 30))
+    def test_a_cloud_that_begins_again_lists_no_neighbour_twice_until_it_must(self, n, total):
+        total = max(n, total)
+        points = clouds(1, n)[:, np.arange(total) % n]
+        order, found = neighbours.arranged(points, LISTS, np.random.default_rng(0))
+        np.testing.assert_array_equal(np.sort(order, 1), np.arange(total)[None])
+        assert len(np.unique(points[0, order[0, :n]], axis=0)) == n
+        for rows in found["around"][0]:
+            assert len(set(rows.tolist())) == min(n, 5)
+        whole = found["up_weights"][0]
+        np.testing.assert_allclose(whole.sum(1), 1, rtol=1e-5)
+        assert (whole[:, min(n, 4) :] == 0).all()
+
+    def test_a_cloud_does_not_hang_on_the_others(self):
+        points = np.concatenate([clouds(2, 20), np.tile(clouds(1, 5, seed=3), (1, 4, 1))])
+        order, found = neighbours.arranged(points, LISTS, np.random.default_rng(0))
+        for i, cloud in enumerate(points):
+            alone, own = neighbours.arranged(cloud[None], LISTS, np.random.default_rng(0))
+            np.testing.assert_array_equal(order[i], alone[0])
+            assert all(np.array_equal(found[name][i], own[name][0]) for name in found)
+
+    def test_answered_points_may_be_chosen_to_spread(self):
+        points = clouds(3, 40)
+        order, found = neighbours.arranged(points, LISTS, np.random.default_rng(0), 16, chosen=True)
+        np.testing.assert_array_equal(np.sort(order, 1), np.broadcast_to(np.arange(40), (3, 40)))
+        for cloud, rows in zip(points, order, strict=True):
+            head = set(rows[:16].tolist())
+            assert [len(part & head) for part in twins.halves(cloud, list(range(40)), 4)] == [1] * 16
+        assert found["up"].shape == (3, 16, 3)
+        assert found["around"].max() >= 16  # neighbours are found among all
+
+    def test_features_go_with_their_points_and_the_rest_stays(self):
+        points = clouds(2, 20)
+        given = {"points": points, "features": points * 2, "category": np.array([3, 4])}
+        named, order = neighbours.with_lists(given, LISTS, np.random.default_rng(0))
+        np.testing.assert_array_equal(named["points"], np.take_along_axis(points, order[..., None], 1))
+        np.testing.assert_array_equal(named["features"], 2 * named["points"])
+        np.testing.assert_array_equal(named["category"], [3, 4])
+        assert {*LISTS, "up_weights"} < set(named)
+        alone, same = neighbours.with_lists(points, LISTS, np.random.default_rng(0))
+        np.testing.assert_array_equal(order, same)
+        np.testing.assert_array_equal(alone["points"], named["points"])
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 25))
+def test_windows_answer_every_point_in_the_midst_of_its_cloud(total, answered, context):
+    answered = min(answered, context)
+    points = clouds(1, total)[0]
+    found = neighbours.windows(points, answered, context, np.random.default_rng(0))
+    assert found.shape[1] == context
+    assert set(found[:, :answered].ravel().tolist()) == set(range(total))
+    for rows in found:
+        different = min(total, context)
+        assert len(set(rows[:different].tolist())) == different
+        np.testing.assert_array_equal(rows, np.resize(rows[:different], context))

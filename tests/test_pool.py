@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from pointkit import pool
+from pointkit import pool, served
 from pointkit.pool import Pool, WorkerDied
 
 
@@ -235,7 +235,7 @@ class TestApart:
         with Pool(1, 30) as own:
             pid = own.submit(os.getpid).result()
             assert own.submit(apart_within).result() == pid
-        assert not pool.is_apart()
+        assert not served.is_apart()
 
 
 def apart_within():

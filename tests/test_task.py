@@ -4,6 +4,7 @@ import pytest
 from pointkit.config import RULES, Settings
 from pointkit.errors import PointkitError
 from pointkit.evaluate import MEASURES
+from pointkit.models.families import FAMILIES
 from pointkit.task import LOSS, TASKS, Task, ranges
 
 OF_PARTS = {"classes": ["cup", "lamp"], "parts": {"lamp": ["base", "pole", "shade"], "cup": ["body", "handle"]}}
@@ -51,7 +52,7 @@ def test_each_kind_of_task_has_its_whole_record():
         assert kind.choices["loss"] == LOSS
         assert {choice.key for choice in kind.choices.values()} <= set(kind.validated)
         assert set(kind.choices) <= set(RULES["select"].choices)
-        assert set(kind.refused) <= set(RULES)
+        assert set(kind.refused) <= {*RULES, *(name for family in FAMILIES.values() for name in family.settings)}
         assert kind.figures[0].share
         assert kind.counting.endswith(".")
 
@@ -60,8 +61,14 @@ def test_what_a_task_refuses():
     classes, parts = Task.of({"classes": ["bed", "desk"]}), Task.of(OF_PARTS)
     classes.check(Settings(drop=0.5).flat())
     parts.check(Settings(select="miou").flat())
-    with pytest.raises(PointkitError, match="select must be loss for classes, which have no mIoU, got 'miou'"):
+    with pytest.raises(PointkitError, match="select must be loss or accuracy for classes, got 'miou'"):
         classes.check(Settings(select="miou").flat())
+    with pytest.raises(PointkitError, match="select must be loss or miou for parts, got 'accuracy'"):
+        parts.check(Settings(select="accuracy").flat())
+    reach = {"model": "pointreach", "own": {"context": 2048}}
+    parts.check(Settings(**reach).flat())
+    with pytest.raises(PointkitError, match=r"context must be 0 for classes, .* got 2048"):
+        classes.check(Settings(**reach).flat())
     with pytest.raises(PointkitError, match=r"drop must be 0 for parts, as points would lose their labels, got 0\.5"):
         parts.check(Settings(drop=0.5).flat())
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pointkit import checks, disk, explain, formats, label, outputs, predictions, upright
-from pointkit.asking import Answer, PartsPrediction
+from pointkit.asking import Answer, PartsPrediction, codes_of
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import lists, tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
@@ -103,6 +103,7 @@ def answer_all(
     output: str | os.PathLike[str] | None = None,
     explained: bool = False,
     force: bool = False,
+    extra_bytes: bool = False,
     meaning: formats.columns.Meaning | None = None,
     up: str | None = None,
     deadline: float | None = None,
@@ -112,7 +113,8 @@ def answer_all(
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
-    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
+    replaces what stands there. With ``extra_bytes`` the copies of LAS and LAZ files also get the probability, which
+    makes their records longer. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
     about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
     each. ``top_k``: so many classes of each shape go into the table. ``waiting`` is told of what takes long.
 
@@ -125,7 +127,8 @@ def answer_all(
     if found.files:
         checks.to_predict(pathlib.Path(run), category=category, explained=explained, output=output, top_k=top_k)
     predictor = _predictor(run, waiting, up) if any(map(_is_there, found.files)) else None
-    listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
+    copies = _about_copies(found.files) if predictor and predictor.task.labels_points else ()
+    listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes, *copies])
     problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
         listener.problem(problem)
@@ -133,6 +136,7 @@ def answer_all(
     rows = predictions.Rows(top_k)
     with contextlib.ExitStack() as stack:
         how: dict[str, Any] = {"category": category, "output": output, "explained": explained, "force": force}
+        how["extra_bytes"] = extra_bytes
         if predictor is not None:
             if len(found.files) > 1:
                 how["reader"] = stack.enter_context(Reader(deadline))
@@ -162,6 +166,15 @@ def _predictor(run: str | os.PathLike[str] | Predictor, waiting: Waiting | None,
     return Predictor(run, waiting, up=up)
 
 
+def _about_copies(files: Iterable[pathlib.Path]) -> list[str]:
+    """What the user should know of the files' copies, with how many files it is about."""
+    words: Counter[str] = Counter()
+    for file in files:
+        with contextlib.suppress(OSError, PointkitError):  # told when the file is read
+            words[formats.about_copy(file)] += 1
+    return [f"{count:,} {'file' if count == 1 else 'files'}: {text}" for text, count in words.items() if text]
+
+
 def _is_there(file: pathlib.Path) -> bool:
     return os.path.exists(formats.within(file)[0])
 
@@ -178,6 +191,7 @@ def results(
     output: str | os.PathLike[str] | None = None,
     explained: bool = False,
     force: bool = False,
+    extra_bytes: bool = False,
     below: Mapping[pathlib.Path, pathlib.PurePath] | None = None,
     meaning: formats.columns.Meaning | None = None,
     reader: Reader | None = None,
@@ -196,7 +210,7 @@ def results(
     if output is not None:
         disk.make(output, RunError)
     said = predictor.contract.meaning if meaning is None else meaning
-    job = _Job(predictor, targets, category, explained, force, said, reader or Reader.here())
+    job = _Job(predictor, targets, category, explained, force, extra_bytes, said, reader or Reader.here())
     return job.results(every)
 
 
@@ -209,6 +223,7 @@ class _Job:
     category: str | None
     explained: bool
     force: bool
+    extra_bytes: bool
     meaning: formats.columns.Meaning
     reader: Reader
 
@@ -224,8 +239,8 @@ class _Job:
 
     def _before(self, file: pathlib.Path) -> Result | Exception | None:
         """What is known of a file without the network: answered before, or not to be answered; else None."""
-        if self.force:
-            return None
+        if (refused := self._refused(file)) is not None or self.force:
+            return refused
         if outputs.is_ours(file.name) or outputs.marked(file):
             return PointkitError(f"{file}: holds pointkit's own answers; --force answers it all the same")
         target = self.targets.get(file)
@@ -237,6 +252,16 @@ class _Job:
         except (OSError, PointkitError) as error:
             return error
         return None if target.is_file() and not formats.takes_notes(target) else _stands(target)
+
+    def _refused(self, file: pathlib.Path) -> PointkitError | None:
+        """Why the copy of a file has no room for the labels, which is better said before the work."""
+        if not self.predictor.task.labels_points:
+            return None
+        try:
+            codes = codes_of(self.predictor, self.predictor.asker.category(self.category, file))
+            return label.refusal(file, list(codes.values()), self.extra_bytes)
+        except (OSError, PointkitError):
+            return None  # told when the file is read
 
     def _mark(self, file: pathlib.Path) -> str:
         what = "labels" if self.predictor.task.labels_points else "points"
@@ -266,7 +291,7 @@ class _Job:
         ours: dict[str, Array] = {}
         notes: list[str] = []
         if isinstance(answer, PartsPrediction):
-            ours |= label.fields(answer)
+            ours |= label.for_copy(path, answer, self.extra_bytes)
             notes += label.notes(answer)
         explanation = None
         if answered.marks is not None:

@@ -181,6 +181,9 @@ class Network(Protocol):
     def query(self, drawn: preprocess.Drawn, category: int = 0) -> Query:
         """Drawn points as a question."""
 
+    def windows(self, query: Query) -> NDArray[np.int64]:
+        """Windows (W, M) through all points of a query, of each of which the first ones are answered."""
+
     def inputs(self, windows: Sequence[Window]) -> preprocess.Inputs:
         """The network's inputs for a batch of windows."""
 
@@ -321,24 +324,29 @@ class OfParts:
                 span = spans[query.category]
                 yield metrics.softmax(rows[:, span.start : span.stop])
 
-        for whole in windowed(queries, self.network.num_points, answers, operator.setitem):
+        for whole in windowed(queries, self.network.windows, answers, operator.setitem):
             yield Rows(whole, firsts.popleft())
 
     def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
         def answers(windows: Sequence[Window]) -> Iterable[Array]:
             return self.network.marks(self.network.inputs(windows))
 
-        return windowed(queries, self.network.num_points, answers, np.maximum.at)
+        return windowed(queries, self.network.windows, answers, np.maximum.at)
 
     def answer(self, seen: Seen, rows: Float64) -> PartsPrediction:
         category = self.network.classes[seen.query.category]
-        names = self.network.task.parts[category]
-        codes = self.facts.get("codes", {}).get(category, range(len(names)))
+        codes = codes_of(self.network, category)
         assert seen.shape is not None
         whole = back(seen.shape, seen.drawn, rows)
         polygons = seen.shape.polygons if isinstance(seen.shape, Mesh) else None
         firsts = None if polygons is None else np.unique(polygons, return_index=True)[1]
-        return PartsPrediction(category, dict(zip(names, codes, strict=True)), whole, seen.drawn.warnings, firsts)
+        return PartsPrediction(category, codes, whole, seen.drawn.warnings, firsts)
+
+
+def codes_of(network: Network, category: str) -> dict[str, int]:
+    """Part of a category -> the label that the set's files have for it."""
+    names = network.task.parts[category]
+    return dict(zip(names, network.facts.get("codes", {}).get(category, range(len(names))), strict=True))
 
 
 ASKERS: Mapping[str, Callable[[Network], Asker]] = {"classification": OfClasses, "parts": OfParts}
@@ -346,11 +354,11 @@ ASKERS: Mapping[str, Callable[[Network], Asker]] = {"classification": OfClasses,
 
 def windowed(
     queries: Iterable[Query],
-    num_points: int,
+    windows_of: Callable[[Query], NDArray[np.int64]],
     answers: Callable[[Sequence[Window]], Iterable[Array]],
     put: Callable[[Any, Any, Any], object],
 ) -> Iterator[Any]:
-    """For each query, the ``answers`` to its windows of ``num_points``, ``put`` into one array (T, ...).
+    """For each query, the ``answers`` to the first points of its windows, ``put`` into one array (T, ...).
 
     Windows of several queries are answered at a time. So a cloud may have any size; it needs no compilation and little
     memory of its own.
@@ -360,7 +368,7 @@ def windowed(
     def windows() -> Iterator[tuple[Window, list[Array]]]:
         for query in queries:
             begun.append((query, []))
-            for places in preprocess.windows(len(query.points), num_points):
+            for places in windows_of(query):
                 yield (query, places), begun[-1][1]
 
     stream = windows()
@@ -368,7 +376,7 @@ def windowed(
         for ((query, places), whole), rows in zip(batch, answers([window for window, _ in batch]), strict=True):
             if not whole:
                 whole.append(np.zeros((len(query.points), *rows.shape[1:]), rows.dtype))
-            put(whole[0], places, rows)
+            put(whole[0], places[: len(rows)], rows)
         unfinished = batch[-1][0][0]  # its further windows may be in the next batch
         while begun and begun[0][0] is not unfinished:
             yield begun.popleft()[1][0]

@@ -48,7 +48,8 @@ def to_train(
 def fitted(opened: Store, settings: Settings) -> Settings:
     """The settings with no more points than the store's training shapes hold."""
     most = int(opened.counts[opened.select("train")].max())
-    return dataclasses.replace(settings, num_points=min(settings.num_points, most))
+    least = {"context": min(int(settings.own["context"]), most)} if "context" in settings.own else {}
+    return dataclasses.replace(settings, num_points=min(settings.num_points, most), own={**settings.own, **least})
 
 
 def check_trainable(store: Store) -> None:

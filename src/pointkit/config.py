@@ -27,6 +27,7 @@ from pointkit.task import TASKS, Task
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
 LENGTH = ("epochs", "patience")  # settings of how long a training goes; they may change when it goes on
 MANY = 2000  # training shapes of a large set
+LEAST = {"classification": 180, "parts": 180}  # seconds in which PointReach has learned enough, compiling included
 
 
 def _setting(default: Value, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf) -> Any:
@@ -64,6 +65,7 @@ class Settings:
         "the rate over time: as it is, down to zero along a cosine, or halved every few epochs",
         choices=("constant", "cosine", "halving"),
     )
+    warmup: float = _setting(0.0, "share of the steps over which the rate first rises to its full height", below=1)
     halve_every: int = _setting(5, "epochs after which the halving schedule halves", low=1)
     jitter: float = _setting(0.005, "uniform noise on every coordinate, within plus and minus this")
     scale: float = _setting(0.0, "stretch each axis by up to this share, both ways", below=1)
@@ -73,6 +75,7 @@ class Settings:
     mirror: float = _setting(0.0, "chance that a shape is mirrored in x, and in y", below=1)
     drop: float = _setting(0.0, "leave out up to this share of each shape's points", below=1)
     label_smoothing: float = _setting(0.0, "share of each label's certainty that goes to all classes", below=1)
+    clip: float = _setting(0.0, "largest norm that a step's gradient may have; 0 is any")
     average: float = _setting(
         0.0,
         "average the weights over the last steps, with this decay a step, and measure batch norm's statistics anew; "
@@ -81,7 +84,8 @@ class Settings:
     )
     select: str = _setting(
         "loss",
-        "the epoch whose weights are kept: of the lowest validation loss, or of parts, the highest validation mIoU",
+        "the epoch whose weights are kept: of the lowest validation loss, or the highest validation accuracy (classes) "
+        "or mIoU (parts)",
         choices=tuple(dict.fromkeys(name for kind in TASKS.values() for name in kind.choices)),
     )
     class_weight: str = _setting(
@@ -98,6 +102,8 @@ class Settings:
             rule.check(name, getattr(self, name))
         kinds(self.features)
         object.__setattr__(self, "own", families.own_settings(self.model, self.own))
+        if self.drop and families.find(self.model).listed:
+            raise PointkitError(f"drop must be 0 for {self.model}, which finds neighbours before that, got {self.drop}")
 
     def flat(self) -> dict[str, Any]:
         """All settings by name, the network's own behind the others: what recipes, flags and runs hold."""
@@ -163,52 +169,73 @@ def _check_known(key: str, value: Any, model: str, what: str) -> None:
     """Raise PointkitError for a setting that is unknown, or another network's."""
     own = families.find(model).settings
     known = [*RULES, *own]
-    if any(key in family.settings for family in families.FAMILIES.values()) and key not in own:
+    if families.owners(key) and key not in own:
         families.own_settings(model, {key: value})  # says whose it is
     if key not in known:
         raise PointkitError(f"unknown {what} {key!r}{suggest(key, known)}; known are {', '.join(known)}")
 
 
 def choose(
-    task: Task, num_shapes: int, model: str = "pointnet", imbalanced: bool = False
+    task: Task, num_shapes: int, model: str = "", imbalanced: bool = False, minutes: float = 0
 ) -> tuple[dict[str, Any], str]:
     """Settings for a task with so many training shapes, and the reason in words.
 
-    PointNet needs some 2,500 steps for everyday shapes, 3,000 for their parts. A small set reaches them with more
-    passes, and is stretched and turned, as it lacks variety. The settings for classes of a large set were found on
-    3,593 shapes, those for parts on 228 (docs/log.md). For another ``model`` PointNet's own settings are left out.
-    Where classes are ``imbalanced`` (``audit``), all count alike in the loss.
+    Without a ``model`` the network is chosen, too: PointReach, or PointNet where there are so few ``minutes`` (0: no
+    limit) that the former could not take the steps it needs. A small set reaches the steps that a network needs with
+    more passes. The settings were found on 3,593 shapes for classes, and on 228 for parts (docs/log.md). Other networks
+    have those of PointReach. Where classes are ``imbalanced`` (``audit``), all count alike in the loss.
     """
-    values, reason = CHOICES[task.name](task, num_shapes)
-    if model != values.get("model", RULES["model"].default):
-        values = {key: value for key, value in values.items() if key in RULES} | {"model": model}
+    name, why = (model, "") if model else _network(task, num_shapes, minutes)
+    values, reason = CHOICES[task.name](task, num_shapes, name)
     if imbalanced:
         values, reason = values | {"class_weight": "balanced"}, f"{reason}, weights balanced as {task.answers} are not"
-    return values, f"{num_shapes} training shapes in {len(task.classes)} {task.group[1]}: {reason}"
+    return values, f"{num_shapes} training shapes in {len(task.classes)} {task.group[1]}: {why}{reason}"
 
 
-def _for_classes(task: Task, num_shapes: int) -> tuple[dict[str, Any], str]:
+def _network(task: Task, num_shapes: int, minutes: float) -> tuple[str, str]:
+    """The network for a task, and why, to stand before the other reasons."""
+    needed = LEAST[task.name] / 60
+    if 0 < minutes < needed:
+        return "pointnet", f"pointnet, as pointreach needs about {needed:.0f} minutes or more; "
+    return "pointreach", "pointreach; "
+
+
+def _for_classes(task: Task, num_shapes: int, model: str) -> tuple[dict[str, Any], str]:
+    if model == "pointnet" and num_shapes < MANY:
+        epochs = min(200, round(2500 * 32 / max(num_shapes, 1)))
+        values: dict[str, Any] = {"epochs": epochs, "schedule": "cosine", "scale": 0.25, "rotate": 10.0}
+        return values, f"{epochs} epochs, cosine rate, stretched and turned"
+    recipe = "modelnet10-pointnet" if model == "pointnet" else "modelnet10-best"
+    values = _adapted(recipe, model)
     if num_shapes >= MANY:
-        best = {key: value for key, value in read_recipe("modelnet10-best").items() if key not in MEANT_FOR}
         epochs = max(20, round(2700 * 32 / num_shapes))
-        return best | {"epochs": epochs}, f"modelnet10-best, {epochs} epochs"
-    epochs = min(200, round(2500 * 32 / max(num_shapes, 1)))
-    values: dict[str, Any] = {"epochs": epochs, "schedule": "cosine", "scale": 0.25, "rotate": 10.0}
-    return values, f"{epochs} epochs, cosine rate, stretched and turned"
+        return values | {"epochs": epochs}, f"{recipe}, {epochs} epochs"
+    epochs = min(150, round(1500 * 32 / max(num_shapes, 1)))
+    values |= {"epochs": epochs, "average": 0.98, "scale": 0.25, "rotate": 10.0}
+    return values, f"{recipe}, {epochs} epochs, stretched and turned"
 
 
-def _for_parts(task: Task, num_shapes: int) -> tuple[dict[str, Any], str]:
-    values = read_recipe("parts-best")
+def _for_parts(task: Task, num_shapes: int, model: str) -> tuple[dict[str, Any], str]:
+    recipe, steps = ("parts-pointnet", 3000) if model == "pointnet" else ("parts-best", 2000)
+    values = _adapted(recipe, model)
     if not set(columns(kinds(values["features"]))) <= set(task.features):
         del values["features"]
     if num_shapes >= 1000:
         values["batch_size"] = 32
-    epochs = values["epochs"] = max(20, min(200, round(3000 * values["batch_size"] / max(num_shapes, 1))))
+    epochs = values["epochs"] = max(20, min(200, round(steps * values["batch_size"] / max(num_shapes, 1))))
     seen = f", with {values['features']}" if "features" in values else ""
-    return values, f"parts-best, {epochs} epochs{seen}"
+    return values, f"{recipe}, {epochs} epochs{seen}"
 
 
-CHOICES: Mapping[str, Callable[[Task, int], tuple[dict[str, Any], str]]] = {
+def _adapted(recipe: str, model: str) -> dict[str, Any]:
+    """A recipe's settings for another network than its own: without that one's, and without what this one refuses."""
+    values = {key: value for key, value in read_recipe(recipe).items() if key not in MEANT_FOR}
+    if values["model"] == model:
+        return values
+    return {key: value for key, value in values.items() if key in RULES} | {"model": model}
+
+
+CHOICES: Mapping[str, Callable[[Task, int, str], tuple[dict[str, Any], str]]] = {
     "classification": _for_classes,
     "parts": _for_parts,
 }
@@ -217,7 +244,7 @@ CHOICES: Mapping[str, Callable[[Task, int], tuple[dict[str, Any], str]]] = {
 def flags(settings: Settings, task: Task, num_shapes: int, imbalanced: bool = False) -> list[str]:
     """The words behind 'pointkit train STORE -o RUN' that give these settings for a task on a set of that size."""
     without = combine(choose(task, num_shapes, settings.model, imbalanced)[0]).flat()
-    written = [] if settings.model == RULES["model"].default else ["--model", settings.model]
+    written = [] if settings.model == _network(task, num_shapes, 0)[0] else ["--model", settings.model]
     for name, value in settings.flat().items():
         if value != without[name] and name not in MEANT_FOR:
             written += [f"--{name.replace('_', '-')}", str(value)]
@@ -225,17 +252,26 @@ def flags(settings: Settings, task: Task, num_shapes: int, imbalanced: bool = Fa
 
 
 def decide(
-    recipe: str | None, given: Mapping[str, Any], task: Task, num_shapes: int, imbalanced: bool = False
+    recipe: str | None,
+    given: Mapping[str, Any],
+    task: Task,
+    num_shapes: int,
+    imbalanced: bool = False,
+    minutes: float = 0,
 ) -> tuple[Settings, str]:
-    """The settings by a recipe, or by ``choose`` without one, and by the flags ``given``; and the reason in words."""
-    values = {} if recipe is None else read_recipe(recipe)
-    model = given.get("model") or values.get("model", RULES["model"].default)
+    """The settings by a recipe, or by ``choose`` without one, and by the flags ``given``; and the reason in words.
+
+    A flag that is one network's alone names that network.
+    """
+    chosen, reason = ({}, "") if recipe is None else (read_recipe(recipe), f"recipe {recipe}")
+    model = given.get("model") or chosen.get("model", "" if recipe is None else RULES["model"].default)
+    owners = [families.owners(key) for key, value in given.items() if value is not None and key not in RULES]
+    model = model or next((names[0] for names in owners if len(names) == 1), "")
+    if recipe is None:
+        chosen, reason = choose(task, num_shapes, model, imbalanced, minutes)
     for key, value in given.items():
         if value is not None:
-            _check_known(key, value, model, "setting")
-    if recipe is not None:
-        return combine(values, given), f"recipe {recipe}"
-    chosen, reason = choose(task, num_shapes, given.get("model", RULES["model"].default), imbalanced)
+            _check_known(key, value, given.get("model") or chosen.get("model", RULES["model"].default), "setting")
     return combine(chosen, given), reason
 
 

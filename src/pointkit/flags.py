@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -64,7 +65,9 @@ GROUPS = {  # of the settings in the help of train
         "learning_rate",
         "schedule",
         "halve_every",
+        "warmup",
         "weight_decay",
+        "clip",
         "average",
     ),
     "Augmentation: how shapes are changed in training": (
@@ -84,11 +87,12 @@ def _grouped() -> dict[str, tuple[str, Rule]]:
     """Setting -> the title of its group in the help, and its rule; a network's own settings have a group of theirs."""
     title = {name: group for group, names in GROUPS.items() for name in names}
     common = {name: (title.get(name, "Further settings"), rule) for name, rule in RULES.items()}
-    own = {
-        name: (f"Settings of {family} alone", rule)
-        for family, about in FAMILIES.items()
-        for name, rule in about.settings.items()
-    }
+    own: dict[str, tuple[str, Rule]] = {}
+    for name in dict.fromkeys(name for about in FAMILIES.values() for name in about.settings):
+        owners = {family: about.settings[name] for family, about in FAMILIES.items() if name in about.settings}
+        first = next(iter(owners.values()))
+        choices = tuple(dict.fromkeys(choice for rule in owners.values() for choice in rule.choices))
+        own[name] = f"Settings of {' and '.join(owners)} alone", dataclasses.replace(first, choices=choices)
     return common | own
 
 

@@ -136,7 +136,7 @@ def learn(
     worthless = [one.text.partition(";")[0] for one in audit.kept(store.manifest) if one.stops]
     if worthless and not force:
         raise PointkitError(f"{folder}: not worth a training: {'; '.join(worthless)}; --force trains all the same")
-    settings, reason = _settings(store, path, seed)
+    settings, reason = _settings(store, path, seed, minutes)
     plan = _Plan(store, started + 60 * minutes, minutes, listener, page)
     return Learned(path, store, _trained(store, path, settings, reason, plan), page.findings)
 
@@ -182,12 +182,12 @@ def _begin(path: pathlib.Path, folder: pathlib.Path, words: Mapping[str, Any]) -
             raise RunError(f"{path}: was begun with {name} {before}, got {now}; give -o another folder")
 
 
-def _settings(store: Store, path: pathlib.Path, seed: int) -> tuple[Settings, str]:
+def _settings(store: Store, path: pathlib.Path, seed: int, minutes: float) -> tuple[Settings, str]:
     """The settings for a store; those of a training that goes on are planned already."""
     given: dict[str, Any] = {"seed": seed}
     if _training_begun(path) and run_folder.load_checkpoint(path, ("best/",))[0]:
         given["epochs"] = run_folder.read_facts(path)["settings"]["epochs"]
-    return config.decide(None, given, store.task, len(store.select("train")), store.imbalanced)
+    return config.decide(None, given, store.task, len(store.select("train")), store.imbalanced, minutes)
 
 
 def _trained(store: Store, path: pathlib.Path, settings: Settings, reason: str, plan: _Plan) -> Mapping[str, Any]:

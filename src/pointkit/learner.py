@@ -13,7 +13,7 @@ from keras import ops
 from pointkit import features, metrics, models, nn
 from pointkit.cloud import Array
 from pointkit.config import Settings
-from pointkit.loader import Batch, Batches
+from pointkit.loader import Batch, Batches, ahead
 from pointkit.task import Task
 
 STATISTICS_BATCHES = 32  # by which batch norm's statistics are measured for averaged weights
@@ -55,11 +55,13 @@ def augmented(model: keras.Model, settings: Settings) -> keras.Model:
 
 def learning_rate(settings: Settings, step: int, total: int) -> float:
     """The learning rate of one of ``total`` steps."""
+    rising = settings.warmup * total
+    rate = settings.learning_rate * min(1.0, (step + 1) / rising) if rising else settings.learning_rate
     if settings.schedule == "cosine":
-        return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
+        return rate * 0.5 * (1 + math.cos(math.pi * step / total))
     if settings.schedule == "halving":
-        return settings.learning_rate * 0.5 ** (step * settings.epochs // total // settings.halve_every)
-    return settings.learning_rate
+        return rate * 0.5 ** (step * settings.epochs // total // settings.halve_every)
+    return rate
 
 
 def judge(
@@ -71,8 +73,7 @@ def judge(
     """
     loss = total = 0.0
     scores = batches.store.task.scores()
-    for b in range(batches.num_batches):
-        given, truth, weights = batches[b]
+    for b, (given, truth, weights) in enumerate(ahead(batches)):
         logits = np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(given)))
         known = weights > 0
         total += known.sum()
@@ -104,8 +105,11 @@ class Learner:
 
     def __init__(self, settings: Settings, task: Task) -> None:
         self.model = models.build(settings.flat(), **task.network)
-        self.trainer = augmented(self.model, settings)
-        optimizer = keras.optimizers.Adam(settings.learning_rate, weight_decay=settings.weight_decay or None)
+        self.listed = models.listed(self.model)
+        self.trainer = augmented(self.listed, settings)
+        optimizer = keras.optimizers.Adam(
+            settings.learning_rate, weight_decay=settings.weight_decay or None, global_clipnorm=settings.clip or None
+        )
         if settings.weight_decay:
             optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
@@ -127,7 +131,7 @@ class Learner:
         self.variables |= {f"random/{i:03d}": variable for i, variable in enumerate(self.random_states)}
         self.decay = settings.average
         self.average = self.weights() if self.decay else {}
-        self.as_trained = _AsTrained(self.model)
+        self.as_trained = _AsTrained(self.listed)
         self.momentum = settings.momentum
         self.validated: dict[str, Array] = {}
         self.best: dict[str, Array] = {}
@@ -166,7 +170,7 @@ class Learner:
                 self._assign(self.average)
                 self._measure_statistics(batches, between)
             self.validated = self.weights()
-            return judge(self.model, validation, smoothing, between)
+            return judge(self.listed, validation, smoothing, between)
         finally:
             self._assign(last)
             for state, before in zip(self.random_states, random, strict=True):
@@ -180,10 +184,10 @@ class Learner:
         moving = self.model.non_trainable_weights
         sums = [np.zeros(variable.shape) for variable in moving]
         number = min(batches.num_batches, STATISTICS_BATCHES)
-        for b in range(number):
+        for given, _, _ in ahead(batches, last=number):
             for variable in moving:
                 variable.assign(np.zeros(variable.shape))  # then only the batch's own share is left
-            self.as_trained.predict_on_batch(batches[b][0])
+            self.as_trained.predict_on_batch(given)
             for total, variable in zip(sums, moving, strict=True):
                 total += keras.ops.convert_to_numpy(variable)
             between()

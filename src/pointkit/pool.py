@@ -18,20 +18,21 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from types import GeneratorType, TracebackType
-from typing import IO, Any, BinaryIO, TypeVar
+from types import TracebackType
+from typing import IO, Any, TypeVar
+
+from pointkit.served import FAILED, MORE, is_apart, within
 
 T = TypeVar("T")
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
-DONE, MORE, FAILED = "done", "more", "failed"  # what an answer is
 
 # Jobs come by the standard input and answers go by the standard output, as every system has these. A job itself reads
 # nothing from there, and what it prints is dropped.
 _CHILD = (
     "import os, pickle, sys; jobs, answers = os.fdopen(os.dup(0), 'rb'), os.fdopen(os.dup(1), 'wb'); "
     "nowhere = os.open(os.devnull, os.O_RDWR); os.dup2(nowhere, 0); os.dup2(nowhere, 1); "
-    "sys.path[:] = pickle.loads(pickle.load(jobs)); from pointkit.pool import serve; serve(jobs, answers)"
+    "sys.path[:] = pickle.loads(pickle.load(jobs)); from pointkit.served import serve; serve(jobs, answers)"
 )
 
 _ENVIRONMENT = {
@@ -178,13 +179,7 @@ class Pool(Executor):
         self.shutdown(cancel_futures=error is not None)
 
 
-_apart = False  # whether this is a pool's process, which may die without harm
 _spare: list[tuple[int, _Worker]] = []  # processes without work, each with the process that started it
-
-
-def is_apart() -> bool:
-    """Whether this is a pool's process, which may die without harm to others."""
-    return _apart
 
 
 def apart(
@@ -199,7 +194,7 @@ def apart(
 
     A process is kept for the next call, as its start takes a quarter of a second.
     """
-    if _apart:
+    if is_apart():
         yield from fn(*args)
         return
     here = os.getpid()
@@ -211,7 +206,7 @@ def apart(
         worker = _Worker(0)
     over = False
     try:
-        yield from worker.pieces((_within, (memory, fn, args)), deadline)
+        yield from worker.pieces((within, (memory, fn, args)), deadline)
         over = True
     except WorkerDied:
         raise
@@ -231,58 +226,6 @@ def _end_spare() -> None:
         started, worker = _spare.pop()
         if started == os.getpid():
             worker.end()
-
-
-def _within(
-    memory: int, fn: Callable[..., Generator[T, None, None]], args: tuple[Any, ...]
-) -> Generator[T, None, None]:
-    """What ``fn`` yields, within so much memory."""
-    _limit(memory or 1 << 62)  # the limit of the job before may stand
-    return fn(*args)
-
-
-def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
-    """The work of a pool's process: take jobs until the input is closed."""
-    global _apart
-    _apart = True
-    _limit(pickle.loads(pickle.load(jobs)))
-    while True:
-        try:
-            job = pickle.load(jobs)
-        except EOFError:
-            return
-        try:
-            fn, args = pickle.loads(job)
-            answer = fn(*args)
-            if isinstance(answer, GeneratorType):
-                for piece in answer:
-                    _hand(answers, (MORE, piece))
-                answer = None
-            last = DONE, answer
-        except Exception as error:
-            last = FAILED, error
-        _hand(answers, last)
-
-
-def _limit(memory: int) -> None:
-    """Allow this process so many bytes of address space; 0 changes nothing."""
-    if memory:
-        with contextlib.suppress(ImportError, ValueError, OSError):  # not every system knows such a limit
-            import resource
-
-            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
-
-
-def _hand(pipe: BinaryIO, answer: tuple[str, Any]) -> None:
-    """Write an answer. The bytes of its arrays follow as they are: no copy of them is made."""
-    buffers: list[pickle.PickleBuffer] = []
-    data = pickle.dumps(answer, 5, buffer_callback=buffers.append)
-    raw = [buffer.raw() for buffer in buffers]
-    pickle.dump((data, [each.nbytes for each in raw]), pipe)
-    for each in raw:
-        pipe.write(each)
-    pipe.flush()
 
 
 def _taken(pipe: IO[bytes]) -> tuple[bytes, list[bytearray]]:

@@ -9,6 +9,7 @@ run and the file's content alone: not on the file's path, other files in the cal
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointkit import checks, features, formats, models, outside, preprocess, run_folder, upright
+from pointkit import checks, features, formats, models, neighbours, outside, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cards import Card, Carded
 from pointkit.cloud import Float32, Float64, Shape, as_shape
@@ -71,6 +72,7 @@ class Predictor(Carded):
         if checkpoint is None or not checkpoint.arrays:
             raise checks.without_weights(self.path)
         self.progress = checkpoint.progress
+        self.sampling = 0
         self.asker: Asker = ASKERS[self.task.name](self)
         self.model = models.build(self.facts["settings"], **self.task.network, blank=True)
         for variable in self.model.weights:
@@ -97,6 +99,11 @@ class Predictor(Carded):
     def num_points(self) -> int:
         """Points of each shape that the network sees at once."""
         return self.contract.num_points
+
+    @property
+    def samples(self) -> bool:
+        """Whether the network brings points into an order, which is drawn (``sampled``)."""
+        return bool(models.lists(self.model))
 
     @property
     def weights(self) -> str:
@@ -237,6 +244,22 @@ class Predictor(Carded):
             raise PointkitError(f"{self.path}: tells {self.task.answers} apart, not the parts of a shape")
         return (rows.probabilities for rows in self.asker.rows(clouds))
 
+    def windows(self, query: Query) -> NDArray[np.int64]:
+        """Windows (W, M) that go through all points of a query: the first ``num_points`` of each are answered."""
+        if not self.contract.context:
+            return preprocess.windows(len(query.points), self.num_points)
+        rng = np.random.default_rng(self.sampling)
+        return neighbours.windows(query.points, self.num_points, self.contract.context, rng)
+
+    @contextlib.contextmanager
+    def sampled(self, seed: int) -> Iterator[None]:
+        """Draw the order of points by another ``seed``, where the network sees neighbourhoods."""
+        self.sampling, before = seed, self.sampling
+        try:
+            yield
+        finally:
+            self.sampling = before
+
     def inputs(self, windows: Sequence[Window]) -> Inputs:
         """The network's inputs for a batch of windows."""
         points = np.stack([cloud.points[places] for cloud, places in windows])
@@ -255,8 +278,19 @@ class Predictor(Carded):
         return self.look(given)[0]
 
     def look(self, given: Inputs) -> tuple[Float32, Float32]:
-        """The same logits, and what the network pooled of each cloud, (B, D)."""
+        """The same logits, and what the network pooled of each cloud, (B, D).
+
+        Where a run has a context, clouds of so many points are answered in their first ``num_points``.
+        """
+        order = None
+        if lists := models.lists(self.model):
+            whole = given["points"] if isinstance(given, dict) else given
+            answered = self.num_points if self.contract.context == whole.shape[1] else None
+            given, order = neighbours.with_lists(given, lists, np.random.default_rng(self.sampling), answered)
         logits, pooled = self._in_batches(self._answer, given, self._first["answers"])
+        if order is not None and self.task.labels_points:
+            back = np.argsort(order[:, : logits.shape[1]], 1)
+            logits = np.take_along_axis(logits, back[..., None], 1)
         return logits, pooled
 
     @functools.cached_property
@@ -292,5 +326,6 @@ class Predictor(Carded):
             size = len(part["points"])
             padded = {name: np.concatenate([a, np.repeat(a[-1:], BATCH - size, 0)]) for name, a in part.items()}
             with exhausted(ADVICE), first():
-                answers.append([array[:size] for array in function(preprocess.named_inputs(**padded))])
+                given = padded if len(padded) > 1 else padded["points"]
+                answers.append([array[:size] for array in function(given)])
         return [np.concatenate(arrays) for arrays in zip(*answers, strict=True)]

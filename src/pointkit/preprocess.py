@@ -275,8 +275,9 @@ class Contract:
     each cloud has a scale of its own. ``meaning`` is the user's word about the columns of files. ``up`` is the axis of
     the files that points up: the network sees shapes turned so that this is z. ``stray`` says what becomes of stray
     points (STRAY). Two rules are named, so that a later version can change them: the ``scale`` to which points are
-    brought, and the points that a ``window`` holds. Where the network sees a shape's ``size``, that says how. Raises
-    ValueError for a rule that this version does not know.
+    brought, and the points that a ``window`` holds. Where the network sees a shape's ``size``, that says how. With a
+    ``context``, a window has so many points, and only ``num_points`` of them are answered: neighbours of these are
+    found among all. Raises ValueError for a rule that this version does not know.
     """
 
     num_points: int
@@ -289,9 +290,10 @@ class Contract:
     meaning: Meaning = NOTHING_SAID
     stray: str = STRAY[0]
     size: Size | None = None
+    context: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("num_points", 1), ("drawn", 1), ("seed", 0)):
+        for name, least in (("num_points", 1), ("drawn", 1), ("seed", 0), ("context", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise ValueError(f"{name} must be a whole number, found {value!r}")
@@ -332,7 +334,14 @@ class Contract:
         given = dataclasses.asdict(self)
         del given["meaning"], given["size"]
         size = {"size": self.size.facts()} if self.size else {}
+        if not self.context:
+            del given["context"]
         return {**given, **({"meaning": self.meaning.facts()} if self.meaning != NOTHING_SAID else {}), **size}
+
+    @property
+    def seen(self) -> int:
+        """Points of a window: those that are answered, and the others around them."""
+        return max(self.num_points, self.context)
 
     def draw(
         self, shape: Shape | ArrayLike, *, count: int | None = None, whole: bool = False, kinds: Sequence[str] = ()

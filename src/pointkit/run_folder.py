@@ -107,7 +107,7 @@ class Progress:
         """Add the epoch's row to the history, and say whether it is the best so far.
 
         ``judged`` are the row's figures of validation. They include ``val_loss``, which must be finite. ``choice``
-        says which of them chooses the best.
+        says which of them chooses the best. Of equal ones the best has the lower loss.
         """
         self.epoch += 1
         means = self.means()
@@ -118,7 +118,8 @@ class Progress:
         self.batch = 0
         self.loss = self.accuracy = self.weight = self.seconds = 0.0
         sign = 1 if choice.highest else -1
-        best = before is None or sign * judged[choice.key] > sign * before[choice.key]
+        better = (sign * judged[choice.key], -judged["val_loss"])
+        best = before is None or better > (sign * before[choice.key], -before["val_loss"])
         best = best and math.isfinite(judged["val_loss"])
         if best:
             self.best_epoch, self.best_val_loss = self.epoch, judged["val_loss"]

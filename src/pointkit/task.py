@@ -137,8 +137,11 @@ class Task(ABC):
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raise PointkitError for a setting that this task refuses."""
         for key, (value, rule) in self.refused.items():
-            if settings[key] != value:
+            if settings.get(key, value) != value:
                 raise PointkitError(f"{key} {rule}, got {settings[key]!r}")
+        if settings["select"] not in self.choices:
+            known = " or ".join(self.choices)
+            raise PointkitError(f"select must be {known} for {self.answers}, got {settings['select']!r}")
 
     @abstractmethod
     def labels(self, store: Labelled, shapes: Labels, places: Labels) -> tuple[Labels, Known]:
@@ -168,8 +171,12 @@ class Classification(Task):
         Figure("ece", "ECE", "calibration error (ECE)"),
         Figure("loss", "loss", "loss (cross-entropy)", share=False),
     )
+    choices: ClassVar[Mapping[str, Choice]] = {
+        "loss": LOSS,
+        "accuracy": Choice("val_accuracy", "validation accuracy", highest=True),
+    }
     refused: ClassVar[Mapping[str, tuple[str | float, str]]] = {
-        "select": ("loss", "must be loss for classes, which have no mIoU")
+        "context": (0, "must be 0 for classes, which are seen by all of num_points")
     }
     counting = "The interval is Wilson's; it covers the choice of test shapes, not that of the training seed."
 
@@ -214,7 +221,7 @@ class Parts(Task):
         "miou": Choice("val_miou", "validation mIoU", highest=True),
     }
     refused: ClassVar[Mapping[str, tuple[str | float, str]]] = {
-        "drop": (0, "must be 0 for parts, as points would lose their labels")
+        "drop": (0, "must be 0 for parts, as points would lose their labels"),
     }
     validated = (*Task.validated, "val_miou")
     counting = (

@@ -150,6 +150,7 @@ def _train(
     init: pathlib.Path | None,
     plan: pace.Plan | None,
 ) -> Outcome:
+    from pointkit import models
     from pointkit.learner import Learner
     from pointkit.loader import Batches
 
@@ -170,6 +171,8 @@ def _train(
         "batch_size": settings.batch_size,
         "features": task.features,
         "size": contract.size,
+        "lists": models.lists(learner.model),
+        "context": contract.context,
     }
     batches = Batches(store, "train", training=True, seed=settings.seed, class_weight=settings.class_weight, **shared)
     validation = Batches(store, "val", **shared)
@@ -226,6 +229,7 @@ def _fit(
 ) -> None:
     """Train the remaining epochs: steps, validation, and a commit after each epoch."""
     from pointkit.learner import learning_rate
+    from pointkit.loader import ahead
 
     progress, watcher = keeper.progress, keeper.watcher
     steps, choice = batches.num_batches, batches.store.task.choices[settings.select]
@@ -238,10 +242,9 @@ def _fit(
         try:
             while not progress.over(flat):
                 batches.epoch = progress.epoch
-                while progress.batch < steps:
+                for batch in ahead(batches, progress.batch):
                     number = progress.epoch * steps + progress.batch
                     rate = learning_rate(settings, number, settings.epochs * steps)
-                    batch = batches[progress.batch]
                     with exhausted(advice), calls.training():
                         loss, accuracy = learner.step(batch, rate, number)
                     if not math.isfinite(loss):
@@ -327,6 +330,7 @@ def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
     from pointkit.loader import radii
 
     contract = Contract.of_store(store.manifest, settings.num_points)
+    contract = dataclasses.replace(contract, context=int(settings.own.get("context", 0)))
     if not features.sees_size(settings.features):
         return contract
     sizes = radii(store, "train", settings.num_points)

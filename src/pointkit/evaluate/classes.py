@@ -31,7 +31,9 @@ def split_logits(predictor: Predictor, opened: Store, split: str, draw: int = 0,
 def _looks(predictor: Predictor, opened: Store, split: str, draw: int = 0, turn: str = "") -> tuple[Float32, Float32]:
     """The logits, and what the network pooled of each shape, (S, D)."""
     queries = (shape.query for shape in asked(predictor, opened, opened.select(split), draw, turn=turn))
-    logits, pooled = (np.concatenate(arrays) for arrays in zip(*OfClasses(predictor).looks(queries), strict=True))
+    with predictor.sampled(0 if turn else draw):
+        looks = zip(*OfClasses(predictor).looks(queries), strict=True)
+        logits, pooled = (np.concatenate(arrays) for arrays in looks)
     return logits, pooled
 
 
@@ -80,7 +82,7 @@ def _beside(opened: Store, chosen: Array, probabilities: Array, rows: list[dict[
 
 
 def _draws(predictor: Predictor, opened: Store, split: str, draws: int) -> dict[str, Any]:
-    fresh = bool((opened.counts[opened.select(split)] > predictor.num_points).any())
+    fresh = predictor.samples or bool((opened.counts[opened.select(split)] > predictor.num_points).any())
     return {
         **_spread(predictor, opened, split, draws),
         "note": ""

@@ -108,10 +108,11 @@ def _probabilities(
             orders.append(shape.order)
             yield shape.query
 
-    for i, rows in enumerate(predictor.asker.rows(queries())):
-        if pooled is not None:
-            pooled.append(rows.pooled)
-        yield to_all(opened.cloud(chosen[i]), orders[i], rows.probabilities)
+    with predictor.sampled(0 if turn else draw):
+        for i, rows in enumerate(predictor.asker.rows(queries())):
+            if pooled is not None:
+                pooled.append(rows.pooled)
+            yield to_all(opened.cloud(chosen[i]), orders[i], rows.probabilities)
 
 
 def _answered(

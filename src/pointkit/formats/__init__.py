@@ -18,7 +18,7 @@ import io
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -27,11 +27,14 @@ from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
 from pointkit.formats import (
+    asprs,
     columns,
     e57,
     gltf,
     hdf5,
     las,
+    las_annotate,
+    las_facts,
     las_write,
     npy,
     npz,
@@ -49,6 +52,8 @@ from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import beside, load
 from pointkit.formats.streams import ROWS, Opened, Piece, sliced
 
+T = TypeVar("T")
+Other = TypeVar("Other")
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
 READERS: dict[str, Callable[..., Shape]] = {
@@ -104,14 +109,20 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".xyz": text.annotate,
 }
 
+# Annotators that write into an open file, as such files may be larger than the memory. They have no room for notes.
+INTO: dict[str, Callable[[Opened, BinaryIO, Mapping[str, Array]], None]] = {
+    ".las": las_annotate.annotate,
+    ".laz": las_annotate.annotate,
+}
+# The largest code of a class in a copy of such a file, and what is said of the copy ("" for nothing).
+LARGEST: dict[str, Callable[[Opened], int]] = {".las": las_annotate.largest, ".laz": las_annotate.largest}
+FACTS: dict[str, Callable[[Opened], dict[str, Any]]] = {".las": las_facts.facts, ".laz": las_facts.facts}
+COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, ".laz": las_annotate.about_copy}
+
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 ONE_FIELD = (".ptx",)  # the files with room for the labels alone
-OPENED = (
-    e57.read,
-    hdf5.read,
-    las.read,
-)  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
+OPENED = (e57.read, hdf5.read, las.read)  # readers of an open file (``Opened``), which may be larger than the memory
 PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
 NAMED = (hdf5.read, text.read, npy.read, npz.read)  # readers to which the user may name the columns
 STACKS = (".h5", ".hdf5")  # the files that may hold many shapes, which have numbers (``within``)
@@ -119,7 +130,7 @@ ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.
-ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}
+ANNOTATED = {suffix: suffix if suffix in (*ANNOTATORS, *INTO) else ".ply" for suffix in SUFFIXES}
 
 __all__ = [
     "ANNOTATED",
@@ -128,9 +139,13 @@ __all__ = [
     "READERS",
     "SUFFIXES",
     "WRITERS",
+    "about_copy",
     "annotate",
+    "code_name",
     "columns",
     "digest",
+    "facts",
+    "largest_code",
     "pieces",
     "read",
     "stack",
@@ -229,10 +244,13 @@ def annotate(
     if _suffix(target).lower() != ANNOTATED[kind]:
         raise FormatError(f"{shown(target)}: a {kind} file with further fields must be named {ANNOTATED[kind]}")
     with _named(name):
-        data = _bytes(source, name)
+        if kind in INTO:
+            with _opened(source, name) as opened, replacing(target) as file:
+                INTO[kind](opened, file, fields)
+            return
         if kind in ANNOTATORS:
             said = {"meaning": meaning} if READERS[kind] in NAMED else {}
-            parts = ANNOTATORS[kind](data, fields, _lines(notes), **said)
+            parts = ANNOTATORS[kind](_bytes(source, name), fields, _lines(notes), **said)
         else:
             parts = ply.encoded(_with(_shape(kind, source, name, meaning), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
@@ -249,6 +267,37 @@ def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
 def _together(theirs: Mapping[str, Array], ours: Mapping[str, Array], count: int) -> dict[str, Array]:
     names = records.renamed(theirs, ours)
     return {names.get(name, name): array for name, array in theirs.items()} | records.added(ours, count)
+
+
+def largest_code(path: Path) -> int | None:
+    """The largest label that the copy of a file holds as the class of a point; None where any label has a place.
+
+    Raises FormatError and OSError as ``read`` does.
+    """
+    return _asked(LARGEST, path, None)
+
+
+def about_copy(path: Path) -> str:
+    """What the user should know of a file's copy; "" for nothing. Raises FormatError and OSError as ``read`` does."""
+    return _asked(COPIES, path, "")
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What a file says of itself beside its points, for people. Raises FormatError and OSError as ``read`` does."""
+    return _asked(FACTS, path, {})
+
+
+def code_name(path: Path, field: str, code: int) -> str:
+    """The name that the format gives to a code in a field; "" where it gives none."""
+    return asprs.name(code) if field == asprs.FIELD and _suffix(path).lower() in (".las", ".laz") else ""
+
+
+def _asked(answers: Mapping[str, Callable[[Opened], T]], path: Path, otherwise: Other) -> T | Other:
+    name, kind = _kind(path, None)
+    if kind not in answers:
+        return otherwise
+    with _named(name), _opened(path, name) as opened:
+        return answers[kind](opened)
 
 
 def within(path: Path) -> tuple[str, int | None]:

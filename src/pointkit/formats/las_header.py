@@ -163,6 +163,8 @@ def _evlrs(opened: Opened, points: int, place: int, count: int) -> tuple[Vlr, ..
         raise ValueError(f"the header promises {count} records at {place}, in a file of {opened.size} bytes")
     found = []
     for number in range(count):
+        if place + EVLR_HEAD > opened.size:
+            raise ValueError(f"record {number} of {count} behind the points begins at {place} of {opened.size} bytes")
         head = opened.at(place, EVLR_HEAD)
         key, (size,) = _key(head), struct.unpack_from("<Q", head, 20)
         found.append(Vlr(*key, place, place + EVLR_HEAD, place + EVLR_HEAD + size))

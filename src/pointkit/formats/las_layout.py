@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pointkit.cloud import Array, Float64
 from pointkit.errors import MissingExtraError
+from pointkit.formats import records
 from pointkit.formats.las_header import EXTRA, RECORD_BYTES, Header
 from pointkit.formats.streams import Opened
 
@@ -18,6 +19,7 @@ ENTRY = 192  # bytes that describe an extra dimension
 KINDS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")  # of extra dimensions, from 1 on
 REST = "ExtraBytes"  # bytes of a record that no entry describes
 _SCALE, _OFFSET = 8, 16  # bits that say what an entry has
+_LONGEST = 32  # bytes of a name
 _BLOCK = 1 << 14  # rows that are taken apart at a time: they fit a processor's cache
 
 
@@ -113,6 +115,45 @@ def _described(entry: bytes, place: int) -> Dimension | None:
     if not options & (_SCALE | _OFFSET):
         return Dimension(name, place, dtype)
     return Dimension(name, place, dtype, 0, scale, offset)
+
+
+def entries(opened: Opened, header: Header, taken: Collection[str]) -> list[bytes]:
+    """The descriptions of a file's extra dimensions, for a record that more follow.
+
+    A dimension whose name is ``taken`` by a new one is renamed to source_NAME. Bytes without a description get one.
+    """
+    vlr = header.find(*EXTRA)
+    if vlr is not None and vlr not in header.vlrs:
+        raise ValueError("its extra dimensions are described behind the points, where no more can be added")
+    described = b"" if vlr is None else opened.at(vlr.start, vlr.end - vlr.start)
+    found = _extra(opened, header)
+    result = []
+    names = records.renamed([dimension.name for dimension in found], taken)
+    for i, dimension in enumerate(found):
+        if dimension.name == REST and dimension.kind.shape:
+            width = dimension.kind.itemsize
+            result += [_packed(f"{REST}_{at}", 0, min(255, width - at)) for at in range(0, width, 255)]
+            continue
+        own = described[i * ENTRY : (i + 1) * ENTRY]
+        name = names.get(dimension.name)
+        result.append(own[:4] + _named(name) + own[36:] if name else own)
+    return result
+
+
+def entry(name: str, array: Array) -> bytes:
+    """The description of a new extra dimension."""
+    return _packed(name, KINDS.index(f"{array.dtype.kind}{array.dtype.itemsize}") + 1, 0)
+
+
+def _packed(name: str, number: int, options: int) -> bytes:
+    return struct.pack("<2xBB32s", number, options, _named(name)).ljust(ENTRY, b"\0")
+
+
+def _named(name: str) -> bytes:
+    data = name.encode()
+    if len(data) > _LONGEST:
+        raise ValueError(f"a field's name in a LAS file has {_LONGEST} bytes at most, got {name!r}")
+    return data.ljust(_LONGEST, b"\0")
 
 
 class Columns:

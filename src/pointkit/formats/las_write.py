@@ -18,11 +18,10 @@ from pointkit import disk
 from pointkit.cloud import Array, Float64, PointCloud, Shape
 from pointkit.formats import laz, records
 from pointkit.formats.las_header import COMPRESSED, EXTRA, HEAD_BYTES, LASZIP, RECORD_BYTES
-from pointkit.formats.las_layout import ENTRY, KINDS, Dimension, standard
+from pointkit.formats.las_layout import Dimension, entry, standard
 
 _COLORS = ("red", "green", "blue")
 _LARGEST = 2**31 - 1000
-_LONGEST = 32  # bytes of a name
 
 
 def write(path: disk.Path, shape: Shape) -> None:
@@ -49,7 +48,7 @@ def encoded(shape: Shape, *, compressed: bool, more: Mapping[str, Array] | None 
     outside = {name: array for name, array in columns.items() if name not in inside}
     renamed = records.renamed(outside, places)
     outside = {renamed.get(name, name): array for name, array in outside.items()}
-    described = b"".join(_entry(name, array) for name, array in outside.items())
+    described = b"".join(entry(name, array) for name, array in outside.items())
     scale, offset, whole = _whole(records.coordinates(shape).astype(np.float64))
     raw = np.zeros((len(whole), RECORD_BYTES[point_format]), np.uint8)
     raw[:, :12] = whole.view(np.uint8)
@@ -107,15 +106,6 @@ def _place(raw: Array, place: Dimension, array: Array) -> None:
     raw[:, place.place : place.place + place.kind.itemsize] = (
         array.astype(place.kind).view(np.uint8).reshape(len(raw), -1)
     )
-
-
-def _entry(name: str, array: Array) -> bytes:
-    """The description of an extra dimension."""
-    data = name.encode()
-    if len(data) > _LONGEST:
-        raise ValueError(f"a field's name in a LAS file has {_LONGEST} bytes at most, got {name!r}")
-    number = KINDS.index(f"{array.dtype.kind}{array.dtype.itemsize}") + 1
-    return struct.pack("<2xBB32s", number, 0, data).ljust(ENTRY, b"\0")
 
 
 def _whole(xyz: Float64) -> tuple[Float64, Float64, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -48,16 +47,6 @@ class Opened:
             data = self.at(start, min(most, end - start))
             start += len(data)
             yield data
-
-
-def opened(source: str | bytes) -> Opened:
-    """Open a path, or bytes, as another process was given it. The caller closes the file."""
-    if isinstance(source, bytes):
-        import io
-
-        return Opened(io.BytesIO(source), source, len(source))
-    file = open(source, "rb")  # noqa: SIM115
-    return Opened(file, source, os.fstat(file.fileno()).st_size)
 
 
 def sliced(shape: Shape, rows: int) -> Iterator[Piece]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pointkit.models.critical import CriticalPoints
     from pointkit.models.heads import pooled
     from pointkit.models.inference import answering, looking
+    from pointkit.models.neighbourhoods import listed, lists
     from pointkit.models.networks import build, classifier, describe, segmenter
     from pointkit.models.piecewise import InParts
 
@@ -25,6 +26,8 @@ _NAMES = {
     "build": "networks",
     "classifier": "networks",
     "describe": "networks",
+    "listed": "neighbourhoods",
+    "lists": "neighbourhoods",
     "looking": "inference",
     "pooled": "heads",
     "segmenter": "networks",
@@ -38,6 +41,8 @@ __all__ = [
     "build",
     "classifier",
     "describe",
+    "listed",
+    "lists",
     "looking",
     "pooled",
     "segmenter",

@@ -27,12 +27,14 @@ class Family:
 
     ``module`` is the file that builds it; ``settings``: name -> rule of each setting that is its own. ``maxima_alone``
     says that points meet in pooled maxima and nowhere else. Only then can its critical points be named, and can a cloud
-    be computed piece by piece.
+    be computed piece by piece. ``listed`` says that lists of neighbours are found before a step changes the points.
+    Only small changes are then allowed.
     """
 
     module: str
     settings: Mapping[str, Rule] = field(default_factory=dict)
     maxima_alone: bool = False
+    listed: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -53,6 +55,14 @@ FAMILIES: dict[str, Family] = {
         },
         maxima_alone=True,
     ),
+    "pointreach": Family(
+        "pointkit.models.pointreach",
+        {
+            "widths": Rule("standard", "its layer widths", choices=("standard", "small")),
+            "context": Rule(0, "for parts: points in whose midst those that are answered are seen; 0 are these alone"),
+        },
+        listed=True,
+    ),
 }
 
 
@@ -63,6 +73,11 @@ def find(name: str) -> Family:
     return FAMILIES[name]
 
 
+def owners(setting: str) -> list[str]:
+    """The families of which a setting is one of their own."""
+    return [name for name, family in FAMILIES.items() if setting in family.settings]
+
+
 def own_settings(name: str, given: Mapping[str, Value]) -> dict[str, Value]:
     """A family's own settings: those ``given``, checked by its rules, and its defaults for the others.
 
@@ -71,8 +86,8 @@ def own_settings(name: str, given: Mapping[str, Value]) -> dict[str, Value]:
     rules = find(name).settings
     for key, value in given.items():
         if key not in rules:
-            owners = [other for other, family in FAMILIES.items() if key in family.settings]
-            whose = f"a setting of {' and '.join(owners)}, not of {name}" if owners else "no setting"
+            theirs = owners(key)
+            whose = f"a setting of {' and '.join(theirs)}, not of {name}" if theirs else "no setting"
             own = f"its own are {', '.join(rules)}" if rules else "which has none of its own"
             raise PointkitError(f"{key} is {whose} ({own}){suggest(key, rules)}")
         rules[key].check(key, value)

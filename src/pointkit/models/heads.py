@@ -27,6 +27,14 @@ class Features:
     local: list[Any]  # of each point, several (B, N, E)
     transformed: int | None = None  # index in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
+    drops_pooled: bool = False  # whether the head drops pooled and last hidden features, not all hidden ones
+    back: Any = None  # where each point went (B, N), if the backbone brought the points into another order
+
+
+def with_pooled_dropped(features: Features, dropout: float, seeds: Iterator[int]) -> Features:
+    """The features with a share of the pooled ones dropped in training."""
+    drop = layers.Dropout(dropout, seed=next(seeds, None), name="pooled_dropout")
+    return dataclasses.replace(features, pooled=drop(features.pooled))
 
 
 def with_size(features: Features, *, momentum: float, seeds: Iterator[int]) -> Features:
@@ -53,8 +61,12 @@ def pooled(model: keras.Model) -> Any:
     """The tensor (B, D) that a network's backbone pooled of each cloud, before size and category came to it."""
     first = model.get_layer("head_dense_1" if len(model.output.shape) == 2 else "head_pointwise_1")
     tensor = first.input[-1] if isinstance(first.input, list) else first.input
-    while (layer := tensor._keras_history.operation).name in ("pooled_and_size", "pooled_and_category"):
-        tensor = layer.input[0]
+    while (layer := tensor._keras_history.operation).name in (
+        "pooled_dropout",
+        "pooled_and_size",
+        "pooled_and_category",
+    ):
+        tensor = layer.input[0] if isinstance(layer.input, list) else layer.input
     return tensor
 
 
@@ -99,6 +111,6 @@ def segmentation_head(
             x = SplitBlock(width, transformed=features.transformed, name="head_pointwise_1", **arguments)(x)
         else:
             x = PointwiseBlock(width, name=f"head_pointwise_{i}", **arguments)(x)
-        if dropout:
+        if dropout and (i == len(units) or not features.drops_pooled):
             x = layers.Dropout(dropout, seed=next(seeds, None), name=f"head_dropout_{i}")(x)
     return Pointwise(num_classes, kernel_initializer=glorot(seeds), dtype=_dtype(), name="logits")(x)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointkit.models.heads import pooled
+from pointkit.models.neighbourhoods import listed
 from pointkit.nn import forms
 
 
@@ -24,8 +25,11 @@ def at_once(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
 
 
 def looking(model: keras.Model) -> Callable[[Any], list[NDArray[np.float32]]]:
-    """Like ``answering``: the logits, and what was pooled of each cloud (B, D), in one go."""
-    return answering(keras.Model(model.input, [model.output, pooled(model)]))
+    """Like ``answering``: the logits, and what was pooled of each cloud (B, D), in one go.
+
+    Where the network sees neighbourhoods, the function takes their lists, too (``listed``).
+    """
+    return answering(listed(keras.Model(model.input, [model.output, pooled(model)])))
 
 
 def answering(model: keras.Model) -> Callable[[Any], Any]:

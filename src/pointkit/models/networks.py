@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from pointkit.models.families import find, own_settings
-from pointkit.models.heads import classification_head, segmentation_head, with_category, with_size
-from pointkit.nn import OwnParts
+from pointkit.models.heads import classification_head, segmentation_head, with_category, with_pooled_dropped, with_size
+from pointkit.nn import GivenOrder, OwnParts
 
 
 def seed_stream(seed: int | None) -> Iterator[int]:
@@ -123,6 +123,8 @@ def _network(
     seeds = iter(()) if blank else seed_stream(seed)
     shared: dict[str, Any] = {"momentum": momentum, "seeds": seeds}
     features, units = backbone(kind, exact=exact, num_features=num_features, **shared, **own)
+    if features.drops_pooled:
+        features = with_pooled_dropped(features, dropout, seeds)
     if sees_size:
         features = with_size(features, **shared)
     if parts:
@@ -134,6 +136,8 @@ def _network(
         logits = classification_head(features, num_classes, **head)
     if parts:
         logits = OwnParts(parts, name="own_parts", dtype=logits.dtype)([logits, features.inputs["category"]])
+    if kind == "segmenter" and features.back is not None:
+        logits = GivenOrder(name="given_order", dtype=logits.dtype)([logits, features.back])
     inputs = features.inputs if len(features.inputs) > 1 else features.inputs["points"]
     return keras.Model(inputs, logits, name=f"{name}_{kind}")
 

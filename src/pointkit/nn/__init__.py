@@ -5,20 +5,24 @@ from pointkit.nn.category import OwnParts
 from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
 from pointkit.nn.grouped import EdgeBlock, Reach
 from pointkit.nn.losses import SmoothedCrossentropy
+from pointkit.nn.neighbourhoods import Centres, GivenOrder, Neighbourhoods
 from pointkit.nn.neighbours import GatheredMaximum, Interpolation, Nearest, NearestThree, NeighbourhoodMoments
 from pointkit.nn.pointwise import Pointwise
 from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
 
 __all__ = [
+    "Centres",
     "Drop",
     "EdgeBlock",
     "GatheredMaximum",
+    "GivenOrder",
     "Interpolation",
     "Jitter",
     "Mirror",
     "Nearest",
     "NearestThree",
     "NeighbourhoodMoments",
+    "Neighbourhoods",
     "OwnParts",
     "Pointwise",
     "PointwiseBlock",

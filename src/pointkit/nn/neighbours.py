@@ -54,6 +54,19 @@ def _nearest(queries: Any, points: Any, count: int) -> tuple[Any, Any]:
     return tuple(ops.take(each, ops.convert_to_tensor(again, "int32"), axis=2) for each in (far, rows))
 
 
+def shares(squared: Any, different: int | None) -> Any:
+    """Weights (B, Q, M) by inverse squared distance, which add up to 1.
+
+    Of so many ``different`` points, those that are listed again get none.
+    """
+    least = ops.maximum(1e-10 * ops.max(squared, 2, keepdims=True), 1e-37)
+    closeness = 1 / ops.maximum(squared, least)
+    count = squared.shape[2]
+    if different is not None and different < count:
+        closeness *= ops.convert_to_tensor([float(m < different) for m in range(count)], closeness.dtype)
+    return closeness / ops.sum(closeness, 2, keepdims=True)
+
+
 def _both(inputs: Any) -> tuple[Any, Any]:
     """Queries and points of a layer's inputs: [queries, points], or points, which are then their own queries."""
     return tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs, inputs)
@@ -99,11 +112,7 @@ class NearestThree(layers.Layer):
     def call(self, inputs: Any) -> Any:
         queries, points = inputs
         squared, index = _nearest(queries, points, 3)
-        least = ops.maximum(1e-10 * ops.max(squared, 2, keepdims=True), 1e-37)
-        closeness = 1 / ops.maximum(squared, least)
-        if points.shape[1] is not None and points.shape[1] < 3:  # a point that is listed again has no share
-            closeness *= ops.convert_to_tensor([float(m < points.shape[1]) for m in range(3)], closeness.dtype)
-        weights = closeness / ops.sum(closeness, 2, keepdims=True)
+        weights = shares(squared, points.shape[1])
         return [index, ops.cast(weights, self.compute_dtype)]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -153,6 +162,8 @@ class Interpolation(layers.Layer):
 class NeighbourhoodMoments(layers.Layer):
     """How a neighbourhood lies about its centre: [points (B, N, 3), index (B, Q, M)] -> (B, Q, 9 * len(scales)).
 
+    With [points, index, features (B, N, F)] it also gives the means of the neighbours' features, F more for each scale.
+
     For each of ``scales``, a number of nearest neighbours, the mean of the offsets (x_j - x_i) / ``radius`` and the
     means of their six products xx, xy, xz, yy, yz, zz, as features of the first Q points. They say where the surface
     bends and how it is turned, at little cost: they take the place of a network on edges.
@@ -170,8 +181,9 @@ class NeighbourhoodMoments(layers.Layer):
         self.radius = radius
 
     def call(self, inputs: Any) -> Any:
-        points, index = inputs
+        points, index, *more = inputs
         points, index = wide(ops.stop_gradient(points)), ops.cast(index, "int32")
+        features = [neighbours(ops.stop_gradient(each), index) for each in more]
         count, m = index.shape[1] or ops.shape(index)[1], index.shape[2]
         if max(self.scales) > m:
             raise ValueError(f"scales must be at most the {m} neighbours of a list, got {self.scales}")
@@ -180,10 +192,12 @@ class NeighbourhoodMoments(layers.Layer):
         for scale in self.scales:
             x, y, z = ops.unstack(offsets[:, :, :scale] * (m / scale) ** 0.5, axis=3)
             found += [ops.mean(each, 2) for each in (x, y, z, x * x, x * y, x * z, y * y, y * z, z * z)]
-        return ops.cast(ops.stack(found, 2), self.compute_dtype)
+        means = [ops.mean(each[:, :, :scale], 2) for each in features for scale in self.scales]
+        return ops.cast(ops.concatenate([ops.stack(found, 2), *means], 2), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        return (*input_shape[1][:2], 9 * len(self.scales))
+        more = sum(shape[2] for shape in input_shape[2:])
+        return (*input_shape[1][:2], (9 + more) * len(self.scales))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scales": list(self.scales), "radius": self.radius}

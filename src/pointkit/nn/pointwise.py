@@ -18,22 +18,27 @@ from keras import layers, ops
 class Pointwise(layers.Layer):
     """Linear map of each point: (B, N, K) -> (B, N, units). Weights ``kernel`` (K, units) and ``bias`` (units,)."""
 
-    def __init__(self, units: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, kernel_initializer: Any = "glorot_uniform", use_bias: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if units < 1:
             raise ValueError(f"units must be at least 1, got {units}")
         self.units = units
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.use_bias = use_bias
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.kernel = self.add_weight(
             shape=(input_shape[-1], self.units), initializer=self.kernel_initializer, name="kernel"
         )
-        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias") if self.use_bias else None
 
     def call(self, x: Any) -> Any:
         shape = ops.shape(x)
-        flat = ops.matmul(ops.reshape(x, (-1, shape[-1])), self.kernel) + self.bias  # (B * N, units)
+        flat = ops.matmul(ops.reshape(x, (-1, shape[-1])), self.kernel)  # (B * N, units)
+        if self.bias is not None:
+            flat = flat + self.bias
         return ops.reshape(flat, (*shape[:-1], self.units))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -41,7 +46,8 @@ class Pointwise(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), "units": self.units, "kernel_initializer": initializer}
+        own = {"units": self.units, "kernel_initializer": initializer, "use_bias": self.use_bias}
+        return {**super().get_config(), **own}
 
 
 def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
@@ -51,6 +57,14 @@ def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
     """
     seed = next(seeds, None)
     return keras.initializers.Zeros() if seed is None else keras.initializers.GlorotUniform(seed=seed)
+
+
+def scaled(seeds: Iterator[int], gain: float = 1.0) -> keras.initializers.Initializer:
+    """Normal numbers with the deviation gain / sqrt(K) for K inputs, by the next seed; zeros where there is no seed."""
+    seed = next(seeds, None)
+    if seed is None:
+        return keras.initializers.Zeros()
+    return keras.initializers.VarianceScaling(gain**2, "fan_in", "untruncated_normal", seed=seed)
 
 
 def dense_block(x: Any, units: int, name: str, *, seeds: Iterator[int], momentum: float) -> Any:
