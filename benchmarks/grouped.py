@@ -28,9 +28,9 @@ import importlib.util
 import itertools
 import json
 import os
-import subprocess
 import sys
-import time
+
+import turns
 
 CLOUDS, POINTS, NEIGHBOURS, FEATURES = 16, 1024, 20, 64
 DGCNN = (3, 64, 64, 128, 256)
@@ -209,89 +209,25 @@ def contender(name, backend, widths, slope):
     return {"jax": jax_edges, "tensorflow": tensorflow_edges}[backend](widths, slope)
 
 
-def work(options):
-    """A contender's process: it steps once whenever a line comes in, and prints seconds and MiB."""
-    import turns
-
-    step = contender(options.worker, options.backend, widths_of(options), 0.0 if options.layer == "block" else 0.2)
-    before = turns.peak() if turns.gpu() else _resident()
-    step()
-    print(json.dumps({"ready": True}), flush=True)
-    for _ in sys.stdin:
-        used, begin = time.process_time(), time.perf_counter()
-        step()
-        wall, used = time.perf_counter() - begin, time.process_time() - used
-        print(
-            json.dumps({"wall": wall, "used": wall if turns.gpu() else used, "mib": turns.peak() - before}), flush=True
-        )
-
-
-def _resident():
-    """MiB that this process holds now."""
-    import resource
-
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
-
-
 def widths_of(options):
     return DGCNN if options.layer == "dgcnn" else (FEATURES, options.channels)
 
 
 def measure(options):
     """Milliseconds of processor and wall time and MiB above the start by contender, and what stands out of them."""
-    import turns
-
     names = [name for name in NAMES if options.backend != "torch" or name != "edge form"]
     if importlib.util.find_spec("torch") is None:
         names.remove("torch edge form")
-    threads = str(options.threads)
-    many = "true" if options.threads > 1 else "false"
-    flags = f"--xla_cpu_multi_thread_eigen={many} intra_op_parallelism_threads={threads}"
-    environment = {**os.environ, "KERAS_BACKEND": options.backend, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": flags}
-    environment |= {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": "1"}
     shared = ["--layer", options.layer, "--backend", options.backend, "--channels", str(options.channels)]
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, __file__, *shared, "--worker", name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        )
-        for name in names
-    }  # fmt: skip
-    taken = {name: [] for name in names}
-    for process in processes.values():
-        turns._answer(process)
-    for _ in range(options.rounds):
-        for name, process in processes.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            taken[name].append(turns._answer(process))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
-    least = {name: {key: min(each[key] for each in steps) for key in ("used", "wall")} for name, steps in taken.items()}
-    return summary(options, least, {name: steps[-1]["mib"] for name, steps in taken.items()})
-
-
-def summary(options, least, mib):
-    ratios = {name: round(least[name]["used"] / least["pointkit"]["used"], 1) for name in least if name != "pointkit"}
-    memory = {name: round(mib["pointkit"] / mib[name], 2) for name in ratios}
+    commands = {name: [sys.executable, __file__, *shared, "--worker", name] for name in names}
+    taken = turns.take_by_processor(commands, backend=options.backend, threads=options.threads, rounds=options.rounds)
+    result = turns.figures(taken)
     if options.backend == "torch":  # public code is the edge form there
-        for each in (ratios, memory):
+        for each in (result["ratios"], result["memory_ratios"]):
             if "torch edge form" in each:
                 each["edge form"] = each["torch edge form"]
-    return {
-        "layer": options.layer,
-        "backend": options.backend,
-        "channels": list(widths_of(options)),
-        "threads": options.threads,
-        "milliseconds": {name: round(1000 * value["used"], 1) for name, value in least.items()},
-        "wall_milliseconds": {name: round(1000 * value["wall"], 1) for name, value in least.items()},
-        "mib_above_start": {name: round(value) for name, value in mib.items()},
-        "ratios": ratios,
-        "memory_ratios": memory,
-        "load": round(os.getloadavg()[0], 1),
-    }
+    about = {"layer": options.layer, "backend": options.backend, "threads": options.threads}
+    return {**about, "channels": list(widths_of(options)), **result}
 
 
 def main() -> None:
@@ -305,7 +241,8 @@ def main() -> None:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options)
+        slope = 0.0 if options.layer == "block" else 0.2
+        turns.work_by_processor(lambda: contender(options.worker, options.backend, widths_of(options), slope))
         return
     result = measure(options)
     if options.json:
@@ -313,11 +250,7 @@ def main() -> None:
         return
     widths = "-".join(map(str, result["channels"]))
     print(f"{options.layer} {widths} on {options.backend}, threads: {options.threads}, load {result['load']}")
-    print(f"{'':18}{'processor ms':>14}{'wall ms':>10}{'ratio':>8}{'MiB':>7}{'share':>7}")
-    for name, used in result["milliseconds"].items():
-        ratio, share = result["ratios"].get(name, 1.0), result["memory_ratios"].get(name, 1.0)
-        wall, mib = result["wall_milliseconds"][name], result["mib_above_start"][name]
-        print(f"{name:18}{used:14.1f}{wall:10.1f}{ratio:8.1f}{mib:7}{share:7.2f}")
+    turns.table(result)
 
 
 if __name__ == "__main__":

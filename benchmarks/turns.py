@@ -156,6 +156,86 @@ def take(commands, *, backend, rounds, turn):
     return result
 
 
+def resident():
+    """MiB that this process holds now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def work_by_processor(prepare):
+    """Run a contender's process of ``take_by_processor``: one step whenever a line comes in."""
+    step = prepare()
+    before = peak() if gpu() else resident()
+    step()
+    print(json.dumps({"ready": True}), flush=True)
+    for _ in sys.stdin:
+        used, begin = time.process_time(), time.perf_counter()
+        step()
+        wall, used = time.perf_counter() - begin, time.process_time() - used
+        print(json.dumps({"wall": wall, "used": wall if gpu() else used, "mib": peak() - before}), flush=True)
+
+
+def take_by_processor(commands, *, backend, threads, rounds):
+    """Run contenders (name -> command line) with so many threads, one step each in turn.
+
+    Gives name -> least seconds of processor time, least seconds of wall time, and MiB above what it held before its
+    first step. On a GPU both times are wall time.
+    """
+    many = "true" if threads > 1 else "false"
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={many} intra_op_parallelism_threads={threads}",
+        "OMP_NUM_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_NUM_INTEROP_THREADS": "1",
+    }
+    pipe = subprocess.PIPE
+    processes = {
+        name: subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        for name, command in commands.items()
+    }
+    taken = {name: [] for name in processes}
+    for process in processes.values():
+        _answer(process)
+    for _ in range(rounds):
+        for name, process in processes.items():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            taken[name].append(_answer(process))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return {
+        name: (min(each["used"] for each in steps), min(each["wall"] for each in steps), steps[-1]["mib"])
+        for name, steps in taken.items()
+    }
+
+
+def table(result):
+    """Print a result's milliseconds, ratios and MiB by contender."""
+    print(f"{'':18}{'processor ms':>14}{'wall ms':>10}{'ratio':>8}{'MiB':>7}{'share':>7}")
+    for name, used in result["milliseconds"].items():
+        ratio, share = result["ratios"].get(name, 1.0), result["memory_ratios"].get(name, 1.0)
+        wall, mib = result["wall_milliseconds"][name], result["mib_above_start"][name]
+        print(f"{name:18}{used:14.1f}{wall:10.1f}{ratio:8.1f}{mib:7}{share:7.2f}")
+
+
+def figures(taken):
+    """What ``take_by_processor`` gave, as milliseconds, MiB and ratios to "pointkit"."""
+    ours = taken["pointkit"]
+    rivals = [name for name in taken if name != "pointkit"]
+    return {
+        "milliseconds": {name: round(1000 * used, 1) for name, (used, _, _) in taken.items()},
+        "wall_milliseconds": {name: round(1000 * wall, 1) for name, (_, wall, _) in taken.items()},
+        "mib_above_start": {name: round(mib) for name, (_, _, mib) in taken.items()},
+        "ratios": {name: round(taken[name][0] / ours[0], 1) for name in rivals},
+        "memory_ratios": {name: round(ours[2] / taken[name][2], 2) for name in rivals},
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
 def _answer(process):
     for line in process.stdout:
         if line.startswith("{"):  # libraries print too

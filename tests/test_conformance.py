@@ -19,7 +19,12 @@ HERE = Listed(4, centres=5, among=6, within=0.5)
 LAYERS = {
     "Pointwise": (nn.Pointwise, {"units": 5, "kernel_initializer": "ones", "use_bias": False}, [(2, 7, 3)]),
     "TransformMatrix": (nn.TransformMatrix, {"size": 4, "penalty": 0.25, "untouched": 2}, [(2, 6)]),
-    "PointwiseBlock": (nn.PointwiseBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
+    "MaximumAndMean": (nn.MaximumAndMean, {}, [(2, 7, 3)]),
+    "PointwiseBlock": (
+        nn.PointwiseBlock,
+        {"units": 5, "momentum": 0.5, "epsilon": 0.1, "negative_slope": 0.2, "exact": False},
+        [(2, 7, 3)],
+    ),
     "PooledBlock": (nn.PooledBlock, {"units": 5, "momentum": 0.5, "epsilon": 0.1, "exact": False}, [(2, 7, 3)]),
     "SplitBlock": (nn.SplitBlock, {"units": 5, "transformed": 1}, [(2, 7, 3), (2, 7, 4), (2, 4, 4), (2, 6)]),
     "OwnParts": (nn.OwnParts, {"parts": [2, 3]}, [(2, 7, 5), (2,)]),
@@ -43,11 +48,27 @@ LAYERS = {
         {"units": 5, "edge": "difference", "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
         [(2, 7, 4), LISTS],
     ),
+    "EdgewiseBlock": (
+        nn.EdgewiseBlock,
+        {"units": 5, "edge": "pair", "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
+        [(2, 7, 4), LISTS],
+    ),
+    "PooledEdgesBlock": (
+        nn.PooledEdgesBlock,
+        {"units": 5, "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
+        [(2, 15, 4), LISTS],
+    ),
     "Reach": (nn.Reach, {"units": 5, "exact": False, "kernel_initializer": "ones"}, [(2, 7, 4), LISTS]),
 }
 
 # A value other than the default for a setting that is the family's own.
-OWN = {"pointnet": {"penalty": 0.5}, "small": {"units": 5}, "mean": {}, "pointreach": {"widths": "small"}}
+OWN = {
+    "pointnet": {"penalty": 0.5},
+    "dgcnn": {"widths": "small", "neighbours": 4},
+    "pointreach": {"widths": "small"},
+    "small": {"units": 5},
+    "mean": {},
+}
 
 
 def inputs_for(shapes):
@@ -124,10 +145,10 @@ class TestModels:
         x = rng.standard_normal((2, 33, 3)).astype("float32")
         np.testing.assert_array_equal(loaded.predict_on_batch(x), model.predict_on_batch(x))
         matrices = [layer for layer in loaded.layers if isinstance(layer, nn.TransformMatrix)]
-        assert all(layer.penalty == 0.5 for layer in matrices)
+        assert all(layer.penalty == OWN[name].get("penalty", 0.0) for layer in matrices)
 
     def test_its_family_says_truly_where_its_points_meet(self, name, build):
-        model = build(name, 3)
+        model = build(name, 3, **OWN[name])
         if models.FAMILIES[name].maxima_alone:
             assert pooled_blocks(model)
         else:
@@ -135,7 +156,7 @@ class TestModels:
                 pooled_blocks(model)
 
     def test_every_weight_gets_a_gradient(self, name, build):
-        model = build(name, 3, dropout=0.0, seed=0)
+        model = build(name, 3, dropout=0.0, seed=0, **OWN[name])
         rng = np.random.default_rng(0)
         # The T-Nets' kernels start at zero, which hides what lies before them.
         model.set_weights([w + 0.02 * rng.standard_normal(w.shape) ** 2 for w in model.get_weights()])
@@ -159,7 +180,7 @@ class TestModels:
     def test_runs_and_trains_in_mixed_precision_with_float32_logits(self, name, build):
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
         try:
-            model = build(name, 3, seed=0)
+            model = build(name, 3, seed=0, **OWN[name])
             x = np.random.default_rng(0).standard_normal((4, 33, 3)).astype("float32")
             logits = model.predict_on_batch(x)
             model.compile(keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))

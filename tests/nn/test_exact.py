@@ -57,9 +57,12 @@ def whole(kind, exact, x, with_matrix, **arguments):
     return model, arrays
 
 
-@pytest.mark.parametrize(("name", "with_matrix"), [*((name, False) for name in CASES), ("random", True)])
+@pytest.mark.parametrize(
+    ("name", "with_matrix", "slope"),
+    [*((name, False, 0.0) for name in CASES), ("random", True, 0.0), ("random", True, 0.2)],
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_agrees_with_layer_by_layer_in_training_and_inference(kind, name, with_matrix, device):
+def test_agrees_with_layer_by_layer_in_training_and_inference(kind, name, with_matrix, slope, device):
     if device == "gpu" and kind != "pooled" and name != "random":
         pytest.skip("several clouds at once: one case suffices")
     x = case(name, np.random.default_rng(0))
@@ -70,7 +73,7 @@ def test_agrees_with_layer_by_layer_in_training_and_inference(kind, name, with_m
 
     results, answers = [], []
     for exact in (True, False):
-        model, arrays = whole(kind, exact, x, with_matrix)
+        model, arrays = whole(kind, exact, x, with_matrix, negative_slope=slope)
         inputs = [ops.convert_to_tensor(a) for a in arrays]
         answers.append(numpy(model.predict_on_batch(inputs if len(inputs) > 1 else inputs[0])))
         results.append(training_call(model, arrays, loss_of))

@@ -48,8 +48,9 @@ def test_maximum_is_that_of_the_whole_product(b, n, k, c):
 @pytest.mark.parametrize("own", [False, True])
 def test_affine_relu_takes_one_kernel_or_one_for_each_cloud(own, size, k, c):
     x, w, b = arrays((size, 7, k), (size, k, c) if own else (k, c), (c,))
-    wanted = np.maximum(numpy(x) @ numpy(w) + numpy(b), 0)
-    np.testing.assert_allclose(numpy(forms.affine_relu(x, w, b)), wanted, atol=1e-4)
+    y = numpy(x) @ numpy(w) + numpy(b)
+    np.testing.assert_allclose(numpy(forms.affine_relu(x, w, b)), np.maximum(y, 0), atol=1e-4)
+    np.testing.assert_allclose(numpy(forms.affine_relu(x, w, b, 0.2)), np.maximum(y, 0.2 * y), atol=1e-4)
 
 
 @pytest.mark.parametrize(("size", "k"), [(3, 4), (1, 130), (3, 130), (4, 130)])
@@ -123,7 +124,8 @@ def test_gradients_in_float64_by_finite_differences(own):
 
     x, w, b = leaf(2, 7, 3), leaf(2, 3, 4) if own else leaf(3, 4), leaf(4)
     assert torch.autograd.gradcheck(forms.moments, x)
-    assert torch.autograd.gradcheck(forms.affine_relu, (x, w, b))
+    for slope in (0.0, 0.2):
+        assert torch.autograd.gradcheck(forms.affine_relu, (x, w, b, slope))
     start, other, v = leaf(2, 4), leaf(2, 7, 5), leaf(5, 4)
 
     def summed(start, x, w, y, v):

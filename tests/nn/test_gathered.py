@@ -134,4 +134,66 @@ def test_gradients_in_float64_by_finite_differences(relative, with_centre):
     assert torch.autograd.gradcheck(gathered.edges, (leaf(2, 6, 3), leaf(3, 4), *centre, index, relative))
     assert torch.autograd.gradcheck(gathered.maximum, (leaf(2, 6, 3), index))
     weights = torch.rand(index.shape, dtype=torch.float64)
+    assert torch.autograd.gradcheck(gathered.spread_moments, (leaf(2, 6, 3), leaf(2, 5, 3), index))
+    assert torch.autograd.gradcheck(gathered.spread, (leaf(2, 6, 3), leaf(2, 5, 3), index, 0.2))
+    assert torch.autograd.gradcheck(gathered.moments_and_maximum_of_groups, (leaf(2, 20, 3), leaf(3, 4), 4))
     assert torch.autograd.gradcheck(gathered.weighted_sum, (leaf(2, 6, 3), index, weights))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_edge_is_spread_and_its_gradient_comes_back_to_both_ends(size, slope):
+    y, index = drawn(*size)
+    rng = np.random.default_rng(1)
+    y = y + 0.3  # no edge at the bend of ReLU, where either side's gradient is right
+    a = rng.integers(-2, 3, (*index.shape[:2], size[4])).astype("float32")
+    edges = y[np.arange(len(y))[:, None, None], index] + a[:, :, None]
+    rows = ops.convert_to_tensor(index)
+    flat = (len(y), -1, size[4])
+    found = numpy(gathered.spread(ops.convert_to_tensor(y), ops.convert_to_tensor(a), rows, slope))
+    np.testing.assert_allclose(found, np.where(edges > 0, edges, slope * edges).reshape(flat), rtol=1e-5, atol=1e-6)
+    g = rng.standard_normal(edges.shape)
+    through = np.where(edges > 0, g, slope * g)
+    into = np.zeros(y.shape)
+    for b, q, m in np.ndindex(index.shape):
+        into[b, index[b, q, m]] += through[b, q, m]
+    dy, da = gradient_of(lambda y, a: gathered.spread(y, a, rows, slope), [y, a], g.reshape(flat))
+    np.testing.assert_allclose(dy, into, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(da, through.sum(2), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_moments_of_edges_are_those_of_their_definition(size):
+    y, index = drawn(*size)
+    a = np.random.default_rng(1).standard_normal((*index.shape[:2], size[4])).astype("float32")
+    edges = (y[np.arange(len(y))[:, None, None], index] + a[:, :, None]).astype("float64")
+    mean, variance = gathered.spread_moments(*(ops.convert_to_tensor(each) for each in (y, a, index)))
+    np.testing.assert_allclose(numpy(mean), edges.mean((0, 1, 2)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(numpy(variance), edges.var((0, 1, 2)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_maximum_of_groups_and_its_gradient(size):
+    b, _, q, m, k = size
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((b, q * m, k)).astype("float32")
+    w = rng.standard_normal((k, 6)).astype("float32")
+    y = (x.astype(float) @ w).reshape(b, q, m, 6)
+    given = [ops.convert_to_tensor(each) for each in (x, w)]
+    mean, covariance, top = (numpy(each) for each in gathered.moments_and_maximum_of_groups(*given, m))
+    np.testing.assert_allclose(top, y.max(2), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(numpy(gathered.maximum_of_groups(*given, m)), top, rtol=1e-6)
+    np.testing.assert_allclose(mean, x.mean(1), atol=1e-5)
+    centred = x - x.mean(1, keepdims=True)
+    np.testing.assert_allclose(covariance, np.einsum("bnk,bnl->bkl", centred, centred) / (q * m), atol=1e-5)
+    g = rng.standard_normal(top.shape)
+    dy = np.zeros(y.shape)
+    np.put_along_axis(dy, y.argmax(2)[:, :, None], g[:, :, None], 2)
+    dy = dy.reshape(b, q * m, 6)
+    for function in (
+        lambda x, w: gathered.moments_and_maximum_of_groups(x, w, m)[2],
+        lambda x, w: gathered.maximum_of_groups(x, w, m),
+    ):
+        dx, dw = gradient_of(function, [x, w], g)
+        np.testing.assert_allclose(dx, dy @ w.T, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(dw, np.einsum("bnk,bnc->kc", x, dy), rtol=1e-4, atol=1e-5)

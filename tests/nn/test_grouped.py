@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from pointkit import neighbours
-from pointkit.nn import EdgeBlock, Reach
+from pointkit.nn import EdgeBlock, EdgewiseBlock, PooledEdgesBlock, Reach, edge_layers
 from tests import twins
 from tests.gradients import numpy, training_call
 
@@ -63,7 +63,7 @@ class OnLists(keras.Model):
 
     def call(self, inputs, training=False):
         x, index, *positions = inputs
-        options = {"training": training} if isinstance(self.block, EdgeBlock) else {}
+        options = {} if isinstance(self.block, Reach) else {"training": training}
         return self.block([x, ops.cast(index, "int32"), *positions], **options)
 
 
@@ -71,13 +71,41 @@ def weighed(block, shapes, seed=1):
     """The block, built, with drawn weights: gammas of both signs, statistics that are not those it starts from."""
     block.build(shapes)
     rng = np.random.default_rng(seed)
-    values = {weight.name: rng.standard_normal(weight.shape) for weight in block.weights}
-    if "gamma" in values:
-        values["gamma"] = rng.choice([-1, 1], block.units) * (0.5 + rng.random(block.units))
-        values["moving_variance"] = 0.5 + rng.random(block.units)
     for weight in block.weights:
-        weight.assign(values[weight.name].astype("float32"))  # the same in both precisions
+        value = rng.standard_normal(weight.shape)
+        if weight.name == "gamma":
+            value = rng.choice([-1, 1], weight.shape) * (0.5 + rng.random(weight.shape))
+        if weight.name == "moving_variance":
+            value = 0.5 + rng.random(weight.shape)
+        weight.assign(value.astype("float32"))  # the same in both precisions
     return block
+
+
+class Several(keras.Layer):
+    """Layers on edges and their maximum, as one."""
+
+    def __init__(self, units, exact, dtype, **options):
+        super().__init__(dtype=dtype, name="several")
+        self.units = units[-1]
+        self.made = {"units": units, "options": {"exact": exact, "dtype": dtype, "momentum": 0.9, **options}}
+        self.inner = None
+
+    def build(self, shapes):
+        inputs = [keras.Input(shape[1:], dtype=self.dtype) for shape in shapes]
+        x, index, *positions = inputs
+        lists = keras.layers.Lambda(lambda x: ops.cast(x, "int32"), output_shape=index.shape[1:], dtype="int32")(index)
+        y = edge_layers(
+            [x, lists, *positions],
+            self.made["units"],
+            "layer",
+            initializer=lambda: "zeros",
+            **self.made["options"],
+        )
+        self.inner = keras.Model(inputs, y)
+
+    def call(self, inputs, training=False):
+        x, index, *positions = inputs
+        return self.inner([x, ops.cast(index, self.dtype), *positions], training=training)
 
 
 def run(make, exact, dtype, x, index, positions=()):
@@ -97,16 +125,16 @@ def errors(result, truth):
     whole = max(np.abs(gradient).max() for gradient in wanted.values())
 
     def relative(a, b, size=1e-30):
-        return float(np.abs(a - b).max() / max(np.abs(b).max(), size))
+        return float(np.abs(a - b).max() / max(np.abs(b).max(), size, 1e-30))
 
     return {
         **{name: relative(result[name], truth[name]) for name in ("loss", "output", "inference")},
         # A bias before a norm has no effect: its gradient is zero, but for rounding.
         **{
-            name.split("/")[-1]: relative(g, wanted[name], whole if name.endswith("bias") else 1e-3 * whole)
+            name: relative(g, wanted[name], whole if name.endswith("bias") else 1e-3 * whole)
             for name, g in gradients.items()
         },
-        **{name.split("/")[-1]: relative(s, truth["statistics"][name]) for name, s in result["statistics"].items()},
+        **{name: relative(s, truth["statistics"][name]) for name, s in result["statistics"].items()},
     }
 
 
@@ -123,7 +151,8 @@ def compared(make, x, index, positions=()):
 def test_agrees_with_edge_by_edge_in_all_that_a_training_sees(name):
     found, limit = compared(lambda **a: EdgeBlock(7, momentum=0.9, name="block", **a), *case(name))
     if name == "one cloud of one point" and BACKEND == "torch":
-        found = {part: found[part] for part in ("output", "inference", "beta", "moving_mean")}  # the rest is rounding
+        certain = ("output", "inference", "block/beta", "block/moving_mean")  # the rest is rounding
+        found = {part: found[part] for part in certain}
     assert {part: error for part, error in found.items() if not error < limit} == {}
 
 
@@ -158,6 +187,46 @@ def test_is_what_the_definition_says(edge, with_positions, exact):
     given += [ops.convert_to_tensor(p.astype("float32")) for p in positions]
     np.testing.assert_allclose(numpy(block(given, training=True)), z, atol=1e-4)
     np.testing.assert_allclose(numpy(block.moving_mean), 0.75 * moving + 0.25 * mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["duplicate points", "fewer points than neighbours", "one cloud of one point"])
+def test_several_layers_on_edges_agree_with_edge_by_edge(name):
+    x, index = case(name)
+    positions = [np.random.default_rng(3).standard_normal((*x.shape[:2], 3))]
+    found, limit = compared(lambda **a: Several((6, 5, 7), **a), x, index, positions)
+    if name == "one cloud of one point" and BACKEND == "torch":
+        found = {part: found[part] for part in ("output", "inference")}  # the rest is rounding
+    assert {part: error for part, error in found.items() if not error < limit} == {}
+
+
+@pytest.mark.parametrize(
+    ("units", "options"),
+    [
+        ((6, 7), {"edge": "pair", "negative_slope": 0.2}),  # DGCNN's two layers
+        ((6, 7), {"edge": "difference", "last_slope": 1.0, "use_bias": False}),  # PointNeXt's, with none on the last
+    ],
+)
+def test_layers_on_edges_agree_for_every_kind_of_edge(units, options):
+    found, limit = compared(lambda **a: Several(units, **options, **a), *case("more features than units"))
+    assert {part: error for part, error in found.items() if not error < limit} == {}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_several_layers_are_what_the_definition_says(exact):
+    x, index = case("random")
+    several = weighed(Several((6, 7), exact, "float32", edge="pair", negative_slope=0.1), [x.shape, index.shape])
+    given = [ops.convert_to_tensor(a.astype("float32")) for a in (x, index)]
+    first, last = (
+        [numpy(weight).astype("float64") for weight in several.inner.get_layer(name).weights[:4]]
+        for name in ("layer_1", "layer_2")
+    )
+    other = x[np.arange(3)[:, None, None], index]
+    edges = np.concatenate([np.broadcast_to(x[:, :12, None], other.shape), other - x[:, :12, None]], -1)
+    for kernel, bias, gamma, beta in (first, last):
+        y = edges @ kernel + bias
+        z = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 0.001) * gamma + beta
+        edges = np.where(z > 0, z, 0.1 * z)
+    np.testing.assert_allclose(numpy(several(given, training=True)), edges.max(2), atol=1e-4)
 
 
 def test_reach_is_how_far_the_neighbours_lie_in_each_direction():
@@ -239,6 +308,8 @@ def network():
     points, index = keras.Input((None, 3)), keras.Input((None, 4), dtype="int32")
     x = EdgeBlock(8, negative_slope=0.2, use_bias=False, momentum=0.9, name="edges")([points, index])
     x = EdgeBlock(8, "neighbour", exact=False, name="relative")([x, index, points])
+    each = EdgewiseBlock(6, "difference", negative_slope=0.1, name="edgewise")([x, index])
+    x = PooledEdgesBlock(8, negative_slope=0.1, name="pooled_edges")([each, index])
     return keras.Model([points, index], Reach(5, name="reach")([x, index]))
 
 
@@ -252,7 +323,7 @@ def test_a_saved_model_answers_as_before(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.predict_on_batch([points, index]), answer, atol=1e-6)
-    for name in ("edges", "relative", "reach"):
+    for name in ("edges", "relative", "edgewise", "pooled_edges", "reach"):
         assert again.get_layer(name).get_config() == model.get_layer(name).get_config()
     assert model.get_layer("edges").get_config()["negative_slope"] == 0.2
 

@@ -25,6 +25,24 @@ def test_the_networks_lists_are_the_hosts(n, count, dimensions):
     np.testing.assert_array_equal(numpy(Nearest(count)(points)), neighbours.nearest(points, points, count))
 
 
+@pytest.mark.parametrize("dimensions", [2, 8])
+@pytest.mark.parametrize(("n", "count"), [(320, 5), (333, 5), (90, 9), (200, 1)])
+def test_lists_of_many_points_are_the_hosts(n, count, dimensions, device):
+    points, queries = clouds(2, n, dimensions), clouds(2, 6, dimensions, seed=1)
+    points[:, : n // 3] = points[:, :1] + 0.01 * points[:, : n // 3]  # many of one group are near, too
+    found = numpy(Nearest(count)([queries, points]))
+    np.testing.assert_array_equal(found, neighbours.nearest(points, queries, count))
+    assert numpy(NearestThree()([queries, points])[0]).tolist() == neighbours.nearest(points, queries, 3).tolist()
+
+
+def test_of_many_points_in_few_places_all_listed_are_different_and_as_near_as_the_hosts():
+    points = np.tile(clouds(2, 25, 8), (1, 16, 1))
+    for found in (numpy(Nearest(10)(points)), neighbours.nearest(points, points, 10)):
+        assert all(len(set(row)) == 10 for row in found.reshape(-1, 10))
+        far = np.stack([np.square(p[i] - p[:, None]).sum(2) for p, i in zip(points, found, strict=True)])
+        np.testing.assert_array_equal(far, 0)
+
+
 def test_features_far_from_the_origin_keep_their_neighbours():
     points = clouds(1, 40, 8)
     moved = Nearest(4)(points + 100)
@@ -133,3 +151,16 @@ def test_a_layer_is_made_anew_from_its_configuration(name):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_of_clouds_whose_size_is_not_known_before_lists_begin_again(n):
+    points = keras.Input((None, 3))
+    index, weights = NearestThree()([points, points])
+    model = keras.Model(points, [Nearest(4)(points), index, weights])
+    x = clouds(2, n)
+    near, index, weights = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(near, neighbours.nearest(x, x, 4))
+    wanted = neighbours.interpolation(x, x)
+    np.testing.assert_array_equal(index, wanted[0])
+    np.testing.assert_allclose(weights, wanted[1], atol=2e-5)

@@ -55,6 +55,13 @@ FAMILIES: dict[str, Family] = {
         },
         maxima_alone=True,
     ),
+    "dgcnn": Family(
+        "pointkit.models.dgcnn",
+        {
+            "widths": Rule("paper", "its layer widths", choices=("paper", "small")),
+            "neighbours": Rule(20, "points that each point's features are compared with", low=1, below=2**10),
+        },
+    ),
     "pointreach": Family(
         "pointkit.models.pointreach",
         {

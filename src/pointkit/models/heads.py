@@ -27,6 +27,8 @@ class Features:
     local: list[Any]  # of each point, several (B, N, E)
     transformed: int | None = None  # index in ``local`` of the features that ``matrix`` has yet to turn
     matrix: Any = None  # (B, E, E)
+    negative_slope: float = 0.0  # of the head's ReLUs
+    category_units: int = 0  # that the head makes of a category; 0 takes it as one-hot
     drops_pooled: bool = False  # whether the head drops pooled and last hidden features, not all hidden ones
     back: Any = None  # where each point went (B, N), if the backbone brought the points into another order
 
@@ -44,16 +46,23 @@ def with_size(features: Features, *, momentum: float, seeds: Iterator[int]) -> F
     """
     size = keras.Input((), name="size")
     column = layers.Reshape((1,), name="size_column")(size)
-    code = dense_block(column, SIZE_UNITS, "size_dense", seeds=seeds, momentum=momentum)
+    arguments = {"momentum": momentum, "negative_slope": features.negative_slope}
+    code = dense_block(column, SIZE_UNITS, "size_dense", seeds=seeds, **arguments)
     pooled = layers.Concatenate(name="pooled_and_size")([features.pooled, code])
     return dataclasses.replace(features, inputs={**features.inputs, "size": size}, pooled=pooled)
 
 
-def with_category(features: Features, num_categories: int) -> Features:
-    """The features with the category, a further input (B,) int32, as one-hot after the pooled features."""
+def with_category(features: Features, num_categories: int, *, momentum: float, seeds: Iterator[int]) -> Features:
+    """The features with the category, a further input (B,) int32, after the pooled features.
+
+    It is one-hot, or what a dense block makes of that where the features say so.
+    """
     category = keras.Input((), dtype="int32", name="category")
-    one_hot = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
-    pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, one_hot])
+    code = ops.one_hot(category, num_categories, dtype=features.pooled.dtype)
+    if features.category_units:
+        arguments = {"momentum": momentum, "negative_slope": features.negative_slope}
+        code = dense_block(code, features.category_units, "category_dense", seeds=seeds, **arguments)
+    pooled = layers.Concatenate(name="pooled_and_category")([features.pooled, code])
     return dataclasses.replace(features, inputs={**features.inputs, "category": category}, pooled=pooled)
 
 
@@ -83,8 +92,9 @@ def classification_head(
     PointNet (Qi et al., CVPR 2017, section 4.2 and supplement C).
     """
     x = features.pooled
+    arguments = {"momentum": momentum, "negative_slope": features.negative_slope}
     for i, width in enumerate(units, 1):
-        x = dense_block(x, width, f"head_dense_{i}", seeds=seeds, momentum=momentum)
+        x = dense_block(x, width, f"head_dense_{i}", seeds=seeds, **arguments)
         x = layers.Dropout(dropout, seed=next(seeds, None), name=f"head_dropout_{i}")(x)
     return layers.Dense(num_classes, kernel_initializer=glorot(seeds), dtype=_dtype(), name="logits")(x)
 
@@ -105,8 +115,9 @@ def segmentation_head(
     """
     matrix = [] if features.matrix is None else [features.matrix]
     x = [*features.local, *matrix, features.pooled]
+    shared = {"momentum": momentum, "exact": exact, "negative_slope": features.negative_slope}
     for i, width in enumerate(units, 1):
-        arguments = {"momentum": momentum, "exact": exact, "kernel_initializer": glorot(seeds)}
+        arguments = {**shared, "kernel_initializer": glorot(seeds)}
         if i == 1:
             x = SplitBlock(width, transformed=features.transformed, name="head_pointwise_1", **arguments)(x)
         else:

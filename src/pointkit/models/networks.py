@@ -128,7 +128,7 @@ def _network(
     if sees_size:
         features = with_size(features, **shared)
     if parts:
-        features = with_category(features, len(parts))
+        features = with_category(features, len(parts), **shared)
     head = {"units": units, "dropout": dropout, **shared}
     if kind == "segmenter":
         logits = segmentation_head(features, num_classes, exact=exact, **head)

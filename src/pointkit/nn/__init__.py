@@ -3,21 +3,23 @@
 from pointkit.nn.augment import Drop, Jitter, Mirror, Rotate, Scale, Shift, Tilt
 from pointkit.nn.category import OwnParts
 from pointkit.nn.exact import PointwiseBlock, PooledBlock, SplitBlock
-from pointkit.nn.grouped import EdgeBlock, Reach
+from pointkit.nn.grouped import EdgeBlock, EdgewiseBlock, PooledEdgesBlock, Reach, edge_layers
 from pointkit.nn.losses import SmoothedCrossentropy
 from pointkit.nn.neighbourhoods import Centres, GivenOrder, Neighbourhoods
 from pointkit.nn.neighbours import GatheredMaximum, Interpolation, Nearest, NearestThree, NeighbourhoodMoments
-from pointkit.nn.pointwise import Pointwise
+from pointkit.nn.pointwise import MaximumAndMean, Pointwise
 from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
 
 __all__ = [
     "Centres",
     "Drop",
     "EdgeBlock",
+    "EdgewiseBlock",
     "GatheredMaximum",
     "GivenOrder",
     "Interpolation",
     "Jitter",
+    "MaximumAndMean",
     "Mirror",
     "Nearest",
     "NearestThree",
@@ -27,6 +29,7 @@ __all__ = [
     "Pointwise",
     "PointwiseBlock",
     "PooledBlock",
+    "PooledEdgesBlock",
     "Reach",
     "Rotate",
     "Scale",
@@ -35,6 +38,7 @@ __all__ = [
     "SplitBlock",
     "Tilt",
     "TransformMatrix",
+    "edge_layers",
     "orthogonality",
     "tnet",
 ]

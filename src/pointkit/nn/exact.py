@@ -50,10 +50,10 @@ def _turned(mean: Any, covariance: Any, matrix: Any) -> tuple[Any, Any]:
 class _Block(layers.Layer):
     """What the blocks share: weights ``kernel``, ``bias``, ``gamma``, ``beta``, and batch norm's moving statistics.
 
+    The linear map is followed by batch norm and ReLU, a leaky one where ``negative_slope`` is not 0.
+    Without ``use_bias`` there is no bias, which the norm takes away again in training.
     The statistics move as in ``keras.layers.BatchNormalization``: new = momentum * old + (1 - momentum) * batch's.
     """
-
-    use_bias = True
 
     def __init__(
         self,
@@ -62,16 +62,20 @@ class _Block(layers.Layer):
         epsilon: float = 0.001,
         exact: bool = True,
         kernel_initializer: Any = "glorot_uniform",
+        use_bias: bool = True,
+        negative_slope: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if units < 1:
             raise ValueError(f"units must be at least 1, got {units}")
+        self.negative_slope = negative_slope
         self.units = units
         self.momentum = momentum
         self.epsilon = epsilon
         self.exact = exact
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.use_bias = use_bias
 
     def add_weights(self, features: int) -> None:
         def weight(name: str, shape: tuple[int, ...], start: Any, trainable: bool = True) -> Any:
@@ -87,6 +91,10 @@ class _Block(layers.Layer):
     def build(self, input_shape: Any) -> None:
         self.add_weights(_first(input_shape)[-1])
 
+    def own_bias(self) -> Any:
+        """The bias (C,), zeros where the block has none."""
+        return ops.zeros(self.units, self.gamma.dtype) if self.bias is None else ops.convert_to_tensor(self.bias)
+
     def remember(self, mean: Any, variance: Any) -> None:
         """Move the moving statistics towards a batch's."""
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -98,7 +106,7 @@ class _Block(layers.Layer):
 
         It uses the moments of x over the batch, or the moving statistics where ``moments`` is None.
         """
-        kernel, bias = map(ops.convert_to_tensor, (self.kernel, self.bias))
+        kernel, bias = ops.convert_to_tensor(self.kernel), self.own_bias()
         statistics = None
         if moments is not None:
             mean = ops.matmul(moments[0][None], kernel)[0] + bias
@@ -121,7 +129,7 @@ class _Block(layers.Layer):
         return factor, beta + factor * (bias - mean)
 
     def rectified(self, y: Any) -> Any:
-        return ops.relu(y)
+        return ops.leaky_relu(y, self.negative_slope) if self.negative_slope else ops.relu(y)
 
     def norm_relu(self, y: Any, training: bool) -> Any:
         """Batch norm and ReLU of y (B, N, C), layer by layer."""
@@ -152,6 +160,8 @@ class _Block(layers.Layer):
             "epsilon": self.epsilon,
             "exact": self.exact,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "use_bias": self.use_bias,
+            "negative_slope": self.negative_slope,
         }
 
 
@@ -184,7 +194,7 @@ class PointwiseBlock(_Block):
         w = self.kernel * factor
         if matrix is not None:
             w = ops.matmul(ops.cast(matrix, w.dtype), w)
-        return forms.affine_relu(x, ops.cast(w, x.dtype), ops.cast(addend, x.dtype))
+        return forms.affine_relu(x, ops.cast(w, x.dtype), ops.cast(addend, x.dtype), self.negative_slope)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*_first(input_shape)[:-1], self.units)
@@ -215,7 +225,7 @@ class PooledBlock(_Block):
         else:
             over, top = None, forms.maximum(x, w)
         factor, addend = self.fold(over)
-        return ops.cast(ops.relu(wide(top) * (factor * sign) + addend), x.dtype)
+        return ops.cast(self.rectified(wide(top) * (factor * sign) + addend), x.dtype)
 
     def winners(self, inputs: Any) -> Any:
         """The point whose value each channel passes on at inference, (B, units) int32; -1 where it is 0 at all points.
@@ -223,7 +233,7 @@ class PooledBlock(_Block):
         Among equal points it may be any of them, as backends break ties differently.
         """
         z = self.layer_by_layer(*_split(inputs), training=False)
-        return ops.where(ops.max(z, 1) > 0, ops.cast(ops.argmax(z, 1), "int32"), -1)
+        return ops.where(ops.max(z, 1) != 0, ops.cast(ops.argmax(z, 1), "int32"), -1)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (_first(input_shape)[0], self.units)
@@ -259,7 +269,7 @@ class SplitBlock(_Block):
             n = ops.shape(local[0])[1]
             whole = ops.concatenate([*local, ops.repeat(shared[:, None], n, 1)], -1)
             return self.layer_by_layer(whole, None, training)
-        kernel, bias = ops.convert_to_tensor(self.kernel), self.bias
+        kernel, bias = ops.convert_to_tensor(self.kernel), self.own_bias()
         folded = not (training and self.trainable)
         if folded:
             factor, bias = self.fold(None)
@@ -275,7 +285,7 @@ class SplitBlock(_Block):
             pairs[id(x)] = (x, w if known is None else known[1] + w)  # x v + x w = x (v + w)
         once = ops.matmul(shared, ops.cast(kernel[start:], shared.dtype)) + ops.cast(bias, shared.dtype)
         y = forms.sum_of_products(once, [(x, ops.cast(w, x.dtype)) for x, w in pairs.values()])
-        return ops.relu(y) if folded else self.norm_relu(y, training)
+        return self.rectified(y) if folded else self.norm_relu(y, training)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return (*input_shape[0][:-1], self.units)

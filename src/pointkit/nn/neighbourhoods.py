@@ -48,7 +48,7 @@ class Neighbourhoods(layers.Layer):
                 rows = ops.where(squared <= one.within**2, rows, rows[..., :1])
             found[name] = rows
             if one.weighted:
-                found[name + WEIGHTS] = ops.cast(shares(squared, among.shape[1]), self.compute_dtype)
+                found[name + WEIGHTS] = ops.cast(shares(squared, ops.shape(among)[1]), self.compute_dtype)
         return found
 
     def compute_output_spec(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,15 +46,15 @@ def _nearest(queries: Any, points: Any, count: int) -> tuple[Any, Any]:
     """Squared distances and rows of the nearest points, nearest first, (B, Q, count) each; see ``Nearest``."""
     n = points.shape[1]
     different = count if n is None else min(count, n)
-    far, rows = ops.top_k(-squared_distances(queries, points), different)
-    far, rows = -far, ops.cast(rows, "int32")
+    near, rows = gathered.nearest(lambda q, p: -squared_distances(q, p), queries, points, different)
+    far = -near
     if different == count:
         return far, rows
     again = [m % different for m in range(count)]
     return tuple(ops.take(each, ops.convert_to_tensor(again, "int32"), axis=2) for each in (far, rows))
 
 
-def shares(squared: Any, different: int | None) -> Any:
+def shares(squared: Any, different: Any) -> Any:
     """Weights (B, Q, M) by inverse squared distance, which add up to 1.
 
     Of so many ``different`` points, those that are listed again get none.
@@ -62,8 +62,8 @@ def shares(squared: Any, different: int | None) -> Any:
     least = ops.maximum(1e-10 * ops.max(squared, 2, keepdims=True), 1e-37)
     closeness = 1 / ops.maximum(squared, least)
     count = squared.shape[2]
-    if different is not None and different < count:
-        closeness *= ops.convert_to_tensor([float(m < different) for m in range(count)], closeness.dtype)
+    if not isinstance(different, int) or different < count:
+        closeness *= ops.cast(ops.arange(count) < different, closeness.dtype)
     return closeness / ops.sum(closeness, 2, keepdims=True)
 
 
@@ -112,7 +112,7 @@ class NearestThree(layers.Layer):
     def call(self, inputs: Any) -> Any:
         queries, points = inputs
         squared, index = _nearest(queries, points, 3)
-        weights = shares(squared, points.shape[1])
+        weights = shares(squared, ops.shape(points)[1])
         return [index, ops.cast(weights, self.compute_dtype)]
 
     def compute_output_shape(self, input_shape: Any) -> Any:

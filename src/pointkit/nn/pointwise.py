@@ -50,6 +50,21 @@ class Pointwise(layers.Layer):
         return {**super().get_config(), **own}
 
 
+@keras.saving.register_keras_serializable("pointkit")
+class MaximumAndMean(layers.Layer):
+    """The maximum of each feature over the points, and its mean, side by side: (B, N, C) -> (B, 2 C).
+
+    Where points tie, the first one gets the maximum's gradient.
+    """
+
+    def call(self, x: Any) -> Any:
+        top = ops.take_along_axis(x, ops.argmax(x, 1, keepdims=True), 1)[:, 0]  # not ops.max: see first_of_the_highest
+        return ops.concatenate([top, ops.mean(x, 1)], 1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], 2 * input_shape[2])  # type: ignore[operator]
+
+
 def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
     """Glorot's initializer with the next seed; zeros where there is no seed, for weights that get loaded.
 
@@ -67,8 +82,10 @@ def scaled(seeds: Iterator[int], gain: float = 1.0) -> keras.initializers.Initia
     return keras.initializers.VarianceScaling(gain**2, "fan_in", "untruncated_normal", seed=seed)
 
 
-def dense_block(x: Any, units: int, name: str, *, seeds: Iterator[int], momentum: float) -> Any:
-    """Linear + batch norm + ReLU on each cloud: (B, K) -> (B, units)."""
+def dense_block(
+    x: Any, units: int, name: str, *, seeds: Iterator[int], momentum: float, negative_slope: float = 0.0
+) -> Any:
+    """Linear + batch norm + (leaky) ReLU on each cloud: (B, K) -> (B, units)."""
     x = layers.Dense(units, kernel_initializer=glorot(seeds), name=name)(x)
     x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    return layers.ReLU(negative_slope=negative_slope, name=f"{name}_relu")(x)

@@ -75,17 +75,21 @@ def tnet(
     exact: bool,
     seeds: Iterator[int],
     untouched: int = 0,
+    size: int | None = None,
+    negative_slope: float = 0.0,
 ) -> Any:
     """Each cloud's matrix, predicted from its points: (B, N, k) -> (B, k, k). Blocks apply it to ``[x, matrix]``.
 
     ``pointwise`` are the widths up to the maximum over points, ``dense`` those after it. The last ``untouched`` of the
-    k channels help to predict the matrix, which leaves them as they are.
+    k channels help to predict the matrix, which leaves them as they are. ``size`` is the matrix's where it is not k.
+    ``negative_slope`` is that of leaky ReLUs.
     """
     h = x
     for i, units in enumerate(pointwise, 1):
         kind = PointwiseBlock if i < len(pointwise) else PooledBlock
-        h = kind(units, momentum, exact=exact, kernel_initializer=glorot(seeds), name=f"{name}_pointwise_{i}")(h)
+        own = {"kernel_initializer": glorot(seeds), "name": f"{name}_pointwise_{i}"}
+        h = kind(units, momentum, exact=exact, negative_slope=negative_slope, **own)(h)
     for i, units in enumerate(dense, 1):
-        h = dense_block(h, units, f"{name}_dense_{i}", seeds=seeds, momentum=momentum)
-    turned = x.shape[-1] - untouched
+        h = dense_block(h, units, f"{name}_dense_{i}", seeds=seeds, momentum=momentum, negative_slope=negative_slope)
+    turned = (size or x.shape[-1]) - untouched
     return TransformMatrix(turned, penalty=penalty, untouched=untouched, name=f"{name}_matrix")(h)

@@ -3,8 +3,9 @@
 ``moments(x)``
     x (B, N, K) -> x itself, and mean (B, K) and covariance (B, K, K) of each cloud over its points, at least float32.
     A caller that goes on with the returned x saves a pass, as its gradient and the moments' are added in one place.
-``affine_relu(x, w, b)``
-    relu(x w + b), (B, N, C); w (K, C), or one for each cloud (B, K, C); b (C,).
+``affine_relu(x, w, b, slope)``
+    relu(x w + b), (B, N, C); w (K, C), or one for each cloud (B, K, C); b (C,). The ReLU is a leaky one with a
+    ``slope`` that is not 0, its default.
 ``moments_and_maximum(x, w)``
     mean and covariance of x as above, and the maximum over N of x w, (B, C); w (K, C). Neither the product nor its
     gradient is ever stored whole: only the winners, one point for each cloud and channel, get a gradient. Where points

@@ -7,6 +7,7 @@ at a time on a processor, and as many as fill it on a GPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -116,31 +117,39 @@ def _to_weights(x: Array, w: Array, dy: Array) -> Array:
     return jnp.matmul(flat.T, dflat, preferred_element_type=wide(w[:0]).dtype).astype(w.dtype)
 
 
-@jax.custom_vjp
-def affine_relu(x: Array, w: Array, b: Array) -> Array:
+def _rectified(y: Array, slope: float) -> Array:
+    return jax.nn.leaky_relu(y, slope) if slope else jax.nn.relu(y)
+
+
+def _through_rectified(z: Array, dz: Array, slope: float) -> Array:
+    return jnp.where(z > 0, dz, slope * dz if slope else 0)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def affine_relu(x: Array, w: Array, b: Array, slope: float = 0.0) -> Array:
     features = max(w.shape[-2:])
     if _group(len(x), features) == len(x):
-        return jax.nn.relu((x @ w).reshape(-1, w.shape[-1]) + b).reshape(*x.shape[:2], -1)
+        return _rectified((x @ w).reshape(-1, w.shape[-1]) + b, slope).reshape(*x.shape[:2], -1)
     count = _group(len(x), features)
     xs, ws = _reader(x, count), _weights(w, count)
-    return _ungrouped(jax.lax.map(lambda i: jax.nn.relu(xs(i) @ ws(i) + b), jnp.arange(len(x) // count)))
+    return _ungrouped(jax.lax.map(lambda i: _rectified(xs(i) @ ws(i) + b, slope), jnp.arange(len(x) // count)))
 
 
-def _affine_relu_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple[Array, Array, Array, Array]]:
-    z = affine_relu(x, w, b)
+def _affine_relu_forward(x: Array, w: Array, b: Array, slope: float) -> tuple[Array, tuple[Array, ...]]:
+    z = affine_relu(x, w, b, slope)
     return z, (x, w, b, z)
 
 
-def _affine_relu_backward(saved: tuple[Array, Array, Array, Array], dz: Array) -> tuple[Array, Array, Array]:
+def _affine_relu_backward(slope: float, saved: tuple[Array, ...], dz: Array) -> tuple[Array, Array, Array]:
     x, w, b, z = saved
     own = w if w.ndim == 3 else None
     features = max(w.shape[-2:])
     if own is None and _group(len(x), features) == len(x):
-        dy = jnp.where(z > 0, dz, 0)
+        dy = _through_rectified(z, dz, slope)
         return dy @ w.T, _to_weights(x, w, dy), wide(dy).sum((0, 1)).astype(b.dtype)
 
     def some(sums: tuple[Array, Array], i: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        dy = jnp.where(zs(i) > 0, dzs(i), 0)
+        dy = _through_rectified(zs(i), dzs(i), slope)
         dx = dy @ jnp.swapaxes(ws(i), -1, -2)
         dw = wide(jnp.einsum("bnk,bnc->bkc", xs(i), dy))
         db = sums[1] + wide(dy).sum((0, 1))

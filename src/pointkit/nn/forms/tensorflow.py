@@ -47,21 +47,29 @@ def _flat(x: Tensor) -> Tensor:
     return tf.reshape(x, (-1, x.shape[-1]))
 
 
-@tf.custom_gradient
-def affine_relu(x: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor, Tensor]]]:
+def affine_relu(x: Tensor, w: Tensor, b: Tensor, slope: float = 0.0) -> Tensor:
     own = len(w.shape) == 3
-    y = tf.matmul(x, w) if own else tf.reshape(tf.matmul(_flat(x), w), (*_sizes(x), w.shape[-1]))
-    z = tf.nn.relu(tf.nn.bias_add(y, b))
 
-    def backward(dz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        dy = tf.raw_ops.ReluGrad(gradients=dz, features=z)
-        db = tf.reduce_sum(dy, (0, 1))
-        if own:
-            return tf.matmul(dy, w, transpose_b=True), tf.matmul(x, dy, transpose_a=True), db
-        dx = tf.reshape(tf.matmul(_flat(dy), w, transpose_b=True), tf.shape(x))
-        return dx, tf.matmul(_flat(x), _flat(dy), transpose_a=True), db
+    @tf.custom_gradient
+    def of(x: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor, Tensor]]]:
+        y = tf.matmul(x, w) if own else tf.reshape(tf.matmul(_flat(x), w), (*_sizes(x), w.shape[-1]))
+        y = tf.nn.bias_add(y, b)
+        z = tf.nn.leaky_relu(y, slope) if slope else tf.nn.relu(y)
 
-    return z, backward
+        def backward(dz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            if slope:
+                dy = tf.raw_ops.LeakyReluGrad(gradients=dz, features=z, alpha=slope)
+            else:
+                dy = tf.raw_ops.ReluGrad(gradients=dz, features=z)
+            db = tf.reduce_sum(dy, (0, 1))
+            if own:
+                return tf.matmul(dy, w, transpose_b=True), tf.matmul(x, dy, transpose_a=True), db
+            dx = tf.reshape(tf.matmul(_flat(dy), w, transpose_b=True), tf.shape(x))
+            return dx, tf.matmul(_flat(x), _flat(dy), transpose_a=True), db
+
+        return z, backward
+
+    return of(x, w, b)
 
 
 def _sizes(x: Tensor) -> tuple[Tensor, Tensor]:

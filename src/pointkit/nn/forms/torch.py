@@ -69,30 +69,33 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 class _AffineRelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor, slope: float) -> Tensor:
         size, n, k = x.shape
         if w.ndim == 3:
-            z = torch.baddbmm(b.expand(size, 1, -1), x, w).relu_()
+            z = torch.baddbmm(b.expand(size, 1, -1), x, w)
         else:
-            z = torch.addmm(b, x.reshape(-1, k), w).relu_().view(size, n, -1)
+            z = torch.addmm(b, x.reshape(-1, k), w).view(size, n, -1)
+        z = functional.leaky_relu_(z, slope) if slope else z.relu_()
+        ctx.slope = slope
         ctx.save_for_backward(x, w, z)
         return z
 
     @staticmethod
-    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, w, z = ctx.saved_tensors
-        dy = torch.ops.aten.threshold_backward(dz, z, 0)
+        aten, slope = torch.ops.aten, ctx.slope
+        dy = aten.leaky_relu_backward(dz, z, slope, True) if slope else aten.threshold_backward(dz, z, 0)
         flat = dy.view(-1, dy.shape[-1])
         db = torch.mv(flat.T, flat.new_ones(len(flat)))  # a sum over so many rows is slower
         dw = torch.bmm(x.mT, dy)
         dx = None
         if ctx.needs_input_grad[0]:
             dx = torch.bmm(dy, w.mT) if w.ndim == 3 else torch.mm(flat, w.T).view(x.shape)
-        return dx, dw if w.ndim == 3 else dw.sum(0), db
+        return dx, dw if w.ndim == 3 else dw.sum(0), db, None
 
 
-def affine_relu(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    return _AffineRelu.apply(x, w, b)
+def affine_relu(x: Tensor, w: Tensor, b: Tensor, slope: float = 0.0) -> Tensor:
+    return _AffineRelu.apply(x, w, b, slope)
 
 
 def _clouds(x: Tensor, entries: int) -> int:

@@ -6,9 +6,11 @@ once.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from pointkit.nn.forms import torch as pooled
 from pointkit.nn.forms.torch import wide
@@ -102,27 +104,57 @@ def weighted_sum(y: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     return _WeightedSum.apply(y, index, weights)
 
 
-def _sums(y: Tensor, start: Tensor, columns: Tensor, clouds: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For e = y_j + start_i: the sum over each centre's neighbours, that of squares over all edges, and y's maximum.
+GROUP = 8  # rows whose highest number is taken first, in a search for the highest of all
 
-    y (B * N, C), start (B * Q, C) at least float32; the answers (B * Q, C), (C,), (B * Q, C).
+
+def _highest(near: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` highest of each row's numbers (B, Q, N) in falling order, and where they stand.
+
+    Numbers are put into groups. Those sought stand in the ``count`` groups with the highest maxima.
     """
-    total, top = torch.empty_like(start), y.new_empty(start.shape)
+    n = near.shape[2]
+    size = min(GROUP, n // (2 * count))
+    if size < 4:
+        return tuple(near.topk(count))
+    groups = -(-n // size)
+    near = functional.pad(near, (0, size * groups - n), value=-torch.inf)
+    best = near.view(*near.shape[:2], size, groups).amax(2).topk(count, sorted=False).indices
+    members = groups * torch.arange(size, device=near.device)
+    places = (best[:, :, None] + members[:, None]).view(*near.shape[:2], -1)
+    tops, won = near.gather(2, places).topk(count)
+    return tops, places.gather(2, won)
+
+
+def nearest(
+    closeness: Callable[[Tensor, Tensor], Tensor], queries: Tensor, points: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    size = len(queries) if pooled._on_gpu(queries) else 1
+    pairs = zip(queries.split(size), points.split(size), strict=True)
+    near, rows = zip(*(_highest(closeness(q, p), count) for q, p in pairs), strict=True)
+    return torch.cat(near), torch.cat(rows).int()
+
+
+def _sums(y: Tensor, start: Tensor, columns: Tensor, clouds: int, top: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """For e = y_j + start_i: the sum over each centre's neighbours, (B * Q, C); the squares' over all edges, (C,).
+
+    y (B * N, C), start (B * Q, C) at least float32. The maximum of y_j goes into ``top`` (B * Q, C) where it is given.
+    """
+    total = torch.empty_like(start)
     squares = torch.zeros_like(start[0])
     for some, rows in _pieces(columns, clouds):
-        own, best, sums = start[some], top[some], total[some].zero_()
-        row, square = torch.empty_like(best), torch.zeros_like(own)
+        own, sums = start[some], total[some].zero_()
+        row, edge, square = y.new_empty(own.shape), torch.empty_like(own), torch.zeros_like(own)
         for m in range(len(rows)):
-            torch.index_select(y, 0, rows[m], out=best if m == 0 else row)
-            if m == 0:
-                edge = wide(best) + own
-            else:
-                torch.maximum(best, row, out=best)
-                torch.add(row, own, out=edge)
+            torch.index_select(y, 0, rows[m], out=row)
+            if top is not None and m == 0:
+                top[some] = row
+            elif top is not None:
+                torch.maximum(top[some], row, out=top[some])
+            torch.add(row, own, out=edge)
             sums += edge
             square.addcmul_(edge, edge)
         squares += square.sum(0)
-    return total, squares, top
+    return total, squares
 
 
 def _reversed_sum(c: Tensor, columns: Tensor, count: int) -> Tensor:
@@ -136,6 +168,27 @@ def _reversed_sum(c: Tensor, columns: Tensor, count: int) -> Tensor:
 def _through_product(x: Tensor, w: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of x (B, N, K) and w (K, C), from dy (B * N, C) of their product."""
     return (dy @ w.T).view(x.shape), torch.bmm(x.mT, dy.view(*x.shape[:2], -1)).sum(0)
+
+
+def _statistics(
+    y: Tensor, a: Tensor, columns: Tensor, clouds: int, top: Tensor | None = None
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Mean and variance (C,) of y_j + a_i over all edges, and what their gradient needs."""
+    about = wide(y).mean(0) + wide(a).mean(0)  # close to the edges' mean: squares about it lose no digits
+    total, squares = _sums(y, wide(a) - about, columns, clouds, top)
+    off = total.sum(0) / columns.numel()
+    variance = (squares / columns.numel() - off**2).clamp_(min=0)
+    return about + off, variance, (y, a, columns, total, about + off, off)
+
+
+def _through_statistics(saved: Sequence[Tensor], dmean: Tensor, dvariance: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of y and a from those of mean and variance, at least float32."""
+    y, a, columns, total, mean, off = saved
+    dmean, slope = dmean / columns.numel(), 2 * dvariance / columns.numel()
+    degrees = torch.bincount(columns.view(-1), minlength=len(y)).to(mean.dtype)[:, None]
+    deviation = (wide(y) - mean).mul_(degrees).add_(_reversed_sum(wide(a), columns, len(y)))
+    dy = deviation.mul_(slope).addcmul_(degrees, dmean)
+    return dy, (total - len(columns) * off).mul_(slope).add_(len(columns) * dmean)
 
 
 class _Edges(torch.autograd.Function):
@@ -152,24 +205,21 @@ class _Edges(torch.autograd.Function):
             a = a - y.view(size, n, -1)[:, :queries].reshape(a.shape)
         elif relative:
             a = a - x[:, :queries, :relative].reshape(-1, relative) @ w[:relative]
-        about = wide(y).mean(0) + wide(a).mean(0)  # close to the edges' mean: squares about it lose no digits
-        total, squares, best = _sums(y, wide(a) - about, columns, size)
-        off = total.sum(0) / columns.numel()
-        variance = (squares / columns.numel() - off**2).clamp_(min=0)
+        best = torch.empty_like(a)
+        mean, variance, saved = _statistics(y, a, columns, size, best)
         ctx.relative = relative
-        ctx.save_for_backward(x, w, c, u, columns, y, a, total, best, about + off, off)
-        return (best + a).view(size, queries, -1), about + off, variance
+        ctx.save_for_backward(x, w, c, u, best, *saved)
+        return (best + a).view(size, queries, -1), mean, variance
 
     @staticmethod
     def backward(ctx: Any, g: Tensor, dmean: Tensor, dvariance: Tensor) -> tuple[Tensor | None, ...]:
-        x, w, c, u, columns, y, a, total, best, mean, off = ctx.saved_tensors
+        x, w, c, u, best, *saved = ctx.saved_tensors
+        y, _, columns, *_ = saved
         queries, relative, dtype = g.shape[1], ctx.relative, g.dtype
         g = g.reshape(-1, g.shape[2])
-        dmean, slope = dmean / columns.numel(), 2 * dvariance / columns.numel()
-        degrees = torch.bincount(columns.view(-1), minlength=len(y)).to(mean.dtype)[:, None]
-        deviation = (wide(y) - mean).mul_(degrees).add_(_reversed_sum(wide(a), columns, len(y)))
-        dy = _to_winners(y, columns, best, g, len(x)).addcmul_(slope, deviation).addcmul_(degrees, dmean)
-        da = torch.addcmul(wide(g), slope, total - len(columns) * off).add_(len(columns) * dmean)
+        dy, da = _through_statistics(saved, dmean, dvariance)
+        dy += _to_winners(y, columns, best, g, len(x))
+        da += wide(g)
         dc, du = (None, None) if c is None else _through_product(c, u, da.to(dtype))
         if relative == len(w):  # before the product, where what cancels is still apart
             dy.view(*x.shape[:2], -1)[:, :queries] -= da.view(len(x), queries, -1)
@@ -185,3 +235,104 @@ def edges(
     x: Tensor, w: Tensor, c: Tensor | None, u: Tensor | None, index: Tensor, relative: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _Edges.apply(x, w, c, u, index, relative)
+
+
+class _SpreadMoments(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, a: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        size, n, channels = y.shape
+        mean, variance, saved = _statistics(y.reshape(-1, channels), a.reshape(-1, channels), _columns(index, n), size)
+        ctx.save_for_backward(*saved)
+        ctx.shapes = y.shape, a.shape
+        return mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, dmean: Tensor, dvariance: Tensor) -> tuple[Tensor, Tensor, None]:
+        both = zip(_through_statistics(ctx.saved_tensors, dmean, dvariance), ctx.shapes, strict=True)
+        dy, da = (each.view(shape).to(ctx.saved_tensors[0].dtype) for each, shape in both)
+        return dy, da, None
+
+
+def spread_moments(y: Tensor, a: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    return _SpreadMoments.apply(y, a, index)
+
+
+def _named(index: Tensor) -> Tensor:
+    """index (B, Q, M) as the rows of each cloud's points that its edges lead to, (B, Q * M)."""
+    return index.reshape(len(index), -1).long()
+
+
+class _Spread(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, a: Tensor, index: Tensor, slope: float) -> Tensor:
+        rows = _named(index)
+        z = y.new_empty(*rows.shape, y.shape[2])
+        for cloud, own, named, edges in zip(y, a, rows, z, strict=True):
+            torch.index_select(cloud, 0, named, out=edges)
+            edges.view(*index.shape[1:], -1).add_(own[:, None])
+            functional.leaky_relu_(edges, slope)
+        ctx.save_for_backward(z, rows)
+        ctx.shape, ctx.slope, ctx.points = index.shape, slope, y.shape[1]
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, dz: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        z, rows = ctx.saved_tensors
+        size, queries, _ = ctx.shape
+        dy = torch.zeros(size, ctx.points, dz.shape[2], dtype=wide(dz[:0]).dtype, device=dz.device)
+        da = dy.new_empty(size, queries, dz.shape[2])
+        for cloud, edges, named, to_points, to_centres in zip(dz, z, rows, dy, da, strict=True):
+            through = wide(torch.where(edges > 0, cloud, ctx.slope * cloud))
+            to_points.index_add_(0, named, through)
+            torch.sum(through.view(*ctx.shape[1:], -1), 1, out=to_centres)
+        return dy.to(dz.dtype), da.to(dz.dtype), None, None
+
+
+def spread(y: Tensor, a: Tensor, index: Tensor, slope: float) -> Tensor:
+    return _Spread.apply(y, a, index, slope)
+
+
+def _top_of_groups(x: Tensor, w: Tensor, count: int, with_place: bool) -> tuple[Tensor, Any]:
+    """The maximum of each group's rows of x w, and the place in the group of one that reached it, (B, Q, C)."""
+    top = x.new_empty(len(x), x.shape[1] // count, w.shape[1])
+    place = torch.empty(top.shape, dtype=torch.int64, device=x.device) if with_place else None
+    held = x.new_empty(x.shape[1], w.shape[1])
+    for i, cloud in enumerate(x):
+        y = torch.mm(cloud, w, out=held).view(-1, count, w.shape[1])
+        if place is None:
+            torch.amax(y, 1, out=top[i])
+        else:
+            torch.max(y, 1, out=(top[i], place[i]))
+    return top, place
+
+
+class _OfGroups(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        mean, covariance = pooled._moments(x)
+        top, place = _top_of_groups(x, w, count, with_place=True)
+        ctx.save_for_backward(x, w, mean, place)
+        ctx.count = count
+        return mean, covariance, top
+
+    @staticmethod
+    def backward(ctx: Any, dmean: Tensor, dcovariance: Tensor, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, w, mean, place = ctx.saved_tensors
+        dx = pooled._through_moments(x, mean, dmean, dcovariance)
+        dw = torch.zeros_like(wide(w))
+        for cloud, out, won, to_top in zip(x, dx, place, g, strict=True):
+            dy = to_top.new_zeros(len(won), ctx.count, w.shape[1]).scatter_(1, won[:, None], to_top[:, None])
+            dy = dy.view(len(cloud), -1)
+            out += dy @ w.T
+            dw += cloud.T @ dy
+        return dx.to(x.dtype), dw.to(w.dtype), None
+
+
+def moments_and_maximum_of_groups(x: Tensor, w: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    return _OfGroups.apply(x, w, count)
+
+
+def maximum_of_groups(x: Tensor, w: Tensor, count: int) -> Tensor:
+    if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):
+        return moments_and_maximum_of_groups(x, w, count)[2]
+    return _top_of_groups(x, w, count, with_place=False)[0]
