@@ -9,7 +9,7 @@ from pointkit.cloud import Mesh, Placement, PointCloud
 
 MESH_SUFFIXES = (".off", ".ply", ".obj", ".stl", ".npz")
 CLOUD_SUFFIXES = (".ply", ".pcd", ".npy", ".npz", ".xyz", ".txt", ".pts", ".asc", ".csv")
-READ_ONLY = (".glb", ".gltf", ".h5", ".hdf5", ".ptx")
+READ_ONLY = (".e57", ".glb", ".gltf", ".h5", ".hdf5", ".ptx")
 SURVEY_SUFFIXES = (".las", ".laz")  # whole numbers of a scale: coordinates are rounded to it
 KEEPS_TYPES = (".ply", ".pcd", ".npz")  # the others have one type for all numbers
 KEEPS_FACE_FIELDS = (".ply", ".npz")

@@ -73,10 +73,11 @@ class Answers:
             shares = ", ".join(f"{name} {percent(count / total)} %" for name, count in answer.counts.items() if count)
             sure = percent(answer.mean_probability)
             say(f"{result.written}: {answer.category}: {shares}; mean probability {sure} %")
-            if result.written and result.written.suffix.lower() != file.suffix.lower():
-                say(f"  {result.written.suffix}, as {file.suffix} has no room for labels")
-            elif file.suffix.lower() in formats.ONE_FIELD:
-                say(f"  the labels alone, as {file.suffix} has no room for probabilities")
+            own = Path(formats.within(file)[0]).suffix
+            if result.written and result.written.suffix.lower() != own.lower():
+                say(f"  {result.written.suffix}, as {own} has no room for labels")
+            elif own.lower() in formats.ONE_FIELD:
+                say(f"  the labels alone, as {own} has no room for probabilities")
         else:
             words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
             if self.top_k:

@@ -29,6 +29,7 @@ from pointkit.errors import FormatError
 from pointkit.formats import (
     asprs,
     columns,
+    e57,
     gltf,
     hdf5,
     las,
@@ -58,6 +59,7 @@ Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
     ".csv": text.read,
+    ".e57": e57.read,
     ".glb": gltf.read,
     ".gltf": gltf.read,
     ".h5": hdf5.read,
@@ -120,10 +122,7 @@ COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, "
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 ONE_FIELD = (".ptx",)  # the files with room for the labels alone
-OPENED = (
-    hdf5.read,
-    las.read,
-)  # readers that seek in an open file (``Opened``), as such files may be larger than the memory
+OPENED = (e57.read, hdf5.read, las.read)  # readers of an open file (``Opened``), which may be larger than the memory
 PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
 NAMED = (hdf5.read, text.read, npy.read, npz.read)  # readers to which the user may name the columns
 STACKS = (".h5", ".hdf5")  # the files that may hold many shapes, which have numbers (``within``)

@@ -11,7 +11,7 @@ _ARRAYS = "not read yet; save each shape as NPY or PLY"
 
 NEEDS: Mapping[str, str] = {
     ".copc": "not read by this name; rename it to .copc.laz",
-    ".e57": _CLOUD, ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
+    ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
     ".bin": "not read by itself, but with the .gltf that names it; other ones become NPY (fromfile, reshape, save)",
     ".mat": _ARRAYS, ".pkl": _ARRAYS, ".pt": _ARRAYS, ".pth": _ARRAYS,
     ".zarr": _ARRAYS, ".parquet": _ARRAYS,
