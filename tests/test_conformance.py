@@ -138,8 +138,18 @@ def test_layer_says_its_output_shape(name):
     assert tuple(symbolic.shape[1:]) == numpy(layer(inputs_for(shapes))).shape[1:]
 
 
-@pytest.mark.parametrize("build", [models.classifier, models.segmenter])
-@pytest.mark.parametrize("name", models.FAMILIES)
+# Networks for parts take long to compile. One family that sees neighbourhoods stands for the others in the fast tests.
+LONG = [pytest.mark.slow]
+MEMBERS = [
+    pytest.param(
+        name, build, marks=LONG if build is models.segmenter and name in ("dgcnn", "pointnet2", "pointnext") else []
+    )
+    for name in models.FAMILIES
+    for build in (models.classifier, models.segmenter)
+]
+
+
+@pytest.mark.parametrize(("name", "build"), MEMBERS)
 class TestModels:
     """A classifier and a segmenter of every backbone."""
 
