@@ -58,6 +58,11 @@ LAYERS = {
         {"units": 5, "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
         [(2, 15, 4), LISTS],
     ),
+    "CarriedBlock": (
+        nn.CarriedBlock,
+        {"units": 5, "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
+        [(2, 7, 4), (2, 7, 3), LISTS, (2, 5, 3)],
+    ),
     "Reach": (nn.Reach, {"units": 5, "exact": False, "kernel_initializer": "ones"}, [(2, 7, 4), LISTS]),
 }
 
@@ -65,6 +70,8 @@ LAYERS = {
 OWN = {
     "pointnet": {"penalty": 0.5},
     "dgcnn": {"widths": "small", "neighbours": 4},
+    "pointnet2": {"widths": "small"},
+    "pointnext": {"widths": "small"},
     "pointreach": {"widths": "small"},
     "small": {"units": 5},
     "mean": {},
