@@ -233,7 +233,7 @@ def annotate(
     numbers of its first triangle. Records that ``read`` leaves out (rows without coordinates, polygons without a
     triangle) get nan, -1, or 0 where the type has neither. A field of the source with the name of a new one is
     renamed to ``source_NAME``. ``notes`` become comments, as in ``write``. Files of ``ONE_FIELD`` take the field
-    ``label`` alone, or the first.
+    ``label`` alone, or the first. In .las and .laz ``label`` becomes the classification, and others extra dimensions.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
     no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name,
