@@ -369,7 +369,7 @@ def _labels(
 
 def _named_labels(path: pathlib.Path) -> dict[float, str]:
     """Label -> name, from the comments at the head of a file that ``predict`` wrote: "label 2 is wing"."""
-    with path.open("rb") as file:
+    with open(formats.within(path)[0], "rb") as file:
         lines = re.findall(rb"label (-?\d{1,9}) is ([^\r\n]{1,200})", file.read(HEAD))
     return {int(code): disk.printable(name.decode(errors="replace")) for code, name in lines}
 

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from pointkit import formats, pool
+from pointkit import formats, info, pool, view
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import FormatError
 from pointkit.formats import decoding, files
@@ -289,3 +289,9 @@ def test_without_the_library(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(FormatError, match=r"HDF5 files need the extra hdf5: pip install 'pointkit\[hdf5\]'"):
         read(WHOLE)
+
+
+def test_view_and_info_take_a_number(stacked):
+    view.view(stacked / "2", stacked.with_suffix(".png"))
+    assert stacked.with_suffix(".png").stat().st_size > 1000
+    assert info.describe(stacked / "2")["points"] == 20
