@@ -280,5 +280,5 @@ class Reach(layers.Layer):
 
 def _product(x: Any, w: Any) -> Any:
     """x w for x (..., K), as one product, which is faster on JAX's CPU (see ``Pointwise``)."""
-    flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), w)
+    flat = ops.matmul(ops.reshape(x, (-1, w.shape[0])), w)  # TensorFlow may have forgotten the size of x
     return ops.reshape(flat, (*ops.shape(x)[:-1], w.shape[-1]))
