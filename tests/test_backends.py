@@ -19,6 +19,8 @@ from pointkit.run_folder import load_checkpoint
 BACKENDS = ("jax", "torch", "tensorflow")
 # A cosine depends on the number of epochs, so one that grows is compared at a constant rate.
 SETTINGS = ["--num-points", "64", "--batch-size", "8", "--schedule", "constant", "--scale", "0.2", "--average", "0.9"]
+POINTNET = [*SETTINGS, "--model", "pointnet"]
+REACH = [*SETTINGS, "--model", "pointreach", "--widths", "small", "--warmup", "0"]
 
 pytestmark = [
     pytest.mark.backends,
@@ -41,7 +43,7 @@ def runs(tiny_store, tmp_path_factory):
     """A run of two epochs on each backend."""
     folder = tmp_path_factory.mktemp("backends")
     for backend in BACKENDS:
-        pointkit("train", tiny_store.path, "-o", folder / backend, *SETTINGS, "--epochs", 2, backend=backend)
+        pointkit("train", tiny_store.path, "-o", folder / backend, *POINTNET, "--epochs", 2, backend=backend)
     return folder
 
 
@@ -68,7 +70,7 @@ def test_a_run_answers_alike_on_every_backend(trained_on, runs, files):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_same_command_gives_the_same_weights_stopped_or_not(backend, runs, tiny_store, tmp_path):
     for epochs in (1, 2):  # stops after the first, goes on to the second
-        pointkit("train", tiny_store.path, "-o", tmp_path / "run", *SETTINGS, "--epochs", epochs, backend=backend)
+        pointkit("train", tiny_store.path, "-o", tmp_path / "run", *POINTNET, "--epochs", epochs, backend=backend)
     whole, parts = (load_checkpoint(path)[0].arrays for path in (runs / backend, tmp_path / "run"))
     assert whole.keys() == parts.keys()
     different = [name for name in whole if not np.array_equal(whole[name], parts[name])]
@@ -103,18 +105,39 @@ def test_sizes_are_seen_on_every_backend_and_a_training_goes_on(backend, tiny_st
     assert answers[backend]["warnings"] == answers["jax"]["warnings"]
 
 
+def test_a_network_that_sees_neighbourhoods_answers_alike_on_every_backend(tiny_store, files, tmp_path):
+    pointkit("train", tiny_store.path, "-o", tmp_path / "run", *REACH, "--epochs", 1, backend="jax")
+    answers = {}
+    for backend in BACKENDS:
+        lines = pointkit("predict", tmp_path / "run", files, "--json", backend=backend).splitlines()
+        answers[backend] = [json.loads(line)["probability"] for line in lines]
+    for backend in BACKENDS:
+        np.testing.assert_allclose(answers[backend], answers["jax"], atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def parts_run(tiny_parts, tmp_path_factory):
     """A run on parts, trained on JAX with normals."""
     path = tmp_path_factory.mktemp("parts") / "run"
-    settings = ["--num-points", "64", "--batch-size", "8", "--epochs", "2", "--features", "normals"]
+    settings = [
+        "--num-points",
+        "64",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "2",
+        "--features",
+        "normals",
+        "--model",
+        "pointnet",
+    ]
     pointkit("train", tiny_parts.path, "-o", path, *settings, backend="jax")
     return path
 
 
 @pytest.mark.parametrize("backend", ["torch", "tensorflow"])
 def test_parts_are_trained_and_go_on_bit_for_bit(backend, tiny_parts, tmp_path):
-    settings = ["--num-points", "64", "--batch-size", "8", "--schedule", "constant", "--features", "normals"]
+    settings = [*REACH, "--features", "normals", "--context", "80"]
     for name, steps in (("whole", (2,)), ("parts", (1, 2))):
         for epochs in steps:
             pointkit("train", tiny_parts.path, "-o", tmp_path / name, *settings, "--epochs", epochs, backend=backend)

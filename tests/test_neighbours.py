@@ -144,7 +144,8 @@ def test_a_query_at_a_points_own_place_has_that_points_value():
 
 
 LISTS = {
-    "around": Listed(5, centres=8),
+    "around": Listed(5, centres=8, context=True),
+    "beside": Listed(4),
     "near": Listed(3, centres=8, among=8),
     "ball": Listed(6, centres=4, within=0.8),
     "up": Listed(3, among=4, weighted=True),
@@ -163,7 +164,8 @@ class TestArranged:
         np.testing.assert_array_equal(order[:, answered:], whole[:, answered:])
         moved = np.take_along_axis(points, order[..., None], 1)
         for name, one in LISTS.items():
-            among = moved[:, : n if one.among is None else min(one.among, answered)]
+            among = moved[:, : n if one.context else min(one.among or answered, answered)]
+            assert found[name].max() < among.shape[1]
             queries = moved[:, : min(one.centres or answered, answered)]
             index, far = neighbours._nearest(among, queries, one.count)
             wanted = index if one.within is None else np.where(far <= one.within, index, index[..., :1])

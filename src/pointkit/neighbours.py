@@ -145,7 +145,7 @@ def _found(cloud: Floats, lists: Lists, answered: int, different: int) -> dict[s
     trees: dict[int, cKDTree] = {}
     found: dict[str, Array] = {}
     for name, listed in lists.items():
-        among = min(different, len(cloud) if listed.among is None else min(listed.among, answered))
+        among = min(different, len(cloud) if listed.context else min(listed.among or answered, answered))
         if among not in trees:
             trees[among] = cKDTree(cloud[:among])
         queries = cloud[: min(listed.centres or answered, answered)]

@@ -14,7 +14,8 @@ from tests import twins
 from tests.gradients import numpy
 
 LISTS = {
-    "around": Listed(5, centres=8),
+    "around": Listed(5, centres=8, context=True),
+    "beside": Listed(4),
     "near": Listed(3, centres=8, among=8),
     "ball": Listed(6, centres=4, within=0.8),
     "up": Listed(3, among=4, weighted=True),

@@ -95,7 +95,7 @@ def backbone(
 def _lists(sizes: Widths, kind: str) -> dict[str, Listed]:
     """Around each point of the first stage its neighbours among all points, and those of each stage within it."""
     first = sizes.stages[0]
-    lists = {"around": Listed(max(first.scales), centres=first.points)}
+    lists = {"around": Listed(max(first.scales), centres=first.points, context=True)}
     for number, stage in enumerate(sizes.stages):
         lists[f"near_{number}"] = Listed(stage.neighbours, centres=stage.points, among=stage.points)
         if number and kind == "segmenter":
