@@ -16,7 +16,6 @@ from pointkit import config, disk, features, initial, run_folder, store
 from pointkit.asking import ASKERS
 from pointkit.config import Settings
 from pointkit.errors import PointkitError, RunError, StoreError
-from pointkit.models import families
 from pointkit.prepare import ready
 from pointkit.store import Store
 from pointkit.task import Task
@@ -194,7 +193,6 @@ def to_predict(
     run: pathlib.Path,
     *,
     category: str | None = None,
-    explained: bool = False,
     output: pathlib.Path | None = None,
     top_k: int | None = None,
 ) -> None:
@@ -202,8 +200,6 @@ def to_predict(
     facts = trained(run)
     asked: Any = _Asked(run, facts)
     ASKERS[asked.task.name](asked).check(category)
-    if explained:
-        explains(run, facts)
     if top_k is not None and asked.task.labels_points:
         raise RunError(f"{run}: top-k is for classes, this run tells {asked.task.answers} apart")
     if top_k is not None and top_k < 1:
@@ -214,13 +210,3 @@ def to_predict(
         raise RunError(f"{output}: must be a folder, found a file")
     elif output is not None:
         disk.check_room(output, RunError)
-
-
-def explains(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
-    """Raise PointkitError for a run whose network has points that meet elsewhere than in a maximum."""
-    name = facts["settings"]["model"]
-    if not families.find(name).maxima_alone:
-        raise PointkitError(
-            f"{path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-            f"network {name}"
-        )
