@@ -111,7 +111,7 @@ def to_evaluate(
     whole = {run: trained(run) for path in (*paths, *against) for run in run_folder.find_runs(path)}
     same_inputs(whole)
     for path, facts in whole.items():
-        suits(path, Task.of(facts), votes, protocol)
+        suits(path, Task.of(facts), protocol)
         shapes_of(store_of(path, facts, store_path), path, split)
         writable(path)
 
@@ -143,11 +143,10 @@ def same_inputs(whole: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
                 raise RunError(f"{other} cannot be compared with {first}: it is of another {what} ({b}, not {a})")
 
 
-def suits(path: pathlib.Path, task: Task, votes: int, protocol: str) -> None:
-    """Raise RunError where what is asked for is for parts, and the run tells classes apart."""
-    if (votes or protocol) and not task.labels_points:
-        what = "votes are" if votes else "reference-b is"
-        raise RunError(f"{path}: {what} for parts, this run tells classes apart")
+def suits(path: pathlib.Path, task: Task, protocol: str) -> None:
+    """Raise RunError where the protocol is for parts, and the run tells classes apart."""
+    if protocol and not task.labels_points:
+        raise RunError(f"{path}: {protocol} is for parts, this run tells classes apart")
 
 
 def store_of(path: pathlib.Path, facts: Mapping[str, Any], place: pathlib.Path | None = None) -> Store:

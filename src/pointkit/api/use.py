@@ -53,7 +53,7 @@ def evaluate(
     draws
         Repeat on so many fresh draws of each shape's points.
     votes
-        For parts: also measure the mean of so many answers, each with the shapes turned, stretched and drawn anew.
+        Also measure the mean of so many answers, each on points drawn anew; for parts, of shapes turned and stretched.
     protocol
         For parts: "reference-b" also counts as that system does.
     rotate

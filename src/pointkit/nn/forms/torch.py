@@ -219,9 +219,10 @@ def compiled(model: Any) -> Callable[[Any], Tensor]:
 
 def gradient(model: Any, score: Callable[[Any], Tensor], name: str) -> Callable[[Any], tuple[Tensor, Any]]:
     def slope(inputs: dict[str, Any]) -> tuple[Tensor, Any]:
-        x = keras.ops.convert_to_tensor(inputs[name]).detach().requires_grad_()
+        given = {key: keras.ops.convert_to_tensor(array).detach() for key, array in inputs.items()}
+        x = given[name].requires_grad_()
         with torch.enable_grad():
-            outputs = model({**inputs, name: x}, training=False)
+            outputs = model(given, training=False)
             found = torch.autograd.grad(score(outputs), x, allow_unused=True, materialize_grads=True)
         return found[0], outputs
 
