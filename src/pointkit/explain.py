@@ -129,6 +129,6 @@ def _of_influence(
         [points[rows] for rows in shown],
         [shares[rows] for rows in shown],
         [f"all points ({len(points):,})", f"{title} ({int(chosen.sum()):,})"],
-        heading=f"{heading}\ncolour is the influence: {MEANING}",
+        heading=f"{heading}\ncolour: {MEANING}",
     )
     return figure, Influences(target, len(points), half, won)

@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
-from pointkit.cloud import Float32
 from pointkit.models.critical import Winners
 from pointkit.models.families import DECIDES
 from pointkit.models.heads import pooled
@@ -39,7 +39,7 @@ class Influence:
         named = keras.Model({tensor.name: tensor for tensor in seeing.inputs}, seeing.outputs)
         self.gradient = forms.gradient(named, _score, "points")
 
-    def __call__(self, inputs: Any) -> Float32:
+    def __call__(self, inputs: Any) -> NDArray[np.float32]:
         given = dict(inputs) if isinstance(inputs, Mapping) else {"points": inputs}
         slope, (_, *winners) = self.gradient(given)
         columns = [ops.convert_to_numpy(slope).astype(np.float32)]
