@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -68,6 +69,19 @@ def test_in_neighbourhoods_it_is_the_gradient_with_the_lists_held_fixed(kind):
     assert won.sum() > 0
     centres = {"classifier": 8, "segmenter": 16}[kind]  # of the last stage
     assert not won[:, centres:].any()
+
+
+def test_every_point_of_a_mean_has_the_same_gradient():
+    """The logits are a linear map of the points' mean. No maximum stands at the top, so no winners are named."""
+    points = keras.Input((None, 3), name="points")
+    hidden = keras.layers.Dense(3, use_bias=False, kernel_initializer="identity", name="head_dense_1")
+    logits = keras.layers.Dense(2, name="logits")
+    model = keras.Model(points, logits(hidden(keras.layers.GlobalAveragePooling1D(name="mean")(points))))
+    given = clouds()
+    found = models.Influence(model)(given)
+    kernel, best = np.array(logits.kernel), np.array(model.predict_on_batch(given)).argmax(1)
+    wanted = kernel.T[best][:, None] / 60
+    np.testing.assert_allclose(found, np.broadcast_to(wanted, found.shape), rtol=1e-5)
 
 
 @pytest.mark.slow

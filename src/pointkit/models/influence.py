@@ -41,7 +41,8 @@ class Influence:
 
     def __call__(self, inputs: Any) -> NDArray[np.float32]:
         given = dict(inputs) if isinstance(inputs, Mapping) else {"points": inputs}
-        slope, (_, *winners) = self.gradient(given)
+        slope, outputs = self.gradient(given)
+        _, *winners = keras.tree.flatten(outputs)
         columns = [ops.convert_to_numpy(slope).astype(np.float32)]
         for won in map(ops.convert_to_numpy, winners):
             marks = np.zeros((*given["points"].shape[:2], 1), np.float32)
@@ -53,5 +54,5 @@ class Influence:
 
 def _score(outputs: Any) -> Any:
     """The winning logit of each answer, summed; not ops.max, whose gradient is shared among equals."""
-    logits = outputs[0]
+    logits, *_ = keras.tree.flatten(outputs)  # Keras gives a single output without a list
     return ops.sum(ops.take_along_axis(logits, ops.argmax(logits, -1, keepdims=True), -1))
