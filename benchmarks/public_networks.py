@@ -3,6 +3,7 @@
 Features come first, (B, K, N), and edges are arrays (B, K, N, M) of all pairs.
 """
 
+import public_balls
 import torch
 from torch import nn
 from torch.nn import functional
@@ -80,13 +81,22 @@ def dgcnn(classes, geometric):
     return DGCNN(classes, GeometricEdgeConv if geometric else EdgeConv)
 
 
-MAKERS = {"dgcnn": dgcnn}
+MAKERS = {
+    "dgcnn": dgcnn,
+    "pointnet2": lambda classes, geometric: public_balls.pointnet2(classes),
+    "pointnext": lambda classes, geometric: public_balls.pointnext(classes),
+}
 
 
-def step(network, classes, points, labels, geometric=False):
-    """A function that takes a training step with Adam on points (B, N, 3) and labels (B,), and waits for it."""
+def step(network, classes, points, labels, lists=(), geometric=False):
+    """A function that takes a training step with Adam on points (B, N, 3) and labels (B,), and waits for it.
+
+    With ``lists`` (B, Q, M), as many as the network has stages, it does not look for neighbours.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = MAKERS[network](classes, geometric).to(device)
+    if lists:
+        model.lists = [torch.tensor(each, device=device).long() for each in lists]
     x = torch.tensor(points, device=device).transpose(2, 1).contiguous()
     y = torch.tensor(labels, device=device).long()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)

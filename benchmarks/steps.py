@@ -4,12 +4,15 @@
     python benchmarks/steps.py --network dgcnn --backend torch --threads 2 --json
 
 A step is ``train_on_batch`` of a classifier of 40 classes on 16 clouds of 1,024 points: forward, backward, Adam, loss.
-Points lie on spheres. DGCNN has 20 neighbours and finds its four graphs in the step, as all contenders do.
+Points lie on spheres. DGCNN has 20 neighbours and finds its four graphs in the step, as all contenders do. PointNet++
+SSG and PointNeXt-S are given their lists of neighbours, as a training finds these beside the step.
 
 - "pointkit": ``models.classifier``;
+- "pointkit and lists": order and lists are found in the step, too, on the host and in the same thread;
 - "exact=False": the same network edge by edge;
 - "torch": the network in plain PyTorch, as public code has it (neighbours by ``topk`` of all distances, an array of all
-  edges, ``Conv2d``, ``BatchNorm2d``, maximum), in ``public_networks.py``;
+  edges, ``Conv2d``, ``BatchNorm2d``, maximum), in ``public_networks.py`` and ``public_balls.py``;
+- "torch and search": it also finds centres, by farthest point sampling, and balls, by all distances;
 - "torch_geometric": the same with that package's ``EdgeConv``, where it is installed. Its ``DynamicEdgeConv`` needs
   pyg-lib, so neighbours come from ``topk`` here, too.
 
@@ -28,7 +31,12 @@ import sys
 import turns
 
 CLOUDS, POINTS, CLASSES = 16, 1024, 40
-NETWORKS = {"dgcnn": ("pointkit", "exact=False", "torch", "torch_geometric")}  # and who can be asked to take part
+BALLS = "pointkit", "pointkit and lists", "exact=False", "torch", "torch and search"
+NETWORKS = {  # and who can be asked to take part
+    "dgcnn": ("pointkit", "exact=False", "torch", "torch_geometric"),
+    "pointnet2": BALLS,
+    "pointnext": BALLS,
+}
 
 
 def batch():
@@ -43,23 +51,33 @@ def batch():
 def contender(name, network):
     """A function that takes one step and waits for it."""
     points, labels = batch()
-    if name.startswith("torch"):
+    if name == "torch and search" or (name.startswith("torch") and network == "dgcnn"):
         import public_networks
 
         return public_networks.step(network, CLASSES, points, labels, geometric=name == "torch_geometric")
     import keras
+    import numpy as np
 
-    from pointkit import models
+    from pointkit import models, neighbours
 
-    model = models.classifier(network, CLASSES, dropout=0.5, seed=0, exact=name == "pointkit")
+    model = models.classifier(network, CLASSES, dropout=0.5, seed=0, exact=name != "exact=False")
+    lists, model = models.lists(model), models.listed(model)
+    given = neighbours.with_lists(points, lists, np.random.default_rng(0))[0] if lists else points
+    if name == "torch":
+        import public_networks
+
+        return public_networks.step(network, CLASSES, given["points"], labels, [given[each] for each in lists])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss)
-    return lambda: float(model.train_on_batch(points, labels))
+    if name == "pointkit and lists":
+        rng = np.random.default_rng(0)
+        return lambda: float(model.train_on_batch(neighbours.with_lists(points, lists, rng)[0], labels))
+    return lambda: float(model.train_on_batch(given, labels))
 
 
 def measure(options):
     """Milliseconds, MiB and ratios by contender."""
-    needed = {"torch": "torch", "torch_geometric": "torch_geometric"}
+    needed = {"torch": "torch", "torch and search": "torch", "torch_geometric": "torch_geometric"}
     names = [name for name in NETWORKS[options.network] if importlib.util.find_spec(needed.get(name, "keras"))]
     names = [name for name in names if name == "pointkit" or not options.only or name in options.only]
     shared = ["--network", options.network, "--backend", options.backend]

@@ -58,6 +58,11 @@ LAYERS = {
         {"units": 5, "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
         [(2, 15, 4), LISTS],
     ),
+    "CarriedBlock": (
+        nn.CarriedBlock,
+        {"units": 5, "use_bias": False, "negative_slope": 0.2, "momentum": 0.5, "exact": False},
+        [(2, 7, 4), (2, 7, 3), LISTS, (2, 5, 3)],
+    ),
     "Reach": (nn.Reach, {"units": 5, "exact": False, "kernel_initializer": "ones"}, [(2, 7, 4), LISTS]),
 }
 
@@ -65,6 +70,8 @@ LAYERS = {
 OWN = {
     "pointnet": {"penalty": 0.5},
     "dgcnn": {"widths": "small", "neighbours": 4},
+    "pointnet2": {"widths": "small"},
+    "pointnext": {"widths": "small"},
     "pointreach": {"widths": "small"},
     "small": {"units": 5},
     "mean": {},
@@ -131,8 +138,18 @@ def test_layer_says_its_output_shape(name):
     assert tuple(symbolic.shape[1:]) == numpy(layer(inputs_for(shapes))).shape[1:]
 
 
-@pytest.mark.parametrize("build", [models.classifier, models.segmenter])
-@pytest.mark.parametrize("name", models.FAMILIES)
+# Networks for parts take long to compile. One family that sees neighbourhoods stands for the others in the fast tests.
+LONG = [pytest.mark.slow]
+MEMBERS = [
+    pytest.param(
+        name, build, marks=LONG if build is models.segmenter and name in ("dgcnn", "pointnet2", "pointnext") else []
+    )
+    for name in models.FAMILIES
+    for build in (models.classifier, models.segmenter)
+]
+
+
+@pytest.mark.parametrize(("name", "build"), MEMBERS)
 class TestModels:
     """A classifier and a segmenter of every backbone."""
 

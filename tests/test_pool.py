@@ -8,8 +8,10 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
+from pointkit import pool, served
 from pointkit.pool import Pool, WorkerDied
 
 
@@ -166,3 +168,76 @@ def test_processes_end_with_the_caller(tmp_path):
             break
         time.sleep(0.05)
     assert gone.is_set()
+
+
+def numbers(count, broken=None):
+    for i in range(count):
+        if i == broken:
+            raise Odd("as it was")
+        yield {"at": i, "array": np.full(1000, i), "pid": os.getpid()}
+
+
+def hanging():
+    yield 1
+    time.sleep(60)
+
+
+def dying():
+    yield 1
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def filling(size):
+    yield len(bytearray(size))
+
+
+class TestApart:
+    def test_pieces_come_in_order_from_one_process_that_is_kept(self):
+        pieces = list(pool.apart(numbers, 20, deadline=30))
+        assert [piece["at"] for piece in pieces] == list(range(20))
+        assert all((piece["array"] == i).all() for i, piece in enumerate(pieces))
+        [again] = pool.apart(numbers, 1, deadline=30)
+        assert {piece["pid"] for piece in pieces} == {again["pid"]} != {os.getpid()}
+
+    def test_two_at_a_time_have_a_process_each(self):
+        one, other = pool.apart(numbers, 2, deadline=30), pool.apart(numbers, 2, deadline=30)
+        assert next(one)["pid"] != next(other)["pid"]
+        assert [len(list(one)), len(list(other))] == [1, 1]
+
+    def test_an_error_comes_after_the_pieces_before_it(self):
+        pieces = pool.apart(numbers, 5, 2, deadline=30)
+        assert [next(pieces)["at"], next(pieces)["at"]] == [0, 1]
+        with pytest.raises(Odd, match="as it was"):
+            next(pieces)
+
+    @pytest.mark.parametrize(("job", "how"), [(hanging, r"within 0\.3 seconds"), (dying, "signal SIGKILL")])
+    def test_a_death_or_a_deadline_ends_it_and_the_next_has_another_process(self, job, how):
+        pieces = pool.apart(job, deadline=30 if job is dying else 0.3)
+        assert next(pieces) == 1
+        with pytest.raises(WorkerDied, match=how):
+            next(pieces)
+        assert list(pool.apart(numbers, 1, deadline=30))
+
+    def test_leaving_early_ends_the_process(self):
+        pieces = pool.apart(numbers, 1000, deadline=30)
+        pid = next(pieces)["pid"]
+        pieces.close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a limit on the address space")
+    def test_each_call_has_its_own_limit_on_memory(self):
+        with pytest.raises(MemoryError):
+            list(pool.apart(filling, 2 << 30, deadline=30, memory=1 << 30))
+        assert list(pool.apart(filling, 1 << 30, deadline=30)) == [1 << 30]
+
+    def test_in_a_pools_process_it_runs_right_there(self):
+        with Pool(1, 30) as own:
+            pid = own.submit(os.getpid).result()
+            assert own.submit(apart_within).result() == pid
+        assert not served.is_apart()
+
+
+def apart_within():
+    [piece] = pool.apart(numbers, 1, deadline=30)
+    return piece["pid"]

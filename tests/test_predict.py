@@ -305,6 +305,19 @@ class TestMeshesWithoutFaces:
         np.testing.assert_array_equal(labelled.points, formats.read(path).points)
         np.testing.assert_array_equal(labelled.labels, Predictor(tiny_parts_run).file(path, "stick").labels)
 
+    def test_a_scan_gets_the_labels_alone_and_says_so(self, tiny_parts_run, tmp_path, capsys):
+        path = tmp_path / "scan.ptx"
+        rows = "".join(f"{x} {y} {z} 0.25\n0 0 0 0.5\n" for x, y, z in stick(9))
+        axes = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
+        path.write_text(f"2\n9\n{axes}1 0 0 0\n0 1 0 0\n0 0 1 0\n7 8 9 1\n{rows}")
+        assert run(["predict", str(tiny_parts_run), str(path), "--category", "stick"]) == 0
+        said = capsys.readouterr()
+        assert "\n  the labels alone, as .ptx has no room for probabilities\n" in said.out
+        assert "9 rows have no coordinates (nan), and so no answer" in said.err
+        labelled = (tmp_path / "scan.labelled.ptx").read_text().splitlines()
+        assert [line.rpartition(" ")[0] for line in labelled[10:]] == path.read_text().splitlines()[10:]
+        assert set(labelled[11::2]) == {"0 0 0 0.5 -1"}
+
     def test_the_spy_sees_a_network_that_is_asked(self, tiny_parts_run):
         predictor = Predictor(tiny_parts_run)
         asked, look = [], predictor.look

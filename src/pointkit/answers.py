@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pointkit import checks, disk, explain, formats, label, outputs, predictions, upright
-from pointkit.asking import Answer, PartsPrediction
+from pointkit.asking import Answer, PartsPrediction, codes_of
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import lists, tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
@@ -103,6 +103,7 @@ def answer_all(
     output: str | os.PathLike[str] | None = None,
     explained: bool = False,
     force: bool = False,
+    extra_bytes: bool = False,
     meaning: formats.columns.Meaning | None = None,
     up: str | None = None,
     deadline: float | None = None,
@@ -112,7 +113,8 @@ def answer_all(
     """Answer files by a run, search folders for them, and tell the listener. Returns whether all could be answered.
 
     ``output`` is the folder to write into; it also gets a table of all answers (``predictions.NAME``). ``force``
-    replaces what stands there. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
+    replaces what stands there. With ``extra_bytes`` the copies of LAS and LAZ files also get the probability, which
+    makes their records longer. ``meaning`` is the user's word about columns, instead of the run's, and ``up`` that
     about the axis that points up. Several files are read in another process (``Reader``), within ``deadline`` seconds
     each. ``top_k``: so many classes of each shape go into the table. ``waiting`` is told of what takes long.
 
@@ -124,8 +126,9 @@ def answer_all(
     output = None if output is None else pathlib.Path(output)
     if found.files:
         checks.to_predict(pathlib.Path(run), category=category, output=output, top_k=top_k)
-    predictor = _predictor(run, waiting, up) if any(file.exists() for file in found.files) else None
-    listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes])
+    predictor = _predictor(run, waiting, up) if any(map(_is_there, found.files)) else None
+    copies = _about_copies(found.files) if predictor and predictor.task.labels_points else ()
+    listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes, *copies])
     problems = [*found.problems, *([] if predictor else map(_missing, found.files))]
     for problem in problems:
         listener.problem(problem)
@@ -133,6 +136,7 @@ def answer_all(
     rows = predictions.Rows(top_k)
     with contextlib.ExitStack() as stack:
         how: dict[str, Any] = {"category": category, "output": output, "explained": explained, "force": force}
+        how["extra_bytes"] = extra_bytes
         if predictor is not None:
             if len(found.files) > 1:
                 how["reader"] = stack.enter_context(Reader(deadline))
@@ -162,6 +166,19 @@ def _predictor(run: str | os.PathLike[str] | Predictor, waiting: Waiting | None,
     return Predictor(run, waiting, up=up)
 
 
+def _about_copies(files: Iterable[pathlib.Path]) -> list[str]:
+    """What the user should know of the files' copies, with how many files it is about."""
+    words: Counter[str] = Counter()
+    for file in files:
+        with contextlib.suppress(OSError, PointkitError):  # told when the file is read
+            words[formats.about_copy(file)] += 1
+    return [f"{count:,} {'file' if count == 1 else 'files'}: {text}" for text, count in words.items() if text]
+
+
+def _is_there(file: pathlib.Path) -> bool:
+    return os.path.exists(formats.within(file)[0])
+
+
 def _missing(file: pathlib.Path) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
 
@@ -174,6 +191,7 @@ def results(
     output: str | os.PathLike[str] | None = None,
     explained: bool = False,
     force: bool = False,
+    extra_bytes: bool = False,
     below: Mapping[pathlib.Path, pathlib.PurePath] | None = None,
     meaning: formats.columns.Meaning | None = None,
     reader: Reader | None = None,
@@ -192,7 +210,7 @@ def results(
     if output is not None:
         disk.make(output, RunError)
     said = predictor.contract.meaning if meaning is None else meaning
-    job = _Job(predictor, targets, category, explained, force, said, reader or Reader.here())
+    job = _Job(predictor, targets, category, explained, force, extra_bytes, said, reader or Reader.here())
     return job.results(every)
 
 
@@ -205,6 +223,7 @@ class _Job:
     category: str | None
     explained: bool
     force: bool
+    extra_bytes: bool
     meaning: formats.columns.Meaning
     reader: Reader
 
@@ -220,8 +239,8 @@ class _Job:
 
     def _before(self, file: pathlib.Path) -> Result | Exception | None:
         """What is known of a file without the network: answered before, or not to be answered; else None."""
-        if self.force:
-            return None
+        if (refused := self._refused(file)) is not None or self.force:
+            return refused
         if outputs.is_ours(file.name) or outputs.marked(file):
             return PointkitError(f"{file}: holds pointkit's own answers; --force answers it all the same")
         target = self.targets.get(file)
@@ -234,13 +253,22 @@ class _Job:
             return error
         return None if target.is_file() and not formats.takes_notes(target) else _stands(target)
 
+    def _refused(self, file: pathlib.Path) -> PointkitError | None:
+        """Why the copy of a file has no room for the labels, which is better said before the work."""
+        if not self.predictor.task.labels_points:
+            return None
+        try:
+            codes = codes_of(self.predictor, self.predictor.asker.category(self.category, file))
+            return label.refusal(file, list(codes.values()), self.extra_bytes)
+        except (OSError, PointkitError):
+            return None  # told when the file is read
+
     def _mark(self, file: pathlib.Path) -> str:
         what = "labels" if self.predictor.task.labels_points else "points"
         category = self.predictor.asker.category(self.category, file)
-        explained = (
-            "" if not self.explained else " and what decided" if self.predictor.names_points else " and influence"
-        )
-        words = f"{what}{f' of {category}' if category else ''}{explained}"
+        words = f"{what}{f' of {category}' if category else ''}"
+        if self.explained:
+            words += " and what decided" if self.predictor.names_points else " and influence"
         if (up := self.predictor.contract.up) != self.predictor.facts["input"].get("up", upright.UP):
             words += f" with {up} up"
         return outputs.mark(file, self.predictor.weights, words)
@@ -259,18 +287,19 @@ class _Job:
 
     def _written(self, path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Result:
         seen, answer = answered.seen, answered.answer
-        if disk.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
+        if formats.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
             raise PointkitError(f"{path}: changed while it was answered; give the same command again")
         target.parent.mkdir(parents=True, exist_ok=True)
         ours: dict[str, Array] = {}
         notes: list[str] = []
         if isinstance(answer, PartsPrediction):
-            ours |= label.fields(answer)
+            ours |= label.for_copy(path, answer, self.extra_bytes)
             notes += label.notes(answer)
         explanation = None
         if answered.marks is not None:
             notes += explain.notes(answered.marks)
-            picture = target.with_name(f"{path.stem}{outputs.EXPLAINED}.png")
+            stem = target.stem.removesuffix(outputs.LABELLED).removesuffix(outputs.EXPLAINED)
+            picture = target.with_name(f"{stem}{outputs.EXPLAINED}.png")
             if picture.exists() and not (self.force or target.exists()):
                 raise _stands(picture)
             heading = f"{disk.shown(path.name)}: {answer.named}"
@@ -305,7 +334,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
     found = Found()
     for path in given:
         if path not in folders:
-            found.files.append(path)
+            found.files += _each(path)
             continue
         seen = tree.walk(path, formats.SUFFIXES)
         marked = [parts for parts in seen.files if outputs.marked(path.joinpath(*parts))]
@@ -322,7 +351,17 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
             error = FormatError(f"{path}: no file that can be read in this folder; suffixes are {suffixes}{others}")
             found.problems.append(error)
         for parts in files:
-            file = path.joinpath(*parts)
-            found.files.append(file)
-            found.below[file] = pathlib.PurePath(*((path.resolve().name,) if len(folders) > 1 else ()), *parts)
+            for file in _each(path.joinpath(*parts)):
+                found.files.append(file)
+                above = (path.resolve().name,) if len(folders) > 1 else ()
+                found.below[file] = pathlib.PurePath(*above, file.relative_to(path))
     return found
+
+
+def _each(path: pathlib.Path) -> list[pathlib.Path]:
+    """The shapes of a file that holds many, each under its number (``formats.within``); of any other file itself."""
+    try:
+        stack = formats.stack(path) if path.suffix.lower() in formats.STACKS else None
+    except (OSError, PointkitError):  # the reader will say it
+        stack = None
+    return [path] if stack is None else [path / str(number) for number in range(stack.count)]

@@ -333,13 +333,18 @@ class OfParts:
 
     def answer(self, seen: Seen, rows: Float64) -> PartsPrediction:
         category = self.network.classes[seen.query.category]
-        names = self.network.task.parts[category]
-        codes = self.facts.get("codes", {}).get(category, range(len(names)))
+        codes = codes_of(self.network, category)
         assert seen.shape is not None
         whole = back(seen.shape, seen.drawn, rows)
         polygons = seen.shape.polygons if isinstance(seen.shape, Mesh) else None
         firsts = None if polygons is None else np.unique(polygons, return_index=True)[1]
-        return PartsPrediction(category, dict(zip(names, codes, strict=True)), whole, seen.drawn.warnings, firsts)
+        return PartsPrediction(category, codes, whole, seen.drawn.warnings, firsts)
+
+
+def codes_of(network: Network, category: str) -> dict[str, int]:
+    """Part of a category -> the label that the set's files have for it."""
+    names = network.task.parts[category]
+    return dict(zip(names, network.facts.get("codes", {}).get(category, range(len(names))), strict=True))
 
 
 ASKERS: Mapping[str, Callable[[Network], Asker]] = {"classification": OfClasses, "parts": OfParts}

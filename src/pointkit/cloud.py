@@ -7,7 +7,7 @@ Coordinates are float32 about a float64 ``origin``. A survey in UTM metres has e
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,6 +21,9 @@ from pointkit.errors import PointkitError
 Array = NDArray[Any]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+
+
+_BLOCK = 1 << 14  # rows
 
 
 def _frozen(array: Array) -> Array:
@@ -78,16 +81,31 @@ def place(coordinates: Array) -> tuple[Float32, Placement]:
     """
     if coordinates.dtype != np.float64 or not len(coordinates):
         return np.ascontiguousarray(coordinates, np.float32), Placement()
-    columns = np.ascontiguousarray(coordinates.T)  # NumPy takes the minimum of a row twenty times faster
-    low, high = columns.min(1), columns.max(1)
+    low, high = bounds(coordinates)
     middle, extent = (low + high) / 2, float((high - low).max())
-    rounded = coordinates.astype(np.float32, order="C")
-    if np.array_equal(rounded, coordinates):
-        return rounded, Placement()
+    if all(np.array_equal(some.astype(np.float32), some) for some in _blocks(coordinates)):
+        return coordinates.astype(np.float32, order="C"), Placement()
     origin = np.zeros(3) if np.abs(middle).max() <= extent else np.round(middle)
-    points = (coordinates - origin).astype(np.float32, order="C")
-    same = np.array_equal(points.astype(np.float64) + origin, coordinates)
+    points = np.empty(coordinates.shape, np.float32)
+    same = True
+    for some, near in zip(_blocks(coordinates), _blocks(points), strict=True):
+        near[...] = some - origin
+        same = same and np.array_equal(near.astype(np.float64) + origin, some)
     return points, Placement(origin=origin, exact=None if same else _frozen(coordinates))
+
+
+def bounds(coordinates: Array) -> tuple[Array, Array]:
+    """The least and the largest numbers of the columns of coordinates (N, 3); nan where a column has one."""
+    # NumPy takes the minimum of a row twenty times faster than that of a column.
+    columns = (np.ascontiguousarray(some.T) for some in _blocks(coordinates))
+    ends = [(some.min(1), some.max(1)) for some in columns]
+    lows, highs = zip(*ends, strict=True)
+    return np.min(lows, axis=0), np.max(highs, axis=0)
+
+
+def _blocks(coordinates: Array) -> Iterator[Array]:
+    """Consecutive rows that fit a processor's cache: large arrays are then not gone through time after time."""
+    return (coordinates[start : start + _BLOCK] for start in range(0, len(coordinates), _BLOCK))
 
 
 def _points(name: str, value: ArrayLike) -> Float32:

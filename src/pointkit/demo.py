@@ -13,8 +13,9 @@ UNSEEN_SEED = 1  # other shapes of the same classes, which are in no split
 UNSEEN_A_CLASS = 10
 # What a demo's folder holds, beside unfinished files.
 OURS = ("shapes", "unseen", "store", "run", "shape", "parts_store", "parts_run", "labelled")
-TRAINING = ("--num-points", "512", "--epochs", "12", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95")
-PARTS_TRAINING = (*TRAINING, "--batch-size", "16")
+TRAINING = ("--num-points", "512", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95", "--epochs")
+CLASS_TRAINING = (*TRAINING, "7")
+PARTS_TRAINING = (*TRAINING, "5", "--batch-size", "16")
 
 
 def commands(folder: pathlib.Path) -> Iterator[list[str]]:
@@ -36,7 +37,7 @@ def commands(folder: pathlib.Path) -> Iterator[list[str]]:
 
     store, run = folder / "store", folder / "run"
     yield ["prepare", str(shapes), "-o", str(store)]
-    yield ["train", str(store), "-o", str(run), *TRAINING]
+    yield ["train", str(store), "-o", str(run), *CLASS_TRAINING]
     yield ["evaluate", str(run)]
     yield ["predict", str(run), *one_a_class]
     yield ["view", one_a_class[0], "-o", str(folder / "shape.png"), "--force"]

@@ -28,6 +28,7 @@ from pointkit.prepare import Prepared, standing, trial
 from pointkit.task import LOSS, TASKS, Classification, Parts, Task
 
 EXTRAS = {
+    "las": ("laspy", "lazrs"),
     "view": ("viser",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
@@ -65,7 +66,7 @@ def describe(
         return _run(path)
     if any(path.glob("seed-*/run.json")):
         return {"kind": "runs", "runs": {run.name: _run(run) for run in run_folder.find_runs(path)}}
-    if not path.exists():
+    if not os.path.exists(formats.within(path)[0]):
         raise PointkitError(f"{path}: no such file or folder")
     if path.is_dir():
         return _folder(path, meaning, draw)
@@ -204,26 +205,38 @@ def _file(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:
         )
     shape = formats.read(path, meaning=meaning)
     about: dict[str, Any] = {"kind": "mesh" if isinstance(shape, Mesh) else "cloud", "file": str(path)}
+    about |= formats.facts(path)
     if isinstance(shape, Mesh):
         used = np.unique(shape.faces) if len(shape.faces) else np.arange(len(shape.vertices))
         about |= {"points": len(shape.vertices), "faces": len(shape.faces)}
         about["vertices_of_no_face"] = len(shape.vertices) - len(used)
         about["vertices_without_coordinates"] = 0 if shape.there is None else len(shape.there) - len(shape.vertices)
-        points = shape.vertices[used]
+        points = shape.placement.coordinates(shape.vertices)[used]
         about["vertex_fields"] = _fields(shape.vertex_fields)
         about["face_fields"] = _fields(shape.face_fields)
     else:
         about |= {"points": len(shape.points), "rows_without_coordinates": shape.left_out}
-        points = shape.points
+        points = shape.placement.coordinates(shape.points)
         about["fields"] = _fields(shape.fields)
+        about |= _classes(path, shape)
     try:
         about["taken_for"] = _taken_for(shape, meaning)
     except ValueError as error:
         raise PointkitError(f"{shown(path)}: {error}") from None
-    low, high = (shape.placement.restore(corner) for corner in (points.min(0), points.max(0)))
+    low, high = (corner.astype(np.float64) for corner in (points.min(0), points.max(0)))
     for name, values in {"low": low, "high": high, "size": high - low, "origin": shape.placement.origin}.items():
         about[name] = [float(x) for x in values]
     return about
+
+
+def _classes(path: pathlib.Path, cloud: PointCloud) -> dict[str, dict[str, int]]:
+    """Code and name of each class in a field whose codes the format names -> number of points."""
+    for field, array in cloud.fields.items():
+        if formats.code_name(path, field, 0):
+            found, counts = np.unique(array, return_counts=True)
+            names = (f"{code} {formats.code_name(path, field, code)}" for code in found.tolist())
+            return {"classes": dict(zip(names, counts.tolist(), strict=True))}
+    return {}
 
 
 def _fields(fields: Mapping[str, Array]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Mapping
 
-from pointkit import disk, formats
+from pointkit import formats
 from pointkit.cloud import Array
 from pointkit.errors import PointkitError
 
@@ -29,7 +29,7 @@ def is_ours(name: str) -> bool:
 
 def mark(source: pathlib.Path, run: str, what: str) -> str:
     """The comment for a file that holds a run's answers (such as the labels of a category) about ``source``."""
-    return f"pointkit: {what} by the run {run} of the source with the SHA-256 {disk.file_digest(source)[:16]}"
+    return f"pointkit: {what} by the run {run} of the source with the SHA-256 {formats.digest(source)[:16]}"
 
 
 def marked(path: pathlib.Path) -> str:
@@ -58,10 +58,15 @@ def places(
     targets: dict[pathlib.Path, pathlib.Path] = {}
     taken: dict[pathlib.Path, pathlib.Path] = {}
     for path in dict.fromkeys(paths):
-        kept = formats.ANNOTATED.get(path.suffix.lower()) in (path.suffix.lower(), None)
-        suffix = path.suffix if kept else ".ply"  # a format without room for fields
+        file, number = formats.within(path)
+        own = pathlib.Path(file).suffix
+        kept = formats.ANNOTATED.get(own.lower()) in (own.lower(), None)
+        suffix = own if kept else ".ply"  # a format without room for fields
         place = path if output is None else output / (below or {}).get(path, path.name)
-        target = place.with_name(f"{path.stem}{ending}{suffix}")
+        stem = path.stem
+        if number is not None:  # a shape in a file of many is written beside that
+            stem, place = f"{pathlib.Path(file).stem}_{number}", pathlib.Path(file) if output is None else place
+        target = place.with_name(f"{stem}{ending}{suffix}")
         if target in taken:
             raise PointkitError(f"{target}: both {taken[target]} and {path} would be written here; do them in turn")
         targets[path], taken[target] = target, path

@@ -8,6 +8,7 @@ take. The pool is an ``Executor``, so any other one can take its place.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pickle
@@ -15,19 +16,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, TypeVar
+
+from pointkit.served import FAILED, MORE, is_apart, within
 
 T = TypeVar("T")
+Job = tuple[Callable[..., Any], tuple[Any, ...]]
+
 
 # Jobs come by the standard input and answers go by the standard output, as every system has these. A job itself reads
 # nothing from there, and what it prints is dropped.
 _CHILD = (
     "import os, pickle, sys; jobs, answers = os.fdopen(os.dup(0), 'rb'), os.fdopen(os.dup(1), 'wb'); "
     "nowhere = os.open(os.devnull, os.O_RDWR); os.dup2(nowhere, 0); os.dup2(nowhere, 1); "
-    "sys.path[:] = pickle.loads(pickle.load(jobs)); from pointkit.pool import serve; serve(jobs, answers)"
+    "sys.path[:] = pickle.loads(pickle.load(jobs)); from pointkit.served import serve; serve(jobs, answers)"
 )
 
 _ENVIRONMENT = {
@@ -71,7 +76,22 @@ class _Worker:
             pickle.dump(data, self._jobs)  # pickled twice: the other end can read it whole before it loads it
             self._jobs.flush()
 
-    def call(self, job: tuple[Callable[..., Any], tuple[Any, ...]], deadline: float) -> Any:
+    def call(self, job: Job, deadline: float) -> Any:
+        """The answer to a job."""
+        self._give(job)
+        return self._answer(deadline)[1]
+
+    def pieces(self, job: Job, deadline: float) -> Iterator[Any]:
+        """What the generator that a job returns yields, each within ``deadline`` seconds of being asked for."""
+        self._give(job)
+        while True:
+            more, piece = self._answer(deadline)
+            if not more:
+                return
+            yield piece
+
+    def _answer(self, deadline: float) -> tuple[bool, Any]:
+        """The next answer to the job at work, and whether it is one of several, with more to come."""
         late = threading.Event()
 
         def too_late() -> None:
@@ -81,8 +101,7 @@ class _Worker:
         timer = threading.Timer(deadline, too_late)
         timer.start()
         try:
-            self._give(job)
-            answer = pickle.load(self._answers)
+            answer = _taken(self._answers)
         except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of an answer
             answer = None
         finally:
@@ -94,10 +113,10 @@ class _Worker:
             code = self._process.wait()
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise WorkerDied(f"the process that read it died ({how})")
-        good, value = pickle.loads(answer)
-        if not good:
+        kind, value = pickle.loads(answer[0], buffers=answer[1])
+        if kind == FAILED:
             raise value
-        return value
+        return kind == MORE, value
 
     def end(self) -> None:
         self._process.kill()
@@ -160,24 +179,60 @@ class Pool(Executor):
         self.shutdown(cancel_futures=error is not None)
 
 
-def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
-    """The work of a pool's process: take jobs until the input is closed."""
-    memory = pickle.loads(pickle.load(jobs))
-    if memory:
-        with contextlib.suppress(ImportError, ValueError, OSError):  # not every system knows such a limit
-            import resource
+_spare: list[tuple[int, _Worker]] = []  # processes without work, each with the process that started it
 
-            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
-    while True:
-        try:
-            job = pickle.load(jobs)
-        except EOFError:
-            return
-        try:
-            fn, args = pickle.loads(job)
-            answer = (True, fn(*args))
-        except Exception as error:
-            answer = (False, error)
-        pickle.dump(pickle.dumps(answer), answers)
-        answers.flush()
+
+def apart(
+    fn: Callable[..., Generator[T, None, None]], *args: Any, deadline: float, memory: int = 0
+) -> Generator[T, None, None]:
+    """What the generator function ``fn`` yields, made in another process, piece by piece.
+
+    Each piece has ``deadline`` seconds from when it is asked for, the process ``memory`` bytes of address space (0:
+    any). ``fn`` must be importable, its arguments and pieces picklable; arrays are not copied on their way. Raises
+    WorkerDied where the process dies or is too slow, and what ``fn`` raises. In a pool's process ``fn`` runs right
+    there: a fault then ends that process, which its pool expects.
+
+    A process is kept for the next call, as its start takes a quarter of a second.
+    """
+    if is_apart():
+        yield from fn(*args)
+        return
+    here = os.getpid()
+    while _spare and _spare[-1][0] != here:  # a fork of the one that started it must not use it
+        _spare.pop()
+    try:
+        worker = _spare.pop()[1]
+    except IndexError:
+        worker = _Worker(0)
+    over = False
+    try:
+        yield from worker.pieces((within, (memory, fn, args)), deadline)
+        over = True
+    except WorkerDied:
+        raise
+    except Exception:  # of the job itself: the process lives
+        over = True
+        raise
+    finally:
+        if over:
+            _spare.append((here, worker))
+        else:
+            worker.end()
+
+
+@atexit.register
+def _end_spare() -> None:
+    while _spare:
+        started, worker = _spare.pop()
+        if started == os.getpid():
+            worker.end()
+
+
+def _taken(pipe: IO[bytes]) -> tuple[bytes, list[bytearray]]:
+    """An answer, still pickled, and the bytes of its arrays. Raises EOFError where the pipe ends before."""
+    data, sizes = pickle.load(pipe)
+    buffers = [bytearray(size) for size in sizes]
+    for buffer in buffers:
+        if pipe.readinto(buffer) < len(buffer):  # type: ignore[attr-defined]
+            raise EOFError
+    return data, buffers

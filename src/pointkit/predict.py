@@ -22,19 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointkit import (
-    checks,
-    disk,
-    features,
-    formats,
-    marking,
-    models,
-    neighbours,
-    outside,
-    preprocess,
-    run_folder,
-    upright,
-)
+from pointkit import checks, features, formats, marking, models, neighbours, outside, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cards import Card, Carded
 from pointkit.cloud import Array, Float32, Float64, Shape, as_shape
@@ -195,7 +183,7 @@ class Predictor(Carded):
 
     def _see(self, path: pathlib.Path, category: str | None, read: Callable[[pathlib.Path], Shape]) -> Seen | Exception:
         try:
-            stamp = disk.stamp(path) if path.exists() else None  # what is not there, the reader says
+            stamp = formats.stamp(path)  # what is not there, the reader says
             return dataclasses.replace(self.asker.see(read(path), category, path), stamp=stamp)
         except MemoryError:
             return MachineError(f"{path}: out of memory while it is read; use a machine with more, or a smaller file")

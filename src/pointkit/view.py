@@ -97,7 +97,7 @@ def write(
     if drawn is None:
         raise PointkitError(f"{disk.shown(output)}: --output must end in {' or '.join(writers)}")
     if output.exists():
-        if source is not None and output.samefile(source):
+        if source is not None and output.samefile(formats.within(source)[0]):
             raise PointkitError(f"{disk.shown(output)}: is the file to be drawn; give --output another name")
         if not output.is_file():
             raise PointkitError(f"{disk.shown(output)}: --output must be a file, found something else there")
@@ -146,7 +146,7 @@ def load(path: str | os.PathLike[str], up: str = upright.UP) -> Scene:
     path = pathlib.Path(path)
     shape = upright.turned_shape(formats.read(path), up)
     try:
-        return scene(shape, disk.shown(path.name), _named_labels(path))
+        return scene(shape, disk.shown(path.name), _named_labels(path) or _named_classes(path, shape))
     except PointkitError as error:
         raise PointkitError(f"{disk.shown(path)}: {error}") from None
 
@@ -369,9 +369,19 @@ def _labels(
 
 def _named_labels(path: pathlib.Path) -> dict[float, str]:
     """Label -> name, from the comments at the head of a file that ``predict`` wrote: "label 2 is wing"."""
-    with path.open("rb") as file:
+    with open(formats.within(path)[0], "rb") as file:
         lines = re.findall(rb"label (-?\d{1,9}) is ([^\r\n]{1,200})", file.read(HEAD))
     return {int(code): disk.printable(name.decode(errors="replace")) for code, name in lines}
+
+
+def _named_classes(path: pathlib.Path, shape: Shape) -> dict[float, str]:
+    """Label -> name, for the labels of a cloud whose format names them."""
+    fields = shape.fields if isinstance(shape, PointCloud) else {}
+    columns = formats.columns
+    field = columns.name_in(fields, columns.PARTS) or columns.name_in(fields, columns.LABELS)
+    if field is None or not formats.code_name(path, field, 0):
+        return {}
+    return {code: formats.code_name(path, field, int(code)) for code in np.unique(fields[field]).tolist()}
 
 
 def _colors(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -236,12 +236,19 @@ def test_texts_about_the_set():
         assert not folder.is_about(name)
 
 
+def test_the_buffers_beside_a_gltf_are_a_part_of_it(tmp_path):
+    files = ("a/1/scene.gltf", "a/1/scene.bin", "b/2.off", "b/x.bin")
+    found = folder.find(touch(tmp_path / "set", *files), (*SUFFIXES, ".gltf"))
+    assert found.ignored == {".bin": 1}
+    assert [file.file for file in found.files] == ["a/1/scene.gltf", "b/2.off"]
+
+
 def test_suffixes_that_are_not_read_say_what_they_need(tmp_path):
-    found = folder.find(touch(tmp_path / "set", "a/1.off", "b/2.off", "a/3.LAS", "b/4.laz", "b/5.glb"), SUFFIXES)
+    found = folder.find(touch(tmp_path / "set", "a/1.off", "b/2.off", "a/3.RCP", "b/4.dp", "b/5.fbx"), SUFFIXES)
     assert found.warnings == (
-        "files left out because nothing here reads their suffix: 1 .glb, 1 .las, 1 .laz",
-        ".glb: not read; Blender or MeshLab saves it as PLY, OBJ or STL",
-        ".las .laz: not read yet; CloudCompare, or `pdal translate FILE FILE.ply`, makes PLY of it",
+        "files left out because nothing here reads their suffix: 1 .dp, 1 .fbx, 1 .rcp",
+        ".dp .rcp: not read; CloudCompare saves it as PLY",
+        ".fbx: not read; Blender or MeshLab saves it as PLY, OBJ or STL",
     )
-    message = refusal(touch(tmp_path / "scans", "a/1.las"))
-    assert message.endswith("it has 1 .las; .las: " + found.warnings[2].partition(": ")[2])
+    message = refusal(touch(tmp_path / "scans", "a/1.rcp"))
+    assert message.endswith("it has 1 .rcp; .rcp: " + found.warnings[1].partition(": ")[2])

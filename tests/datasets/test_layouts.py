@@ -264,10 +264,10 @@ def test_flags_that_fit_no_classes(tmp_path):
 
 
 def test_what_was_found_and_taken_in_words(tmp_path):
-    touch(tmp_path, *some("bolt/{}.ply", "nut/{}.txt"), "bolt/0.las", "bolt/x.labelled.ply")
+    touch(tmp_path, *some("bolt/{}.ply", "nut/{}.txt"), "bolt/0.rcp", "bolt/x.labelled.ply")
     words = found(tmp_path).words
     assert words.found == (
-        "3 .ply, 3 .txt files in 2 folders (bolt, nut); 1 that pointkit wrote, passed over; not read: 1 .las"
+        "3 .ply, 3 .txt files in 2 folders (bolt, nut); 1 that pointkit wrote, passed over; not read: 1 .rcp"
     )
     assert words.taken == "2 classes (bolt, nut), 6 shapes; split 70/10/20 made here"
     assert words.otherwise == (

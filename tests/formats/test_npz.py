@@ -9,7 +9,7 @@ import pytest
 from pointkit import formats
 from pointkit.cloud import Mesh, PointCloud
 from pointkit.errors import FormatError
-from pointkit.formats import columns, npz
+from pointkit.formats import columns, files
 from pointkit.formats.columns import Meaning
 from tests import zoo
 
@@ -110,7 +110,7 @@ def test_what_is_refused_and_why(arrays, rule):
 
 
 def test_zips_that_promise_too_much(monkeypatch):
-    monkeypatch.setattr(npz, "_UNHARMED", 1 << 20)
+    monkeypatch.setattr(files, "_UNHARMED", 1 << 20)
     bomb = saved(np.savez_compressed, points=np.zeros((200_000, 3), "f4"))
     with pytest.raises(FormatError, match=r"its arrays take 2,400,128 bytes, more than 100 times the file's"):
         formats.read(bomb, ".npz")

@@ -143,7 +143,7 @@ def test_takes_any_number_of_points_in_any_order(small, n):
     np.testing.assert_allclose(answers(small, x[:, order]), y, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("build", [models.classifier, models.segmenter])
+@pytest.mark.parametrize("build", [models.classifier, pytest.param(models.segmenter, marks=pytest.mark.slow)])
 def test_edge_by_edge_a_training_sees_the_same(build):
     given = clouds(4, 40)
     results = []

@@ -97,6 +97,7 @@ def predict(
     columns: Words | None = None,
     up: str | None = None,
     top_k: int | None = None,
+    extra_bytes: bool = False,
     force: bool = False,
     backend: str | None = None,
     progress: bool | None = None,
@@ -124,6 +125,9 @@ def predict(
         The axis of the files that points up, like "y"; by default that of the run's own files.
     top_k
         For classes: so many of them, with their probabilities, go into predictions.csv.
+    extra_bytes
+        Whether LAS and LAZ files get the probability, too, in extra bytes of each record; and labels that are no class
+        of theirs.
     force
         Whether to replace what stands there.
     backend
@@ -164,6 +168,7 @@ def predict(
             output=output,
             explained=explain,
             force=force,
+            extra_bytes=extra_bytes,
             meaning=None if columns is None else Meaning.said(columns=text(columns)),
             up=up,
             top_k=top_k,

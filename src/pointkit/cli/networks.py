@@ -196,6 +196,7 @@ def predict(
     columns: str | None = None,
     up: Up | None = None,
     top_k: Whole | None = None,
+    extra_bytes: Flag = False,
     force: Force = False,
     backend: Backend = None,
     as_json: Json = False,
@@ -204,8 +205,8 @@ def predict(
     """Answer files the run has never seen. Folders are searched.
 
     A run of classes gives class, probability and runner-up. A run of parts writes a labelled file beside each: all its
-    points, in their order, with the fields label and probability. A file that was answered before and is unchanged is
-    skipped.
+    points, in their order, with the fields label and probability. In LAS and LAZ the label is the classification. A
+    file that was answered before and is unchanged is skipped.
 
     Parameters
     ----------
@@ -223,6 +224,9 @@ def predict(
         The names of the columns of texts and arrays, like x,y,z,-,intensity; by default those that the run was told.
     top_k
         For classes: show so many classes with their probabilities, the most probable first.
+    extra_bytes
+        Give LAS and LAZ files the probability, too, in extra bytes of each record; and labels that are no class of
+        theirs.
     as_json
         Print one JSON object a line and nothing else.
     """
@@ -243,6 +247,7 @@ def predict(
             output=output,
             explained=explain,
             force=force,
+            extra_bytes=extra_bytes,
             meaning=meaning,
             up=up,
             top_k=top_k,

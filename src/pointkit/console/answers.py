@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pointkit import formats
 from pointkit.answers import Result
 from pointkit.asking import Answer, PartsPrediction, Prediction
 from pointkit.console import Work, note, percent, print_json, say
@@ -72,8 +73,11 @@ class Answers:
             shares = ", ".join(f"{name} {percent(count / total)} %" for name, count in answer.counts.items() if count)
             sure = percent(answer.mean_probability)
             say(f"{result.written}: {answer.category}: {shares}; mean probability {sure} %")
-            if result.written and result.written.suffix.lower() != file.suffix.lower():
-                say(f"  {result.written.suffix}, as {file.suffix} has no room for labels")
+            own = Path(formats.within(file)[0]).suffix
+            if result.written and result.written.suffix.lower() != own.lower():
+                say(f"  {result.written.suffix}, as {own} has no room for labels")
+            elif own.lower() in formats.ONE_FIELD:
+                say(f"  the labels alone, as {own} has no room for probabilities")
         else:
             words = f"{answer.class_name} {percent(answer.probability)} %, then {answer.runner_up}"
             if self.top_k:

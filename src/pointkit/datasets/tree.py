@@ -1,7 +1,7 @@
 """The walk through the user's folder: which files are there, before anything is made of them.
 
 Passed over are hidden files and folders, ``__MACOSX``, prepared stores, files about the set (README, LICENSE,
-``parts.json``, lists of names), and the files that pointkit itself writes beside others.
+``parts.json``, lists of names), the buffers beside a .gltf, and the files that pointkit itself writes beside others.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def walk(folder: pathlib.Path, suffixes: Collection[str], without: Collection[pa
             continue  # a store, or a run
         if parts:
             tree.folders.add(parts)
+        buffers = ".bin" if any(name.lower().endswith(".gltf") for name in inside_names) else "/"
         for entry in entries:
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
+            if entry.name.startswith(".") or entry.name == "__MACOSX" or entry.name.lower().endswith(buffers):
                 continue
             inside = (*parts, entry.name)
             if _is_folder(entry):

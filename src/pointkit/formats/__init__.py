@@ -1,9 +1,9 @@
 """Reading, writing and annotating files of shapes: one format a file, chosen by the suffix.
 
 A reader compares every count with the file's size before it uses it. The arrays that it gives are checked: finite,
-indices in range, at least one point, exactly as many rows as promised. A new format is one file here and one line each
-in ``READERS`` and ``WRITERS``, and in ``ANNOTATORS`` where it has room for fields. These lines bring the round-trip
-tests.
+indices in range, at least one point, exactly as many rows as promised. A new format is one file here, and one line in
+``READERS``, in ``WRITERS`` where shapes are written in it, and in ``ANNOTATORS`` where it has room for fields. The line
+in ``WRITERS`` brings the round-trip tests.
 
 Formats work on bytes: a reader makes a shape of them, an annotator makes the pieces of a longer file. Files are opened,
 and named in errors, only here.
@@ -14,31 +14,65 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from numpy.typing import ArrayLike
 
+from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import columns, npy, npz, obj, off, pcd, ply, records, stl, text
+from pointkit.formats import (
+    asprs,
+    columns,
+    e57,
+    gltf,
+    hdf5,
+    las,
+    las_annotate,
+    las_facts,
+    las_write,
+    npy,
+    npz,
+    obj,
+    off,
+    pcd,
+    ply,
+    ptx,
+    records,
+    stl,
+    text,
+)
+from pointkit.formats import files as _files
 from pointkit.formats.columns import NOTHING_SAID, Meaning
-from pointkit.formats.files import load
+from pointkit.formats.files import beside, load
+from pointkit.formats.streams import ROWS, Opened, Piece, sliced
 
+T = TypeVar("T")
+Other = TypeVar("Other")
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
 
 READERS: dict[str, Callable[..., Shape]] = {
     ".asc": text.read,
     ".csv": text.read,
+    ".e57": e57.read,
+    ".glb": gltf.read,
+    ".gltf": gltf.read,
+    ".h5": hdf5.read,
+    ".hdf5": hdf5.read,
+    ".las": las.read,
+    ".laz": las.read,
     ".npy": npy.read,
     ".npz": npz.read,
     ".obj": obj.read,
     ".off": off.read,
     ".pcd": pcd.read,
     ".ply": ply.read,
+    ".ptx": ptx.read,
     ".pts": text.read,
     ".stl": stl.read,
     ".txt": text.read,
@@ -48,6 +82,8 @@ READERS: dict[str, Callable[..., Shape]] = {
 WRITERS: dict[str, Callable[..., None]] = {
     ".asc": text.write,
     ".csv": text.write,
+    ".las": las_write.write,
+    ".laz": las_write.write,
     ".npy": npy.write,
     ".npz": npz.write,
     ".obj": obj.write,
@@ -67,30 +103,56 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
     ".npz": npz.annotate,
     ".pcd": pcd.annotate,
     ".ply": ply.annotate,
+    ".ptx": ptx.annotate,
     ".pts": functools.partial(text.annotate, numbers_alone=True),
     ".txt": text.annotate,
     ".xyz": text.annotate,
 }
 
+# Annotators that write into an open file, as such files may be larger than the memory. They have no room for notes.
+INTO: dict[str, Callable[[Opened, BinaryIO, Mapping[str, Array]], None]] = {
+    ".las": las_annotate.annotate,
+    ".laz": las_annotate.annotate,
+}
+# The largest code of a class in a copy of such a file, and what is said of the copy ("" for nothing).
+LARGEST: dict[str, Callable[[Opened], int]] = {".las": las_annotate.largest, ".laz": las_annotate.largest}
+FACTS: dict[str, Callable[[Opened], dict[str, Any]]] = {".las": las_facts.facts, ".laz": las_facts.facts}
+COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, ".laz": las_annotate.about_copy}
+
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
-NAMED = (text.read, npy.read, npz.read)  # readers to which the user may name the columns
+ONE_FIELD = (".ptx",)  # the files with room for the labels alone
+OPENED = (e57.read, hdf5.read, las.read)  # readers of an open file (``Opened``), which may be larger than the memory
+PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
+NAMED = (hdf5.read, text.read, npy.read, npz.read)  # readers to which the user may name the columns
+STACKS = (".h5", ".hdf5")  # the files that may hold many shapes, which have numbers (``within``)
+ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
 
 SUFFIXES = tuple(READERS)
 # The suffix of a file -> the suffix of the file with further fields.
-ANNOTATED = {suffix: suffix if suffix in ANNOTATORS else ".ply" for suffix in SUFFIXES}
+ANNOTATED = {suffix: suffix if suffix in (*ANNOTATORS, *INTO) else ".ply" for suffix in SUFFIXES}
 
 __all__ = [
     "ANNOTATED",
     "ANNOTATORS",
+    "ONE_FIELD",
     "READERS",
     "SUFFIXES",
     "WRITERS",
+    "about_copy",
     "annotate",
+    "code_name",
     "columns",
+    "digest",
+    "facts",
+    "largest_code",
+    "pieces",
     "read",
+    "stack",
+    "stamp",
     "takes_columns",
     "takes_notes",
+    "within",
     "write",
 ]
 
@@ -107,12 +169,37 @@ def read(source: Source, suffix: str | None = None, *, meaning: Meaning = NOTHIN
     """
     name, kind = _kind(source, suffix)
     with _named(name):
-        return _shape(kind, _bytes(source, name), meaning)
+        return _shape(kind, source, name, meaning)
 
 
-def _shape(kind: str, data: bytes, meaning: Meaning) -> Shape:
+def _shape(kind: str, source: Source, name: str, meaning: Meaning) -> Shape:
     reader = READERS[kind]
+    if reader in OPENED:
+        file, number = within(source) if isinstance(source, str | os.PathLike) else (source, None)
+        with _opened(file, name) as opened:
+            said = {"meaning": meaning} if reader in NAMED else {}
+            return reader(opened, **said) if number is None else reader(opened, number=number, **said)
+    data = _bytes(source, name)
+    if reader in ACCOMPANIED:
+        return reader(data, functools.partial(beside, _path(source)))
     return reader(data, meaning) if reader in NAMED else reader(data)
+
+
+def pieces(
+    source: Source, suffix: str | None = None, *, rows: int = ROWS, meaning: Meaning = NOTHING_SAID
+) -> Iterator[Piece]:
+    """The points of a file in pieces of ``rows`` rows, in the file's order: for files larger than the memory.
+
+    ``source``, ``suffix`` and ``meaning`` are what ``read`` takes, and the same errors are raised. Formats in
+    ``PIECES`` are read piece by piece. Others are read whole first. A row without coordinates is nan there.
+    """
+    name, kind = _kind(source, suffix)
+    with _named(name):
+        if kind in PIECES:
+            with _opened(source, name) as opened:
+                yield from PIECES[kind](opened, rows)
+        else:
+            yield from sliced(_shape(kind, source, name, meaning), rows)
 
 
 def write(path: Path, shape: Shape | ArrayLike, notes: Sequence[str] = ()) -> None:
@@ -145,7 +232,8 @@ def annotate(
     array with a row for each point of the cloud, or each triangle of the mesh, that ``read`` gives. A polygon gets the
     numbers of its first triangle. Records that ``read`` leaves out (rows without coordinates, polygons without a
     triangle) get nan, -1, or 0 where the type has neither. A field of the source with the name of a new one is
-    renamed to ``source_NAME``. ``notes`` become comments, as in ``write``.
+    renamed to ``source_NAME``. ``notes`` become comments, as in ``write``. Files of ``ONE_FIELD`` take the field
+    ``label`` alone, or the first. In .las and .laz ``label`` becomes the classification, and others extra dimensions.
 
     The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
     no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name,
@@ -156,14 +244,17 @@ def annotate(
     if _suffix(target).lower() != ANNOTATED[kind]:
         raise FormatError(f"{shown(target)}: a {kind} file with further fields must be named {ANNOTATED[kind]}")
     with _named(name):
-        data = _bytes(source, name)
+        if kind in INTO:
+            with _opened(source, name) as opened, replacing(target) as file:
+                INTO[kind](opened, file, fields)
+            return
         if kind in ANNOTATORS:
             said = {"meaning": meaning} if READERS[kind] in NAMED else {}
-            pieces = ANNOTATORS[kind](data, fields, _lines(notes), **said)
+            parts = ANNOTATORS[kind](_bytes(source, name), fields, _lines(notes), **said)
         else:
-            pieces = ply.encoded(_with(READERS[kind](data), fields), _lines(notes), all_rows=True)
+            parts = ply.encoded(_with(_shape(kind, source, name, meaning), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
-        file.writelines(pieces)
+        file.writelines(parts)
 
 
 def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
@@ -176,6 +267,74 @@ def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
 def _together(theirs: Mapping[str, Array], ours: Mapping[str, Array], count: int) -> dict[str, Array]:
     names = records.renamed(theirs, ours)
     return {names.get(name, name): array for name, array in theirs.items()} | records.added(ours, count)
+
+
+def largest_code(path: Path) -> int | None:
+    """The largest label that the copy of a file holds as the class of a point; None where any label has a place.
+
+    Raises FormatError and OSError as ``read`` does.
+    """
+    return _asked(LARGEST, path, None)
+
+
+def about_copy(path: Path) -> str:
+    """What the user should know of a file's copy; "" for nothing. Raises FormatError and OSError as ``read`` does."""
+    return _asked(COPIES, path, "")
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What a file says of itself beside its points, for people. Raises FormatError and OSError as ``read`` does."""
+    return _asked(FACTS, path, {})
+
+
+def code_name(path: Path, field: str, code: int) -> str:
+    """The name that the format gives to a code in a field; "" where it gives none."""
+    return asprs.name(code) if field == asprs.FIELD and _suffix(path).lower() in (".las", ".laz") else ""
+
+
+def _asked(answers: Mapping[str, Callable[[Opened], T]], path: Path, otherwise: Other) -> T | Other:
+    name, kind = _kind(path, None)
+    if kind not in answers:
+        return otherwise
+    with _named(name), _opened(path, name) as opened:
+        return answers[kind](opened)
+
+
+def within(path: Path) -> tuple[str, int | None]:
+    """The file that a path leads to, and the number of the shape in it: ``FILE.h5/12`` is FILE.h5 and 12.
+
+    The number is None for all other paths.
+    """
+    whole = os.fsdecode(path)
+    file, _, name = whole.rpartition(os.sep)
+    if _suffix(file).lower() in STACKS and name.isascii() and name.isdecimal() and len(name) < 10:
+        return file, int(name)
+    return whole, None
+
+
+def stack(path: Path) -> hdf5.Stack | None:
+    """What a file of many shapes holds; None for a file of one. Raises FormatError and OSError as ``read`` does."""
+    name, kind = _kind(path, None)
+    if kind not in STACKS:
+        return None
+    with _named(name), _opened(path, name) as opened:
+        return hdf5.stack(opened)
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of the file that a path leads to (``within``); None where there is nothing."""
+    file = pathlib.Path(within(path)[0])
+    return disk.stamp(file) if file.exists() else None
+
+
+def digest(path: Path) -> str:
+    """SHA-256, in hex, of a file and of those that it names beside it. Raises OSError where it cannot be read."""
+    if READERS.get(_suffix(path).lower()) not in ACCOMPANIED:
+        return disk.file_digest(pathlib.Path(within(path)[0]))
+    data = load(path)
+    with contextlib.suppress(ValueError):
+        data += b"".join(beside(path, name) for name in gltf.names_beside(data))
+    return disk.digest(data)
 
 
 def takes_columns(path: Path) -> bool:
@@ -205,13 +364,19 @@ def _lines(notes: Sequence[str]) -> list[str]:
 
 def _kind(source: Source, suffix: str | None) -> tuple[str, str]:
     """The name of a source in messages, and the suffix that names its format."""
-    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    if isinstance(path, str | bytes | os.PathLike):  # an open file may have a number for a name, or none
-        return shown(path), _known(shown(path), suffix or _suffix(path), "read")
+    path = _path(source)
+    if path is not None:
+        return shown(path), _known(shown(path), suffix or _suffix(within(path)[0]), "read")
     name = "the given bytes" if isinstance(source, bytes) else "the given file"
     if not suffix:
         raise FormatError(f"{name}: of which format? give the suffix of one, {' '.join(READERS)}")
     return name, _known(name, suffix, "read")
+
+
+def _path(source: Source) -> Path | None:
+    """The path of a source; None for bytes, and for an open file that has a number for a name, or none."""
+    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    return path if isinstance(path, str | bytes | os.PathLike) else None
 
 
 def _suffix(path: Path) -> str:
@@ -219,9 +384,23 @@ def _suffix(path: Path) -> str:
 
 
 def _known(name: str, suffix: str, verb: str) -> str:
-    if suffix.lower() not in READERS:
-        raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(READERS)}")
+    known = WRITERS if verb == "write" else READERS
+    if suffix.lower() not in known:
+        raise FormatError(f"{name}: cannot {verb} the suffix {suffix.lower()!r}, only {' '.join(known)}")
     return suffix.lower()
+
+
+@contextlib.contextmanager
+def _opened(source: Source, name: str) -> Iterator[Opened]:
+    """A source for a reader that seeks in it."""
+    if not isinstance(source, str | os.PathLike):
+        data = _bytes(source, name)
+        yield Opened(io.BytesIO(data), data, len(data))
+        return
+    if not (size := _files.size(source)):
+        raise FormatError(f"{name}: the file is empty")
+    with open(source, "rb") as file:
+        yield Opened(file, os.path.abspath(os.fsdecode(source)), size)
 
 
 def _bytes(source: Source, name: str) -> bytes:

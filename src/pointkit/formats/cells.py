@@ -104,7 +104,7 @@ def _table(rows: Rows, head: Head, named: bool) -> Float64:
             body = _filled(body, rows.separator)
     if rows.decimals or b"," in body or b";" in body:
         body = body.translate(_POINTS if rows.decimals else _BLANKS)
-    _refuse_cut(body)
+    refuse_cut(body)
     return numbers.of_equal_length(*_one_scan(*_parsed(body, head.line), head.promised))
 
 
@@ -166,7 +166,7 @@ def _one_scan(values: Float64, counts: Int64, promised: int | None) -> tuple[Flo
     return np.delete(values, places), np.delete(counts, singles)
 
 
-def _refuse_cut(body: bytes) -> None:
+def refuse_cut(body: bytes) -> None:
     """Refuse a last row without a line's end and with fewer decimals, where its fellows all have as many."""
     *fellows, last = [(line.split() or [b""])[-1] for line in body[-100_000:].rsplit(b"\n", _FELLOWS + 1)[1:]] or [b""]
     decimals = {len(word.partition(b".")[2]) for word in fellows}

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import re
 import stat
+import urllib.parse
 from collections.abc import Iterator
 
 from pointkit.disk import Path, shown
-from pointkit.errors import FormatError
+from pointkit.errors import FormatError, PointkitError
+
+_UNHARMED = 1 << 28  # bytes that the arrays of any file may take
+_GROWTH = 100  # times its own size that those of a larger one may
 
 
 def size(path: Path) -> int:
@@ -30,12 +35,42 @@ def load(path: Path) -> bytes:
     return data
 
 
+def beside(path: Path | None, name: str) -> bytes:
+    """The bytes of a file that the file ``path`` names, as a relative uri. Nothing outside of its folder is opened.
+
+    Raises ValueError for any other name, and where there is no such file.
+    """
+    wanted = urllib.parse.unquote(name)
+    if ":" in wanted or wanted[:1] in ("/", "\\", "") or ".." in re.split(r"[/\\]", wanted) or "\0" in wanted:
+        raise ValueError(f"a file beside must lie in the same folder, or in one below it, got {name[:80]!r}")
+    if path is None:
+        raise ValueError(f"it needs the file {name[:80]!r} beside it: give its path, not its bytes")
+    folder = pathlib.Path(os.fsdecode(path)).parent
+    if not (folder / wanted).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"a file beside must lie in the same folder, and {name[:80]!r} is a link to another place")
+    try:
+        return load(folder / wanted)
+    except OSError as error:
+        raise ValueError(
+            f"it needs the file {name[:80]!r} beside it, which cannot be read ({error.strerror})"
+        ) from None
+
+
+def refuse_bomb(needed: int, size: int, advice: str = "save it without compression") -> None:
+    """Raise ValueError where a file of ``size`` bytes makes ``needed`` ones of itself: far more than it may."""
+    if needed > max(_UNHARMED, _GROWTH * size):
+        raise ValueError(
+            f"its arrays take {needed:,} bytes, more than {_GROWTH} times the file's {size:,}: it may be made to fill "
+            f"the memory; {advice}"
+        )
+
+
 @contextlib.contextmanager
 def foreign(library: str) -> Iterator[None]:
-    """Turn whatever a library raises about a file into a ValueError of one line."""
+    """Turn whatever a library raises about a file into a ValueError of one line. Errors of ours stay."""
     try:
         yield
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, PointkitError):
         raise
     except Exception as error:  # parsers raise IndexError, KeyError, SyntaxError ...
         reason = re.sub(r" at 0x[0-9a-fA-F]+", "", str(error))  # an object's address differs from run to run

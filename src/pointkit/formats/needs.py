@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-_SURVEY = "not read yet; CloudCompare, or `pdal translate FILE FILE.ply`, makes PLY of it"
 _CLOUD = "not read; CloudCompare saves it as PLY"
 _MESH = "not read; Blender or MeshLab saves it as PLY, OBJ or STL"
 _CAD = "not read, as CAD models hold no triangles; FreeCAD or Gmsh makes STL of it"
 _ARRAYS = "not read yet; save each shape as NPY or PLY"
 
 NEEDS: Mapping[str, str] = {
-    ".las": _SURVEY, ".laz": _SURVEY, ".copc": _SURVEY,
-    ".e57": _CLOUD, ".ptx": _CLOUD, ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
-    ".bin": "not read, as its columns are not known; save it as NPY (numpy.fromfile, reshape, numpy.save)",
-    ".h5": _ARRAYS, ".hdf5": _ARRAYS, ".mat": _ARRAYS, ".pkl": _ARRAYS, ".pt": _ARRAYS, ".pth": _ARRAYS,
+    ".copc": "not read by this name; rename it to .copc.laz",
+    ".bag": "not read; save its clouds as PCD", ".dp": _CLOUD, ".rcp": _CLOUD,
+    ".bin": "not read by itself, but with the .gltf that names it; other ones become NPY (fromfile, reshape, save)",
+    ".mat": _ARRAYS, ".pkl": _ARRAYS, ".pt": _ARRAYS, ".pth": _ARRAYS,
     ".zarr": _ARRAYS, ".parquet": _ARRAYS,
     ".tsv": "not read by this name; rename it to .csv or .txt",
     ".xlsx": "not read; save the sheet as text",
-    ".glb": _MESH, ".gltf": _MESH, ".fbx": _MESH, ".dae": _MESH, ".3ds": _MESH, ".blend": _MESH, ".wrl": _MESH,
+    ".fbx": _MESH, ".dae": _MESH, ".3ds": _MESH, ".blend": _MESH, ".wrl": _MESH,
     ".vtk": _MESH, ".vtp": _MESH, ".3mf": _MESH, ".msh": _MESH, ".usd": _MESH, ".usdz": _MESH,
     ".step": _CAD, ".stp": _CAD, ".iges": _CAD, ".igs": _CAD, ".ifc": _CAD,
     ".zip": "an archive; unpack it", ".gz": "an archive; unpack it", ".tar": "an archive; unpack it",

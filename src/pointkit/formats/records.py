@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointkit.cloud import Array, Float32, Float64, Mesh, Placement, PointCloud, place
+from pointkit.cloud import Array, Float32, Float64, Mesh, Placement, PointCloud, bounds, place
 from pointkit.formats.columns import own_labels
 
 Int64 = NDArray[np.int64]
@@ -28,9 +28,9 @@ def placed(what: str, coordinates: Array, there: NDArray[np.bool_] | None = None
     if coordinates.dtype not in (np.float32, np.float64):
         coordinates = coordinates.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        fine = np.abs(coordinates) <= _LARGEST
-    if not fine.all():
-        row = int(np.flatnonzero(~fine.all(1))[0])
+        low, high = bounds(coordinates)
+    if not ((low >= -_LARGEST).all() and (high <= _LARGEST).all()):
+        row = int(np.flatnonzero(~(np.abs(coordinates) <= _LARGEST).all(1))[0])
         place_of = row if there is None else int(np.flatnonzero(there)[row])
         raise ValueError(f"{what} must be finite float32 numbers, got {coordinates[row].tolist()} in row {place_of}")
     return place(coordinates)

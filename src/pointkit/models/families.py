@@ -62,6 +62,16 @@ FAMILIES: dict[str, Family] = {
             "neighbours": Rule(20, "points that each point's features are compared with", low=1, below=2**10),
         },
     ),
+    "pointnet2": Family(
+        "pointkit.models.pointnet2",
+        {"widths": Rule("paper", "its layer widths", choices=("paper", "small"))},
+        listed=True,
+    ),
+    "pointnext": Family(
+        "pointkit.models.pointnext",
+        {"widths": Rule("paper", "its layer widths", choices=("paper", "small"))},
+        listed=True,
+    ),
     "pointreach": Family(
         "pointkit.models.pointreach",
         {

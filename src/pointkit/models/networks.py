@@ -174,11 +174,11 @@ def build(
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """The layer table: each layer's name, type, output shape, parameters and inputs, and the totals."""
+    """The layer table: each layer's name, type, shape of its (first) output, parameters and inputs, and the totals."""
     layers = []
     for layer in model.layers:
         inputs = [t._keras_history[0].name for node in layer._inbound_nodes for t in node.input_tensors]
-        shape = list(layer.output.shape)
+        shape = list(keras.tree.flatten(layer.output)[0].shape)
         layers.append(
             {
                 "name": layer.name,

@@ -8,9 +8,11 @@ from pointkit.nn.losses import SmoothedCrossentropy
 from pointkit.nn.neighbourhoods import Centres, GivenOrder, Neighbourhoods
 from pointkit.nn.neighbours import GatheredMaximum, Interpolation, Nearest, NearestThree, NeighbourhoodMoments
 from pointkit.nn.pointwise import MaximumAndMean, Pointwise
+from pointkit.nn.propagation import CarriedBlock
 from pointkit.nn.tnet import TransformMatrix, orthogonality, tnet
 
 __all__ = [
+    "CarriedBlock",
     "Centres",
     "Drop",
     "EdgeBlock",

@@ -234,7 +234,7 @@ def _write(
     about |= {"scales": scales} if scales else {}
     if found.layout:
         label_ids.refuse_mixed(found, results)
-        ids = label_ids.LabelIds(found, shapes, chunks.samples(job.paths))
+        ids = label_ids.LabelIds(found, shapes, chunks.samples(job.paths), label_ids.namer(found, results))
         samples = ids.apply(shapes, samples)
         about, warnings = {**ids.facts, **about}, (*warnings, *ids.warnings)
         extra["unlabelled.csv"] = disk.csv_text(("file",), [(file,) for file in found.unlabelled])

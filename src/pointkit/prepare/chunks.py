@@ -43,7 +43,8 @@ class Source(NamedTuple):
     @property
     def files(self) -> list[str]:
         """All files of the shape."""
-        return [name for name in ([name for name, _ in self.pieces] or [self.file, *self.labels]) if name]
+        names = [name for name, _ in self.pieces] or [self.file, *self.labels]
+        return [formats.within(name)[0] for name in names if name]
 
 
 class Rule(NamedTuple):
@@ -90,14 +91,15 @@ def unread(reason: str) -> ReadResult:
 
 
 def divide(sources: Sequence[Source]) -> list[slice]:
-    """Consecutive chunks of at most MAX_FILES files and MAX_BYTES bytes, but at least one file."""
+    """Consecutive chunks of at most MAX_FILES shapes and MAX_BYTES bytes, but at least one file."""
     chunks: list[slice] = []
     start = size = 0
     for i, source in enumerate(sources):
-        if i > start and (i - start == MAX_FILES or size + source.size > MAX_BYTES):
+        more = source.size if not i or source.files != sources[i - 1].files else 0  # a file of many shapes counts once
+        if i > start and (i - start == MAX_FILES or (more and size + more > MAX_BYTES)):
             chunks.append(slice(start, i))
-            start, size = i, 0
-        size += source.size
+            start, size, more = i, 0, source.size
+        size += more
     return [*chunks, slice(start, len(sources))] if sources else []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from pointkit import formats
 from pointkit.cloud import Sample
 from pointkit.datasets.codes import CodeNames
 from pointkit.datasets.folder import Found
@@ -40,6 +42,15 @@ def refuse_mixed(found: Found, results: Sequence[ReadResult]) -> None:
     )
 
 
+def namer(found: Found, results: Sequence[ReadResult]) -> Callable[[int], str]:
+    """What a code without a name is called: by the format's own names where all labels come from one such field."""
+    read = [(file.file, r.label_fields) for file, r in zip(found.files, results, strict=True) if r.labelled]
+    for field in sorted(set[str].intersection(*(set(fields) for _, fields in read))) if read else ():
+        if all(formats.code_name(file, field, 0) for file, _ in read):
+            return functools.partial(formats.code_name, read[0][0], field)
+    return "part {}".format
+
+
 class LabelIds:
     """The store's ids for a set's labels. One pass over the samples finds them, another puts them in (``apply``).
 
@@ -47,14 +58,20 @@ class LabelIds:
     set gives do not cover its labels.
     """
 
-    def __init__(self, found: Found, rows: Sequence[ShapeRow], samples: Iterable[Sample]) -> None:
+    def __init__(
+        self,
+        found: Found,
+        rows: Sequence[ShapeRow],
+        samples: Iterable[Sample],
+        name: Callable[[int], str] = "part {}".format,
+    ) -> None:
         seen: dict[str, Counter[int]] = {name: Counter() for name in found.classes}
         for row, sample in zip(rows, samples, strict=True):
             assert sample.labels is not None, f"{row.ident} has points without labels"
             codes, counts = np.unique(sample.labels, return_counts=True)
             seen[row.class_name].update(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
         try:
-            self.names, self.codes = part_names(found, seen)
+            self.names, self.codes = part_names(found, seen, name)
         except ValueError as error:
             raise PointkitError(f"{found.root}: {error}") from None
         self.warnings = (*self._about(seen), *_about_names(found, self.codes))
@@ -109,12 +126,12 @@ def _about_names(found: Found, codes: Mapping[str, list[int]]) -> Iterator[str]:
 
 
 def part_names(
-    found: Found, seen: Mapping[str, Counter[int]]
+    found: Found, seen: Mapping[str, Counter[int]], name: Callable[[int], str] = "part {}".format
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
     """Category -> names of its parts, and category -> their codes: the labels in the files.
 
-    ``seen``: category -> how many points have each code. Raises ValueError where the names that the set gives do not
-    cover the codes.
+    ``seen``: category -> how many points have each code. ``name`` is for codes without a name. Raises ValueError where
+    the names that the set gives do not cover the codes.
     """
     names: dict[str, tuple[str, ...]] = {}
     codes: dict[str, list[int]] = {}
@@ -136,6 +153,6 @@ def part_names(
             pairs = named.of(used)
             names[category], codes[category] = tuple(pairs.values()), list(pairs)
         else:
-            names[category], codes[category] = tuple(f"part {code}" for code in used), used
+            names[category], codes[category] = tuple(map(name, used)), used
         first += len(names[category])
     return names, codes

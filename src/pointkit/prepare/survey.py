@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pointkit import formats
-from pointkit.datasets import folder, shapenet_part
+from pointkit.datasets import folder, shapenet_part, stacked
 from pointkit.datasets.asked import NOTHING_ASKED, Asked
 from pointkit.datasets.folder import Found, Words
 from pointkit.disk import shown
@@ -87,6 +87,8 @@ def find(
     published = shapenet_part.layout_of(source) if task != Classification.name else None
     if published:
         return _published(*published, asked)
+    if found := stacked.find(source, task, asked):
+        return found
     try:
         found = folder.find(
             source,
