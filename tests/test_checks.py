@@ -97,7 +97,7 @@ def test_runs_that_cannot_be_measured_are_refused_without_keras(tiny_store, tiny
             ["evaluate", tiny_run, other],
             ["evaluate", tiny_run, tiny_parts_run],
             ["evaluate", tiny_run, "--store", tmp_path],
-            ["evaluate", tiny_run, "--votes", "3"],
+            ["evaluate", tiny_run, "--protocol", "reference-b"],
             ["evaluate", tiny_run, "--draws=-1"],
         ]
     )
@@ -109,7 +109,7 @@ def test_runs_that_cannot_be_measured_are_refused_without_keras(tiny_store, tiny
         "cannot be compared",
         "of another task (parts, not classification)",
         "not a store",
-        "votes are for parts",
+        "reference-b is for parts",
         "draws must be at least 0, got -1",
     ]
     for line, word in zip(lines, words, strict=True):

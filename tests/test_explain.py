@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pointkit import explain, formats, models, outputs, preprocess
+from pointkit import explain, formats, marking, models, outputs, preprocess
 from pointkit.answers import find_files, results
 from pointkit.asking import Query, Seen
 from pointkit.cli import run
@@ -168,7 +168,7 @@ def test_a_point_in_two_windows_keeps_the_stronger_mark(tiny_parts_run):
         [-4],
     ]  # they win all that others have won before
     query = Query(points, None, 1)
-    [found] = predictor.asker.marks([query])
+    [found] = marking.critical(predictor, predictor.asker, [query])
     wanted = np.zeros((2, 70), np.uint8)
     windows = preprocess.windows(70, predictor.num_points)
     for row, places in zip(wanted, windows, strict=True):
@@ -182,7 +182,7 @@ def test_the_strongest_mark_of_its_points_is_a_faces(tmp_path):
     drawn = preprocess.Drawn(np.zeros((5, 3), np.float32), np.array([3, 0, 3, 1, 0]))
     marks = np.array([2, 0, 1, 1, 0], np.uint8)
     marks.flags.writeable = False
-    found = explain.fields(Seen(drawn, None, 4), marks)
+    found = explain.fields(Seen(drawn, None, 4), {"critical": marks})
     assert found["critical"].tolist() == [0, 1, 0, 2]
 
 
@@ -199,20 +199,59 @@ def test_two_files_of_one_name_and_a_bad_one(predictor, tmp_path):
     assert answers[both[0]].written.exists()
 
 
-class TestNetworksThatCannotBeExplained:
+class TestNetworksWhosePointsMeetElsewhere:
+    """``mean`` has a maximum, and a mean before it: all points have an influence, some neighbourhoods win."""
+
     @pytest.mark.parametrize("parts", [False, True])
-    def test_points_that_meet_elsewhere_are_refused_before_anything_is_written(
-        self, tiny_run, tiny_parts_run, tmp_path, capsys, parts
-    ):
+    def test_the_command_writes_the_influence_of_each_point(self, tiny_run, tiny_parts_run, tmp_path, capsys, parts):
         path = untrained(tiny_parts_run if parts else tiny_run, tmp_path / "run", **MEAN)
         file = tmp_path / "stick" / "one.xyz"
         file.parent.mkdir()
         formats.write(file, cloud(90))
-        assert run(["predict", str(path), str(file), "--explain", "-o", str(tmp_path / "out")]) == 2
-        words = "no points can be named that decided, as points meet elsewhere than in a maximum in the network mean"
-        assert capsys.readouterr().err == f"pointkit: {path}: {words}\n"
-        assert not (tmp_path / "out").exists()
-        assert run(["predict", str(path), str(file)]) == 0, "else it answers like any other"
+        ask = ["predict", str(path), str(file), "--explain"]
+        assert run(ask) == 0
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert run([*ask, "--json", "-o", str(tmp_path / "out")]) == 0
+        said = json.loads(capsys.readouterr().out)
+        written = tmp_path / "out" / f"one.{'labelled' if parts else 'explained'}.xyz"
+        assert said["output"] == str(written)
+        after = formats.read(written).fields
+        influence, critical = after["influence"], after["critical"]
+        assert set(np.unique(critical)) == {0, 2}
+        assert influence.max() == 1
+        seen = 90 if parts else 64
+        assert (influence > 0).sum() == seen
+        assert said["critical"] == {"won": (critical == 2).sum(), "others": seen - (critical == 2).sum()}
+        falling = np.sort(influence)[::-1].cumsum()
+        half = int((falling < falling[-1] / 2).sum()) + 1
+        assert said["influence"] == {"half": half, "points": seen}
+        assert f"{half} of {seen} points hold half of the influence (a gradient: how much the answer would" in line
+        assert "not what decided it" in line
+        assert f"{said['critical']['won']} neighbourhoods won a channel" in line
+        for note in explain.notes(after):
+            assert note in written.read_text()
+        assert explain.NOTES[1] not in written.read_text()
+        assert written.with_name("one.explained.png").read_bytes()[:4] == b"\x89PNG"
+        assert run([*ask, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["skipped"]
+
+    def test_the_gradients_of_all_windows_are_summed(self, tiny_parts_run, tmp_path):
+        predictor = Predictor(untrained(tiny_parts_run, tmp_path / "run", **MEAN))
+        query = Query(shapes.stick(np.random.default_rng(1), 70), None, 1)
+        [found] = marking.gradients(predictor, predictor.asker, [query])
+        whole = np.zeros((70, 3), np.float32)
+        for places in preprocess.windows(70, predictor.num_points):
+            np.add.at(whole, places, predictor.gradients(predictor.inputs([(query, places)]))[0, :, :3])
+        np.testing.assert_allclose(found[:, :3], whole, rtol=1e-5, atol=1e-6)
+
+    def test_an_answer_that_no_point_can_change_is_refused_in_a_line(self, tiny_run, tmp_path):
+        predictor = Predictor(untrained(tiny_run, tmp_path / "run", **MEAN))
+        for weight in predictor.model.trainable_weights:
+            weight.assign(weight * 0)
+        formats.write(tmp_path / "one.xyz", cloud(90))
+        with pytest.raises(PointkitError, match=r"one\.xyz: cannot be explained, as no small move of a point would"):
+            explained(predictor, tmp_path / "one.xyz")
+        assert not (tmp_path / "one.explained.xyz").exists()
 
     def test_a_family_that_promises_too_much_is_found_out(self, tiny_run):
         predictor = Predictor(tiny_run)

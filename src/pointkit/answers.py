@@ -1,7 +1,7 @@
 """Files in, answers out: a run's answer for each file, and the files that are written with it.
 
 A run of classes gives a class. A run of parts writes a labelled file: the source's own records, with the part of every
-point or face added. An explained file has the field ``critical``, and a picture beside it. For a mesh whose class is
+point or face added. An explained file has the fields of ``explain``, and a picture beside it. For a mesh whose class is
 explained, the file holds the points that were drawn from it, as PLY.
 
 Nothing that stands is replaced, unless the user says so. An answer of the same run to the same bytes is left as it is.
@@ -24,7 +24,7 @@ from pointkit.asking import Answer, PartsPrediction, codes_of
 from pointkit.cloud import Array, Mesh, PointCloud
 from pointkit.datasets import lists, tree
 from pointkit.errors import FormatError, MachineError, PointkitError, RunError
-from pointkit.explain import Explanation
+from pointkit.explain import Explanation, Influences
 from pointkit.machine import lean_keras
 from pointkit.reader import Reader
 from pointkit.watching import Waiting
@@ -45,7 +45,7 @@ class Result:
 
     answer: Answer | None
     written: pathlib.Path | None = None
-    explanation: Explanation | None = None
+    explanation: Explanation | Influences | None = None
 
 
 @dataclass
@@ -125,7 +125,7 @@ def answer_all(
     found = find_files(paths)
     output = None if output is None else pathlib.Path(output)
     if found.files:
-        checks.to_predict(pathlib.Path(run), category=category, explained=explained, output=output, top_k=top_k)
+        checks.to_predict(pathlib.Path(run), category=category, output=output, top_k=top_k)
     predictor = _predictor(run, waiting, up) if any(map(_is_there, found.files)) else None
     copies = _about_copies(found.files) if predictor and predictor.task.labels_points else ()
     listener.begin(found.files, [*(predictor.notes if predictor else ()), *found.notes, *copies])
@@ -205,7 +205,7 @@ def results(
     output = None if output is None else pathlib.Path(output)
     ending = outputs.LABELLED if predictor.task.labels_points else outputs.EXPLAINED
     writes = predictor.task.labels_points or explained
-    predictor.check(category, mark=explained)
+    predictor.check(category)
     targets = outputs.places(every, output, ending, below) if writes else {}
     if output is not None:
         disk.make(output, RunError)
@@ -266,7 +266,9 @@ class _Job:
     def _mark(self, file: pathlib.Path) -> str:
         what = "labels" if self.predictor.task.labels_points else "points"
         category = self.predictor.asker.category(self.category, file)
-        words = f"{what}{f' of {category}' if category else ''}{' and what decided' if self.explained else ''}"
+        words = f"{what}{f' of {category}' if category else ''}"
+        if self.explained:
+            words += " and what decided" if self.predictor.names_points else " and influence"
         if (up := self.predictor.contract.up) != self.predictor.facts["input"].get("up", upright.UP):
             words += f" with {up} up"
         return outputs.mark(file, self.predictor.weights, words)
@@ -295,7 +297,7 @@ class _Job:
             notes += label.notes(answer)
         explanation = None
         if answered.marks is not None:
-            notes += explain.NOTES
+            notes += explain.notes(answered.marks)
             stem = target.stem.removesuffix(outputs.LABELLED).removesuffix(outputs.EXPLAINED)
             picture = target.with_name(f"{stem}{outputs.EXPLAINED}.png")
             if picture.exists() and not (self.force or target.exists()):
@@ -309,7 +311,7 @@ class _Job:
         try:
             if isinstance(seen.shape, Mesh) and not isinstance(answer, PartsPrediction):
                 assert answered.marks is not None
-                cloud = PointCloud(seen.drawn.points, {explain.FIELD: answered.marks}, placement=seen.shape.placement)
+                cloud = PointCloud(seen.drawn.points, dict(answered.marks), placement=seen.shape.placement)
                 formats.write(place, cloud, notes=notes)
             else:
                 formats.annotate(path, place, ours, notes, meaning=self.meaning)

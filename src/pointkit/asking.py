@@ -173,6 +173,10 @@ class Network(Protocol):
     def num_points(self) -> int:
         """Points that the network sees at once."""
 
+    @property
+    def names_points(self) -> bool:
+        """Whether the points that decided an answer can be named; else only how much each could change it."""
+
     def draw(
         self, shape: Shape, path: pathlib.Path | None = None, *, count: int | None = None, whole: bool = False
     ) -> preprocess.Drawn:
@@ -193,6 +197,9 @@ class Network(Protocol):
     def marks(self, given: preprocess.Inputs) -> NDArray[np.uint8]:
         """What each point did for the answer: see ``models.CriticalPoints``."""
 
+    def gradients(self, given: preprocess.Inputs) -> Float32:
+        """How the answer changes with each point's place: see ``models.Influence``."""
+
 
 class Asker(Protocol):
     """What a task does in its own way. ``group`` files are read before the network is asked about them."""
@@ -211,8 +218,8 @@ class Asker(Protocol):
     def rows(self, queries: Iterable[Query]) -> Iterator[Rows]:
         """What the network says of each query, in order."""
 
-    def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
-        """For each query, what each of its points did for the answer, (T,): see ``models.CriticalPoints``."""
+    def windows_of(self, query: Query) -> NDArray[np.int64]:
+        """The windows (W, M) in which the network sees a query's points."""
 
     def answer(self, seen: Seen, rows: Float64) -> Answer:
         """The answer for the shape, from its rows."""
@@ -240,7 +247,7 @@ class OfClasses:
     def windows(self, queries: Iterable[Query]) -> Iterator[Window]:
         """One window of each query."""
         for query in queries:
-            yield query, preprocess.window(len(query.points), self.network.num_points)
+            yield query, self.windows_of(query)[0]
 
     def looks(self, queries: Iterable[Query]) -> Iterator[tuple[Float32, Float32]]:
         """The logits (B, classes) of a batch of the queries, and what the network pooled of them (B, D)."""
@@ -252,14 +259,8 @@ class OfClasses:
         for logits, pooled in self.looks(queries):
             yield from map(Rows, metrics.softmax(logits), pooled)
 
-    def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
-        windows = self.windows(queries)
-        while batch := list(itertools.islice(windows, BATCH)):
-            found = self.network.marks(self.network.inputs(batch))
-            for (query, places), marks in zip(batch, found, strict=True):
-                whole = np.zeros(len(query.points), np.uint8)
-                np.maximum.at(whole, places, marks)
-                yield whole
+    def windows_of(self, query: Query) -> NDArray[np.int64]:
+        return preprocess.window(len(query.points), self.network.num_points)[None]
 
     def answer(self, seen: Seen, rows: Float64) -> Prediction:
         first, second = np.argsort(-rows, kind="stable")[:2]
@@ -324,14 +325,11 @@ class OfParts:
                 span = spans[query.category]
                 yield metrics.softmax(rows[:, span.start : span.stop])
 
-        for whole in windowed(queries, self.network.windows, answers, operator.setitem):
+        for whole in windowed(queries, self.windows_of, answers, operator.setitem):
             yield Rows(whole, firsts.popleft())
 
-    def marks(self, queries: Iterable[Query]) -> Iterator[NDArray[np.uint8]]:
-        def answers(windows: Sequence[Window]) -> Iterable[Array]:
-            return self.network.marks(self.network.inputs(windows))
-
-        return windowed(queries, self.network.windows, answers, np.maximum.at)
+    def windows_of(self, query: Query) -> NDArray[np.int64]:
+        return self.network.windows(query)
 
     def answer(self, seen: Seen, rows: Float64) -> PartsPrediction:
         category = self.network.classes[seen.query.category]

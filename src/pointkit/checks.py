@@ -16,7 +16,6 @@ from pointkit import config, disk, features, initial, run_folder, store
 from pointkit.asking import ASKERS
 from pointkit.config import Settings
 from pointkit.errors import PointkitError, RunError, StoreError
-from pointkit.models import families
 from pointkit.prepare import ready
 from pointkit.store import Store
 from pointkit.task import Task
@@ -112,7 +111,7 @@ def to_evaluate(
     whole = {run: trained(run) for path in (*paths, *against) for run in run_folder.find_runs(path)}
     same_inputs(whole)
     for path, facts in whole.items():
-        suits(path, Task.of(facts), votes, protocol)
+        suits(path, Task.of(facts), protocol)
         shapes_of(store_of(path, facts, store_path), path, split)
         writable(path)
 
@@ -144,11 +143,10 @@ def same_inputs(whole: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
                 raise RunError(f"{other} cannot be compared with {first}: it is of another {what} ({b}, not {a})")
 
 
-def suits(path: pathlib.Path, task: Task, votes: int, protocol: str) -> None:
-    """Raise RunError where what is asked for is for parts, and the run tells classes apart."""
-    if (votes or protocol) and not task.labels_points:
-        what = "votes are" if votes else "reference-b is"
-        raise RunError(f"{path}: {what} for parts, this run tells classes apart")
+def suits(path: pathlib.Path, task: Task, protocol: str) -> None:
+    """Raise RunError where the protocol is for parts, and the run tells classes apart."""
+    if protocol and not task.labels_points:
+        raise RunError(f"{path}: {protocol} is for parts, this run tells classes apart")
 
 
 def store_of(path: pathlib.Path, facts: Mapping[str, Any], place: pathlib.Path | None = None) -> Store:
@@ -194,7 +192,6 @@ def to_predict(
     run: pathlib.Path,
     *,
     category: str | None = None,
-    explained: bool = False,
     output: pathlib.Path | None = None,
     top_k: int | None = None,
 ) -> None:
@@ -202,8 +199,6 @@ def to_predict(
     facts = trained(run)
     asked: Any = _Asked(run, facts)
     ASKERS[asked.task.name](asked).check(category)
-    if explained:
-        explains(run, facts)
     if top_k is not None and asked.task.labels_points:
         raise RunError(f"{run}: top-k is for classes, this run tells {asked.task.answers} apart")
     if top_k is not None and top_k < 1:
@@ -214,13 +209,3 @@ def to_predict(
         raise RunError(f"{output}: must be a folder, found a file")
     elif output is not None:
         disk.check_room(output, RunError)
-
-
-def explains(path: pathlib.Path, facts: Mapping[str, Any]) -> None:
-    """Raise PointkitError for a run whose network has points that meet elsewhere than in a maximum."""
-    name = facts["settings"]["model"]
-    if not families.find(name).maxima_alone:
-        raise PointkitError(
-            f"{path}: no points can be named that decided, as points meet elsewhere than in a maximum in the "
-            f"network {name}"
-        )

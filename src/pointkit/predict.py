@@ -15,17 +15,17 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pointkit import checks, features, formats, models, neighbours, outside, preprocess, run_folder, upright
+from pointkit import checks, features, formats, marking, models, neighbours, outside, preprocess, run_folder, upright
 from pointkit.asking import ASKERS, BATCH, Answer, Asker, PartsPrediction, Prediction, Query, Rows, Seen, Window
 from pointkit.cards import Card, Carded
-from pointkit.cloud import Float32, Float64, Shape, as_shape
+from pointkit.cloud import Array, Float32, Float64, Shape, as_shape
 from pointkit.compiling import FirstCall
 from pointkit.errors import MachineError, PointkitError, RunError
 from pointkit.foreign import Reference
@@ -43,11 +43,14 @@ ADVICE = " while the network answers; close other programs, or use a machine wit
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A file's answer, what was ``seen`` of the file, and, if asked for, what each drawn point did (``marks``)."""
+    """A file's answer, what was ``seen`` of the file, and, if asked for, what is said of each drawn point.
+
+    ``marks``: field -> array (T,), see ``marking.marked``.
+    """
 
     seen: Seen
     answer: Answer
-    marks: NDArray[np.uint8] | None = None
+    marks: Mapping[str, Array] | None = None
 
 
 class Predictor(Carded):
@@ -106,6 +109,11 @@ class Predictor(Carded):
         return bool(models.lists(self.model))
 
     @property
+    def names_points(self) -> bool:
+        """Whether the points that decided an answer can be named; else only how much each could change it."""
+        return models.families.find(self.facts["settings"]["model"]).maxima_alone
+
+    @property
     def weights(self) -> str:
         """The name of the weights: the run's id, and the epoch that they are of."""
         return run_folder.weights_name(self.facts, self.progress)
@@ -141,11 +149,9 @@ class Predictor(Carded):
         for path, result in self.answered(paths, category):
             yield path, result if isinstance(result, Exception) else result.answer
 
-    def check(self, category: str | None = None, *, mark: bool = False) -> None:
-        """Raise PointkitError for a category that the run does not know, and with ``mark`` where no maximum decides."""
+    def check(self, category: str | None = None) -> None:
+        """Raise PointkitError for a category that the run does not know."""
         self.asker.check(category)
-        if mark:
-            checks.explains(self.path, self.facts)
 
     def answered(
         self,
@@ -155,7 +161,7 @@ class Predictor(Carded):
         mark: bool = False,
         read: Callable[[pathlib.Path], Shape] | None = None,
     ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
-        """Like ``files``, with what was seen of each file; with ``mark`` also what each drawn point did.
+        """Like ``files``, with what was seen of each file; with ``mark`` also what is said of each drawn point.
 
         ``read`` gives the shape in a file; by default it is ``formats.read`` with the run's word about columns.
 
@@ -163,7 +169,7 @@ class Predictor(Carded):
         name, or with the name of its directory in the set (such as 02691156). A run with one category needs neither.
         Raises PointkitError as ``check``.
         """
-        self.check(category, mark=mark)
+        self.check(category)
         waiting: list[tuple[pathlib.Path, Seen | Exception]] = []
         points = 0
         for path in map(pathlib.Path, paths):
@@ -189,12 +195,16 @@ class Predictor(Carded):
     ) -> Iterator[tuple[pathlib.Path, Answered | Exception]]:
         queries = [seen.query for _, seen in waiting if isinstance(seen, Seen)]
         rows = self.asker.rows(queries)
-        marks = self.asker.marks(queries) if mark else itertools.repeat(None)
+        marks = marking.marked(self, self.asker, queries) if mark else itertools.repeat(None)
         for path, seen in waiting:
             if isinstance(seen, Exception):
                 yield path, seen
+                continue
+            answer, said = self._meant(seen, next(rows)), next(marks)
+            if isinstance(said, Exception):
+                yield path, PointkitError(f"{path}: {said}; without --explain it is answered")
             else:
-                yield path, Answered(seen, self._meant(seen, next(rows)), next(marks))
+                yield path, Answered(seen, answer, said)
 
     def _meant(self, seen: Seen, rows: Rows) -> Answer:
         """The answer for a shape, with a warning where it is unlike all training shapes."""
@@ -282,16 +292,21 @@ class Predictor(Carded):
 
         Where a run has a context, clouds of so many points are answered in their first ``num_points``.
         """
-        order = None
-        if lists := models.lists(self.model):
-            whole = given["points"] if isinstance(given, dict) else given
-            answered = self.num_points if self.contract.context == whole.shape[1] else None
-            given, order = neighbours.with_lists(given, lists, np.random.default_rng(self.sampling), answered)
+        given, order = self._with_lists(given)
         logits, pooled = self._in_batches(self._answer, given, self._first["answers"])
         if order is not None and self.task.labels_points:
             back = np.argsort(order[:, : logits.shape[1]], 1)
             logits = np.take_along_axis(logits, back[..., None], 1)
         return logits, pooled
+
+    def _with_lists(self, given: Inputs) -> tuple[Inputs, NDArray[np.int64] | None]:
+        """The inputs in order with lists of neighbours, and that order (B, N), where the network wants them."""
+        lists = models.lists(self.model)
+        if not lists:
+            return given, None
+        whole = given["points"] if isinstance(given, dict) else given
+        answered = self.num_points if self.contract.context == whole.shape[1] else None
+        return neighbours.with_lists(given, lists, np.random.default_rng(self.sampling), answered)
 
     @functools.cached_property
     def _first(self) -> dict[str, FirstCall]:
@@ -310,6 +325,17 @@ class Predictor(Carded):
         marks: NDArray[np.uint8]
         [marks] = self._in_batches(lambda batch: [self._critical(batch)], given, self._first["marks"])
         return marks
+
+    def gradients(self, given: Inputs) -> Float32:
+        """How the answer changes with each point's place, (B, N, 3 or 4): see ``models.Influence``."""
+        given, order = self._with_lists(given)
+        found: Float32
+        [found] = self._in_batches(lambda batch: [self._influence(batch)], given, self._first["marks"])
+        return found if order is None else np.take_along_axis(found, np.argsort(order, 1)[..., None], 1)
+
+    @functools.cached_property
+    def _influence(self) -> models.Influence:
+        return models.Influence(self.model)
 
     @functools.cached_property
     def _critical(self) -> models.CriticalPoints:

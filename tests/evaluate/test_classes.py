@@ -96,7 +96,24 @@ def test_draws_of_no_more_points_than_are_taken_are_said_to_be_the_same(predicto
     assert draws["oa_sd"] == 0
 
 
-def test_votes_and_protocols_are_for_parts(predictor, tiny_store, tiny_run):
-    for how, words in (({"votes": 2}, "votes are"), ({"protocol": "reference-b"}, "reference-b is")):
-        with pytest.raises(RunError, match=f"^{tiny_run}: {words} for parts, this run tells classes apart$"):
-            classes.measure(predictor, tiny_store, "test", **how)
+def test_votes_are_the_mean_of_the_draws_probabilities_shape_by_shape(predictor, tiny_store, tiny_run):
+    chosen = tiny_store.select("test")
+    means = [np.mean([probabilities(predictor, tiny_store, i, draw) for draw in (1, 2, 3)], 0) for i in chosen]
+    votes = classes.measure(predictor, tiny_store, "test", votes=3).figures["votes"]
+    truth = tiny_store.labels[chosen]
+    assert (votes["k"], votes["note"]) == (3, "")
+    assert votes["oa"] == np.mean([row.argmax() == label for row, label in zip(means, truth, strict=True)])
+    losses = [-np.log(row[label]) for row, label in zip(means, truth, strict=True)]
+    assert votes["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_votes_of_no_more_points_than_are_taken_are_said_to_be_the_same(predictor, tmp_path):
+    few = shapes.write_tiny(tmp_path / "store", points=64)
+    figures = classes.measure(predictor, few, "test", votes=2).figures
+    assert figures["votes"]["note"] == "no shape holds more than the 64 points taken: all draws are the same"
+    assert figures["votes"]["oa"] == figures["oa"]
+
+
+def test_protocols_are_for_parts(predictor, tiny_store, tiny_run):
+    with pytest.raises(RunError, match=f"^{tiny_run}: reference-b is for parts, this run tells classes apart$"):
+        classes.measure(predictor, tiny_store, "test", protocol="reference-b")

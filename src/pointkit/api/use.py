@@ -53,7 +53,7 @@ def evaluate(
     draws
         Repeat on so many fresh draws of each shape's points.
     votes
-        For parts: also measure the mean of so many answers, each with the shapes turned, stretched and drawn anew.
+        Also measure the mean of so many answers, each on points drawn anew; for parts, of shapes turned and stretched.
     protocol
         For parts: "reference-b" also counts as that system does.
     rotate
@@ -118,7 +118,7 @@ def predict(
     output
         The folder to write labelled and explained files into, in the folders of the input, with predictions.csv.
     explain
-        Whether to mark the points that decided, in a field of a new file and in a picture.
+        Whether to mark the points that decided, or how much each could change the answer, in a new file and a picture.
     columns
         The names of the columns of texts and arrays, like "x,y,z,-,intensity"; by default those that the run was told.
     up

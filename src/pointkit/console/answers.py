@@ -10,7 +10,7 @@ from pointkit import formats
 from pointkit.answers import Result
 from pointkit.asking import Answer, PartsPrediction, Prediction
 from pointkit.console import Work, note, percent, print_json, say
-from pointkit.explain import Explanation
+from pointkit.explain import MEANING, Explanation, Influences
 
 FEW = 20  # files whose problems are still in sight at the end
 LISTED = 50  # problems that are listed again
@@ -138,12 +138,21 @@ def _top(answer: Prediction, top_k: int) -> list[dict[str, Any]]:
     return [{"class": name, "probability": round(share, 6)} for name, share in answer.top(top_k)]
 
 
-def _explanation_line(explanation: Explanation) -> str:
+def _explanation_line(explanation: Explanation | Influences) -> str:
+    if isinstance(explanation, Influences):
+        won = "" if explanation.won is None else f"; {explanation.won:,} neighbourhoods won a channel"
+        holding = f"{explanation.half:,} of {explanation.points:,} points hold half of the influence"
+        return f"{holding} (a gradient: {MEANING}){won}; {explanation.picture}"
     decided, turned, total = explanation.decided, explanation.turned, explanation.others
     total += decided + turned
     return f"{decided:,} of {total:,} points decided, {turned:,} more turned the cloud; {explanation.picture}"
 
 
-def _explanation_facts(explanation: Explanation) -> dict[str, Any]:
+def _explanation_facts(explanation: Explanation | Influences) -> dict[str, Any]:
+    if isinstance(explanation, Influences):
+        won, total = explanation.won, explanation.points
+        critical = {} if won is None else {"critical": {"won": won, "others": total - won}}
+        influence = {"half": explanation.half, "points": total}
+        return {"picture": str(explanation.picture), "influence": influence, **critical}
     counts = {name: getattr(explanation, name) for name in ("decided", "turned", "others")}
     return {"picture": str(explanation.picture), "critical": counts}

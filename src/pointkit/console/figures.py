@@ -39,8 +39,6 @@ def _parts_table(report: Report) -> None:
         f"weights of epoch {report['run']['best_epoch']} by {report['run']['selected_by']}"
     )
     _further_lines(report)
-    if "votes" in report:
-        say(f"with {report['votes']['k']} votes: {_figures({**report['votes'], 'task': report['task']})}")
     if "protocol" in report:
         p = report["protocol"]
         say(
@@ -71,6 +69,10 @@ def _further_lines(report: Report) -> None:
         say(f"{report['draws']['k']} fresh draws of the points: {_spreads(report, 'draws')}")
         if report["draws"].get("note"):
             note(f"warning: {report['draws']['note']}")
+    if "votes" in report:
+        say(f"with {report['votes']['k']} votes: {_figures({**report['votes'], 'task': report['task']})}")
+        if report["votes"].get("note") and "draws" not in report:
+            note(f"warning: {report['votes']['note']}")
     if "rotated" in report:
         about = TURNS[report["rotated"]["about"]]
         say(f"turned {about}, {report['rotated']['k']} times: {_spreads(report, 'rotated')}")

@@ -49,8 +49,9 @@ def evaluate(
     """Measure a run on a split of its store; write report.json, report.html, predictions.csv and pictures into it.
 
     Files about another split than the test shapes go into a folder with the split's name there. ``draws`` > 0 repeats
-    the measurement on so many fresh draws of the points. For parts, ``votes`` > 0 adds the figures of the mean of so
-    many answers, each turned, stretched and drawn anew; ``protocol`` "reference-b" adds that system's own figure.
+    the measurement on so many fresh draws of the points. ``votes`` > 0 adds the figures of the mean of so many
+    answers, each on points drawn anew, and for parts of shapes turned and stretched. For parts, ``protocol``
+    "reference-b" adds that system's own figure.
     ``rotate`` "up" or "any" adds the figures with every shape turned, about the up axis or in any direction
     (``shapes.TURNED`` times). ``foreign`` is a store or a folder of shapes of other kinds: how well are they marked?
     Returns the report. Raises RunError and StoreError.

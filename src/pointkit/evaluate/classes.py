@@ -49,7 +49,7 @@ def measure(
     foreign: pathlib.Path | None = None,
 ) -> Measured:
     """The figures of a split, predictions and pictures. Raises RunError and StoreError."""
-    checks.suits(predictor.path, predictor.task, votes, protocol)
+    checks.suits(predictor.path, predictor.task, protocol)
     chosen = opened.select(split)
     truth = opened.labels[chosen]
     answers, pooled = _looks(predictor, opened, split)
@@ -59,7 +59,9 @@ def measure(
     drawn = {"num_points": predictor.num_points, "drawn": "the first stored points of each shape, drawn once"}
     whole = {**first, **figures, "points": drawn}
     if draws:
-        whole["draws"] = _draws(predictor, opened, split, draws)
+        whole["draws"] = {**_spread(predictor, opened, split, draws), "note": _same(predictor, opened, split)}
+    if votes:
+        whole["votes"] = _votes(predictor, opened, split, votes)
     whole |= _beside(opened, chosen, probabilities, whole["classes"])
     if rotate:
         whole["rotated"] = {"about": rotate, **_spread(predictor, opened, split, TURNED, rotate)}
@@ -81,14 +83,21 @@ def _beside(opened: Store, chosen: Array, probabilities: Array, rows: list[dict[
     }
 
 
-def _draws(predictor: Predictor, opened: Store, split: str, draws: int) -> dict[str, Any]:
-    fresh = predictor.samples or bool((opened.counts[opened.select(split)] > predictor.num_points).any())
-    return {
-        **_spread(predictor, opened, split, draws),
-        "note": ""
-        if fresh
-        else f"no shape holds more than the {predictor.num_points} points taken: all draws are the same",
-    }
+def _same(predictor: Predictor, opened: Store, split: str) -> str:
+    """Why all draws are the same, or nothing where they are not."""
+    if predictor.samples or bool((opened.counts[opened.select(split)] > predictor.num_points).any()):
+        return ""
+    return f"no shape holds more than the {predictor.num_points} points taken: all draws are the same"
+
+
+def _votes(predictor: Predictor, opened: Store, split: str, votes: int) -> dict[str, Any]:
+    """The figures of the mean probabilities of several answers, each on a draw of its own."""
+    draws = (metrics.softmax(split_logits(predictor, opened, split, draw)) for draw in range(1, votes + 1))
+    mean = sum(draws, np.zeros(())) / votes
+    logits = np.log(np.maximum(mean, np.finfo(float).tiny))
+    figures = metrics.classification_report(logits, opened.labels[opened.select(split)], predictor.classes)
+    kept = {key: figures[key] for key in ("oa", "oa_interval", "macc", "ece", "loss")}
+    return {"k": votes, **kept, "note": _same(predictor, opened, split)}
 
 
 def _spread(predictor: Predictor, opened: Store, split: str, draws: int, turn: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pointkit.models.critical import CriticalPoints
     from pointkit.models.heads import pooled
     from pointkit.models.inference import answering, looking
+    from pointkit.models.influence import Influence
     from pointkit.models.neighbourhoods import listed, lists
     from pointkit.models.networks import build, classifier, describe, segmenter
     from pointkit.models.piecewise import InParts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "CriticalPoints": "critical",
     "InParts": "piecewise",
+    "Influence": "influence",
     "answering": "inference",
     "build": "networks",
     "classifier": "networks",
@@ -37,6 +39,7 @@ __all__ = [
     "FAMILIES",
     "CriticalPoints",
     "InParts",
+    "Influence",
     "answering",
     "build",
     "classifier",

@@ -37,7 +37,7 @@ class CriticalPoints:
         self.names = [tensor.name for tensor in inputs]
         before = {block.name for later in blocks for block in _behind(inputs, later) if block is not later}
         self.marks = [TURNS if block.name in before else DECIDES for block in blocks]
-        self.model = keras.Model(inputs, [_Winners(block)(block.input) for block in blocks])
+        self.model = keras.Model(inputs, [Winners(block)(block.input) for block in blocks])
 
     def __call__(self, inputs: Any) -> NDArray[np.uint8]:
         given = inputs if isinstance(inputs, Mapping) else {"points": inputs}
@@ -55,7 +55,7 @@ def _behind(inputs: list[Any], block: PooledBlock) -> list[PooledBlock]:
     return [layer for layer in keras.Model(inputs, block.output).layers if isinstance(layer, PooledBlock)]
 
 
-class _Winners(layers.Layer):
+class Winners(layers.Layer):
     """A pooled block's winners, from the same inputs as the block's."""
 
     def __init__(self, block: PooledBlock) -> None:

@@ -168,7 +168,7 @@ class NeighbourhoodMoments(layers.Layer):
     means of their six products xx, xy, xz, yy, yz, zz, as features of the first Q points. They say where the surface
     bends and how it is turned, at little cost: they take the place of a network on edges.
     Offsets within the m nearest are stretched by sqrt(M / m). On a surface they are then of about one size at every
-    scale. No gradient. Raises ValueError for a scale below 1 and a radius that is not positive.
+    scale. Features get no gradient. Raises ValueError for a scale below 1 and a radius that is not positive.
     """
 
     def __init__(self, scales: Sequence[int], radius: float = 1.0, **kwargs: Any) -> None:
@@ -182,7 +182,7 @@ class NeighbourhoodMoments(layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         points, index, *more = inputs
-        points, index = wide(ops.stop_gradient(points)), ops.cast(index, "int32")
+        points, index = wide(points), ops.cast(index, "int32")
         features = [neighbours(ops.stop_gradient(each), index) for each in more]
         count, m = index.shape[1] or ops.shape(index)[1], index.shape[2]
         if max(self.scales) > m:

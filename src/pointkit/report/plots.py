@@ -36,6 +36,7 @@ UNLABELLED = "#c9ced4"
 INK, GREY, RULE = "#1f2933", "#6b7785", "#d5dbe1"
 
 _DEPTH = LinearSegmentedColormap.from_list("depth", ["#c3d9ea", "#5b9dcb", BLUE, "#003a5c"])  # far to near
+_SHARE = LinearSegmentedColormap.from_list("share", ["#dbe3ea", ORANGE, VERMILLION, "#4a0d0d"])  # of influence
 _SURFACE = (0.74, 0.84, 0.94)
 
 
@@ -171,23 +172,54 @@ def labelled_clouds(
         raise ValueError(
             f"clouds, labels and titles must be equally many, got {len(clouds)}, {len(labels)} and {len(titles)}"
         )
+    colors = [part_colors(ids) for ids in labels]
+    return _coloured_clouds(clouds, colors, titles, legend(labels, names, rest), columns, side, heading)
+
+
+def graded_clouds(
+    clouds: Sequence[ArrayLike],
+    shares: Sequence[ArrayLike],
+    titles: Sequence[str],
+    side: float = 3.2,
+    heading: str = "",
+) -> Figure:
+    """Clouds (N, 3) side by side, each point coloured by a share (N,) from 0, light, to 1, dark, each with its title.
+
+    The first line of the ``heading``, which stands above all, is bold.
+    """
+    colors = [_SHARE(np.asarray(each))[:, :3] for each in shares]
+    entries = [(f"{share:g}", _SHARE(share)[:3]) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    return _coloured_clouds(clouds, colors, titles, entries, len(clouds), side, heading)
+
+
+def _coloured_clouds(
+    clouds: Sequence[ArrayLike],
+    colors: Sequence[ArrayLike],
+    titles: Sequence[str],
+    entries: Sequence[tuple[str, Any]],
+    columns: int,
+    side: float,
+    heading: str,
+) -> Figure:
     columns = min(columns, len(clouds))
     head = 0.3  # inches
-    entries = legend(labels, names, rest)
     lines = _lines(entries, columns * side)
     rows = math.ceil(len(clouds) / columns)
     foot = 0.22 * len(lines) + 0.14
-    top = 0.3 if heading else 0.0
+    headings = heading.split("\n") if heading else []
+    top = 0.3 * len(headings)
     width, height = columns * side, rows * (side + head) + foot + top
     figure = Figure(figsize=(width, height))
-    if heading:
-        style: dict[str, Any] = {"fontsize": 10.5, "fontweight": "bold", "color": INK, "parse_math": False}
-        figure.text(0.15 / width, (height - 0.22) / height, fit(heading, width - 0.3, 10.5, "bold"), **style)
-    for i, (points, ids, title) in enumerate(zip(clouds, labels, titles, strict=True)):
+    for number, (line, size, weight) in enumerate(zip(headings, (10.5, 9.0), ("bold", "normal"), strict=False)):
+        style: dict[str, Any] = {"fontsize": size, "fontweight": weight, "color": INK, "parse_math": False}
+        figure.text(
+            0.15 / width, (height - 0.22 - 0.26 * number) / height, fit(line, width - 0.3, size, weight), **style
+        )
+    for i, (points, paint, title) in enumerate(zip(clouds, colors, titles, strict=True)):
         row, column = divmod(i, columns)
         x, y = column * side, height - top - (row + 1) * (side + head)
         axes = _bare_axes(figure.add_axes((x / width, y / height, side / width, side / height)))
-        draw_cloud(axes, points, part_colors(ids), inches=side)
+        draw_cloud(axes, points, paint, inches=side)
         text = fit(title, side - 0.2, 10)
         figure.text(
             (x + side / 2) / width,

@@ -16,6 +16,9 @@
     start (B, C), repeated for each point, plus the sum of x w over the pairs, (B, N, C); w (K, C) or (B, K, C).
 ``compiled(model)``
     A function that answers as a Keras model does at inference, with the weights that the model has now.
+``gradient(model, score, name)``
+    A function from the model's inputs, a dict, to the gradient of ``score(outputs)``, a number, with respect to the
+    input ``name``, at inference, with the weights that the model has now. It also gives the outputs.
 ``streams()``
     How many such calls are best made at the same time, each with a share of the batch. On a processor, JAX's threads
     wait for each other after each operation. While one call waits, the other computes.
@@ -34,10 +37,20 @@ if keras.backend.backend() not in ("jax", "torch", "tensorflow"):
 _form: Any = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 affine_relu = _form.affine_relu
 compiled = _form.compiled
+gradient = _form.gradient
 maximum = _form.maximum
 moments = _form.moments
 moments_and_maximum = _form.moments_and_maximum
 streams = _form.streams
 sum_of_products = _form.sum_of_products
 
-__all__ = ["affine_relu", "compiled", "maximum", "moments", "moments_and_maximum", "streams", "sum_of_products"]
+__all__ = [
+    "affine_relu",
+    "compiled",
+    "gradient",
+    "maximum",
+    "moments",
+    "moments_and_maximum",
+    "streams",
+    "sum_of_products",
+]

@@ -305,3 +305,13 @@ def compiled(model: Any) -> Callable[[Any], Array]:
     answer = jax.jit(lambda *given: model.stateless_call(*given, training=False)[0])
     trainable, others = model.trainable_variables, model.non_trainable_variables
     return lambda inputs: answer([v.value for v in trainable], [v.value for v in others], inputs)
+
+
+def gradient(model: Any, score: Callable[[Any], Array], name: str) -> Callable[[Any], tuple[Array, Any]]:
+    def scored(x: Array, inputs: dict[str, Array], *weights: Any) -> tuple[Array, Any]:
+        outputs = model.stateless_call(*weights, {**inputs, name: x}, training=False)[0]
+        return score(outputs), outputs
+
+    slope = jax.jit(jax.grad(scored, has_aux=True))
+    trainable, others = model.trainable_variables, model.non_trainable_variables
+    return lambda inputs: slope(inputs[name], inputs, [v.value for v in trainable], [v.value for v in others])

@@ -160,3 +160,15 @@ def streams() -> int:
 
 def compiled(model: Any) -> Callable[[Any], Tensor]:
     return model.predict_on_batch
+
+
+def gradient(model: Any, score: Callable[[Any], Tensor], name: str) -> Callable[[Any], tuple[Tensor, Any]]:
+    @tf.function
+    def slope(inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs[name])
+            outputs = model(inputs, training=False)
+            total = score(outputs)
+        return tape.gradient(total, inputs[name], unconnected_gradients=tf.UnconnectedGradients.ZERO), outputs
+
+    return lambda inputs: slope({key: tf.convert_to_tensor(array) for key, array in inputs.items()})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import torch
 from torch.nn import functional
 
@@ -214,3 +215,15 @@ def streams() -> int:
 
 def compiled(model: Any) -> Callable[[Any], Tensor]:
     return model.predict_on_batch
+
+
+def gradient(model: Any, score: Callable[[Any], Tensor], name: str) -> Callable[[Any], tuple[Tensor, Any]]:
+    def slope(inputs: dict[str, Any]) -> tuple[Tensor, Any]:
+        given = {key: keras.ops.convert_to_tensor(array).detach() for key, array in inputs.items()}
+        x = given[name].requires_grad_()
+        with torch.enable_grad():
+            outputs = model(given, training=False)
+            found = torch.autograd.grad(score(outputs), x, allow_unused=True, materialize_grads=True)
+        return found[0], outputs
+
+    return slope
