@@ -75,7 +75,7 @@ def test_a_training_that_cannot_begin_is_refused_without_keras(tiny_store, tiny_
         "was trained on another store",
         "of a run can",
         "no nx, ny, nz",
-        "select must be loss for classes",
+        "select must be loss or accuracy for classes",
     ]
     for line, word in zip(lines, words, strict=True):
         assert word in line
