@@ -23,7 +23,7 @@ def folder(tmp_path):
 @pytest.fixture
 def small(monkeypatch):
     """The small network of the tests is what is chosen for any data."""
-    monkeypatch.setitem(config.CHOICES, "classification", lambda task, shapes: (dict(SMALL), "small"))
+    monkeypatch.setitem(config.CHOICES, "classification", lambda task, shapes, model: (dict(SMALL), "small"))
 
 
 class Recorder(learn.Listener):
