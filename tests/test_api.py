@@ -122,7 +122,7 @@ def test_train_trains_and_takes_a_store_for_its_folder(tiny_store, tmp_path, cap
         ({"seeds": "1,a"}, "whole numbers"),
         ({"backend": "mxnet"}, "KERAS_BACKEND must be one of jax, torch, tensorflow, got 'mxnet'"),
         ({"recipe": "best"}, "recipe 'best' is neither a file nor one of"),
-        ({"model": "small", "widths": "half"}, "widths is a setting of pointnet, not of small"),
+        ({"model": "small", "widths": "half"}, "widths is a setting of pointnet and"),
     ],
 )
 def test_train_refuses_what_it_does_not_know(tiny_store, tmp_path, monkeypatch, how, words):

@@ -977,7 +977,11 @@ def test_settings_that_parts_do_not_have(tiny_parts):
 
 
 def test_settings_that_classes_do_not_have(tiny_store):
-    refused(lambda: train.learned(tiny_store, dataclasses.replace(PLAIN, select="miou")), "no mIoU", kind=PointkitError)
+    refused(
+        lambda: train.learned(tiny_store, dataclasses.replace(PLAIN, select="miou")),
+        "select must be",
+        kind=PointkitError,
+    )
     refused(
         lambda: train.learned(tiny_store, dataclasses.replace(PLAIN, features="normals")),
         "no nx, ny, nz",

@@ -56,8 +56,8 @@ class Neighbourhoods(layers.Layer):
         spec = {name: keras.KerasTensor(x.shape, self.compute_dtype, name=name) for name, x in inputs.items()}
         spec["back"] = keras.KerasTensor((size, n), "int32", name="back")
         for name, one in self.lists.items():
-            centres = one.centres if n is None or one.centres is None else min(one.centres, n)
-            shape = (size, n if centres is None else centres, one.count)
+            # Clouds of fewer points have fewer centres, so nothing is known before the points are.
+            shape = (size, n if n is None or one.centres is None else min(one.centres, n), one.count)
             spec[name] = keras.KerasTensor(shape, "int32", name=name)
             if one.weighted:
                 spec[name + WEIGHTS] = keras.KerasTensor(shape, self.compute_dtype, name=name + WEIGHTS)
