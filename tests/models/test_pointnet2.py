@@ -54,8 +54,8 @@ def test_parameters_are_those_of_the_published_layers():
     about = models.describe(model)
     assert about["trainable_parameters"] == whole + pooled + category
     rows = {row["name"]: row for row in about["layers"]}
-    assert rows["neighbourhoods"]["shape"] == [None, 512, 32]  # its first list
-    assert rows["stage_1_3"]["shape"] == [None, 128, 256]
+    assert rows["neighbourhoods"]["shape"] == [None, None, 32]  # its first list; small clouds have fewer centres
+    assert rows["stage_1_3"]["shape"] == [None, None, 256]
 
 
 @NETWORKS
