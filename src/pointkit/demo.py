@@ -14,8 +14,8 @@ UNSEEN_A_CLASS = 10
 # What a demo's folder holds, beside unfinished files.
 OURS = ("shapes", "unseen", "store", "run", "shape", "parts_store", "parts_run", "labelled")
 TRAINING = ("--num-points", "512", "--schedule", "cosine", "--scale", "0.25", "--average", "0.95", "--epochs")
-CLASS_TRAINING = (*TRAINING, "7")
-PARTS_TRAINING = (*TRAINING, "5", "--batch-size", "16")
+CLASS_TRAINING = (*TRAINING, "12")
+PARTS_TRAINING = (*TRAINING, "6", "--batch-size", "16")
 
 
 def commands(folder: pathlib.Path) -> Iterator[list[str]]:
