@@ -10,6 +10,8 @@ from pointkit import evaluate, train
 from pointkit.asking import Query
 from pointkit.config import Settings
 from pointkit.errors import PointkitError
+from pointkit.evaluate import foreigners
+from pointkit.evaluate.shapes import asked
 from pointkit.loader import Batches, ahead
 from pointkit.predict import Predictor
 from pointkit.run_folder import load_checkpoint
@@ -109,6 +111,22 @@ def test_a_batch_has_its_lists_and_its_labels_in_their_order(tiny_parts):
         np.testing.assert_array_equal(batch[1], again[1])
     assert len(list(ahead(listed, 0, 2))) == 2
     assert list(ahead(listed, listed.num_batches)) == []
+
+
+def test_a_context_holds_the_points_that_are_answered():
+    for context in (0, 64, 65):
+        Settings(model="pointreach", num_points=64, own={"context": context})
+    with pytest.raises(PointkitError, match="context must be 0, or at least num_points, 64, got 63"):
+        Settings(model="pointreach", num_points=64, own={"context": 63})
+
+
+def test_what_a_run_keeps_of_its_shapes_is_what_it_pools_of_them_later(learned):
+    store, _, path = learned
+    predictor = Predictor(path)
+    shapes = [shape.query for shape in asked(predictor, store, store.select("val"))]
+    kept = foreigners.pooled_of(predictor, shapes)
+    later = np.stack([rows.pooled for rows in predictor.asker.rows([query._replace(category=0) for query in shapes])])
+    np.testing.assert_allclose(kept, later, rtol=1e-4, atol=1e-5)
 
 
 def test_points_are_not_left_out_after_their_neighbours_were_found():

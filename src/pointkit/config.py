@@ -102,6 +102,9 @@ class Settings:
             rule.check(name, getattr(self, name))
         kinds(self.features)
         object.__setattr__(self, "own", families.own_settings(self.model, self.own))
+        context = int(self.own.get("context", 0))
+        if 0 < context < self.num_points:
+            raise PointkitError(f"context must be 0, or at least num_points, {self.num_points}, got {context}")
         if self.drop and families.find(self.model).listed:
             raise PointkitError(f"drop must be 0 for {self.model}, which finds neighbours before that, got {self.drop}")
 

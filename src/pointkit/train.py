@@ -333,7 +333,7 @@ def _contract(store: Store, settings: Settings, watcher: Watcher) -> Contract:
     contract = dataclasses.replace(contract, context=int(settings.own.get("context", 0)))
     if not features.sees_size(settings.features):
         return contract
-    sizes = radii(store, "train", settings.num_points)
+    sizes = radii(store, "train", contract.seen)
     if alike(sizes):
         watcher.note("--features size adds nothing here: all training shapes are of one size, as if they were scaled")
     return dataclasses.replace(contract, size=Size.of_radii(sizes))

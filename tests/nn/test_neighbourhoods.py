@@ -7,19 +7,12 @@ from hypothesis import strategies as st
 from keras import ops
 
 from pointkit import neighbours
-from pointkit.listed import WEIGHTS, Listed
+from pointkit.listed import WEIGHTS
 from pointkit.nn import Centres, GivenOrder, Neighbourhoods
 from pointkit.nn.neighbourhoods import progressive
 from tests import twins
 from tests.gradients import numpy
-
-LISTS = {
-    "around": Listed(5, centres=8, context=True),
-    "beside": Listed(4),
-    "near": Listed(3, centres=8, among=8),
-    "ball": Listed(6, centres=4, within=0.8),
-    "up": Listed(3, among=4, weighted=True),
-}
+from tests.test_neighbours import LISTS
 
 
 def clouds(size, n, seed=0):

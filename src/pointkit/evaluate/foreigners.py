@@ -17,7 +17,6 @@ from pointkit.errors import PointkitError, RunError
 from pointkit.evaluate.shapes import asked
 from pointkit.foreign import FEWEST, MARGIN, PERCENTILE, Reference
 from pointkit.predict import Predictor
-from pointkit.preprocess import window
 from pointkit.store import Store
 
 MOST = {"train": 4096, "val": 1024}  # shapes of a split that are looked at; of more, so many at random
@@ -25,7 +24,7 @@ MOST = {"train": 4096, "val": 1024}  # shapes of a split that are looked at; of 
 
 def pooled_of(predictor: Predictor, queries: Iterable[Query]) -> Float32:
     """What the network pools of the first window of each query, (S, D)."""
-    windows = [(query._replace(category=0), window(len(query.points), predictor.num_points)) for query in queries]
+    windows = [(query._replace(category=0), predictor.asker.windows_of(query)[0]) for query in queries]
     batches = (predictor.inputs(windows[start : start + BATCH]) for start in range(0, len(windows), BATCH))
     return np.concatenate([predictor.look(batch)[1] for batch in batches])
 
