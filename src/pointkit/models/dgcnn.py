@@ -19,10 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from keras import layers
 
-from pointkit.models.heads import Features
+from pointkit.models.heads import Features, taken
 from pointkit.nn import MaximumAndMean, Nearest, PointwiseBlock, PooledBlock, tnet
 from pointkit.nn.grouped import edge_layers
 from pointkit.nn.pointwise import glorot
@@ -77,11 +76,10 @@ def backbone(
         index = Nearest(neighbours, name=f"{name}_neighbours")(places)
         return edge_layers([x, index], units, name, edge="pair", initializer=lambda: glorot(seeds), **unbiased)
 
-    inputs = {"points": keras.Input((None, 3), name="points")}
+    inputs = taken(num_features)
     x: Any = inputs["points"]
     places = x
     if num_features:
-        inputs["features"] = keras.Input((None, num_features), name="features")
         x = layers.Concatenate(name="points_and_features")(list(inputs.values()))
     if sizes.tnet_pairs:
         seen = block(x, places, sizes.tnet_pairs, "tnet_pairs")

@@ -33,6 +33,14 @@ class Features:
     back: Any = None  # where each point went (B, N), if the backbone brought the points into another order
 
 
+def taken(num_features: int) -> dict[str, Any]:
+    """The inputs of a backbone: points (B, N, 3), and features (B, N, num_features) where there are any."""
+    inputs = {"points": keras.Input((None, 3), name="points")}
+    if num_features:
+        inputs["features"] = keras.Input((None, num_features), name="features")
+    return inputs
+
+
 def with_pooled_dropped(features: Features, dropout: float, seeds: Iterator[int]) -> Features:
     """The features with a share of the pooled ones dropped in training."""
     drop = layers.Dropout(dropout, seed=next(seeds, None), name="pooled_dropout")

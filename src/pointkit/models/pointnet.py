@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from pointkit.models.heads import Features
+from pointkit.models.heads import Features, taken
 from pointkit.nn import PointwiseBlock, PooledBlock, tnet
 from pointkit.nn.pointwise import glorot
 
@@ -84,10 +84,9 @@ def backbone(
             untouched=untouched,
         )
 
-    inputs = {"points": keras.Input((None, 3), name="points")}
+    inputs = taken(num_features)
     x: Any = inputs["points"]
     if num_features:
-        inputs["features"] = keras.Input((None, num_features), name="features")
         x = keras.layers.Concatenate(name="points_and_features")(list(inputs.values()))
     if turning:
         x = [x, matrix_of(x, "input_tnet", num_features)]

@@ -23,12 +23,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from keras import layers
 
 from pointkit import nn
 from pointkit.listed import WEIGHTS, Listed
-from pointkit.models.heads import Features
+from pointkit.models.heads import Features, taken
 from pointkit.nn.pointwise import glorot
 
 
@@ -73,9 +72,7 @@ def backbone(
     It takes points (B, N, 3), and features (B, N, num_features) where there are any.
     """
     sizes = WIDTHS[kind][widths]
-    inputs = {"points": keras.Input((None, 3), name="points")}
-    if num_features:
-        inputs["features"] = keras.Input((None, num_features), name="features")
+    inputs = taken(num_features)
     found = nn.Neighbourhoods(_lists(sizes), name="neighbourhoods")(inputs)
     arguments: dict[str, Any] = {"momentum": momentum, "exact": exact}
     points, x = found["points"], found.get("features")

@@ -25,12 +25,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from keras import layers, ops
 
 from pointkit import nn
 from pointkit.listed import WEIGHTS, Listed
-from pointkit.models.heads import Features
+from pointkit.models.heads import Features, taken
 from pointkit.nn.pointwise import glorot
 
 
@@ -71,9 +70,7 @@ def backbone(
     It takes points (B, N, 3), and features (B, N, num_features) where there are any.
     """
     sizes = WIDTHS[kind][widths]
-    inputs = {"points": keras.Input((None, 3), name="points")}
-    if num_features:
-        inputs["features"] = keras.Input((None, num_features), name="features")
+    inputs = taken(num_features)
     found = nn.Neighbourhoods(_lists(sizes), name="neighbourhoods")(inputs)
     build = _Builder(found, seeds, {"momentum": momentum, "exact": exact, "use_bias": False})
     x = found["points"]

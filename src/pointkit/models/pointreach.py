@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from keras import layers
 
 from pointkit import nn
 from pointkit.listed import WEIGHTS, Listed
-from pointkit.models.heads import Features
+from pointkit.models.heads import Features, taken
 from pointkit.nn.pointwise import scaled
 
 EXPANSION = 2  # hidden features of a pointwise pair, for each of its own
@@ -74,9 +73,7 @@ def backbone(
     given, not the network.
     """
     sizes = WIDTHS[kind][widths]
-    inputs = {"points": keras.Input((None, 3), name="points")}
-    if num_features:
-        inputs["features"] = keras.Input((None, num_features), name="features")
+    inputs = taken(num_features)
     found = nn.Neighbourhoods(_lists(sizes, kind), name="neighbourhoods")(inputs)
     build = _Builder(momentum, exact, seeds, sum(stage.depth for stage in sizes.stages))
     reached = [build.stage(found, sizes.stages[0], None)]
