@@ -114,6 +114,14 @@ class _Block(layers.Layer):
             statistics = mean, ops.maximum(variance, 0)  # rounding may go below
         return self.normal(bias, statistics)
 
+    def weights_of(self, folded: bool) -> tuple[Any, Any]:
+        """Kernel and bias; ``folded`` with the norm by its moving statistics, so that only the ReLU is left to do."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        if not folded:
+            return kernel, self.own_bias()
+        factor, addend = self.fold(None)
+        return kernel * factor, addend
+
     def normal(self, bias: Any, statistics: tuple[Any, Any] | None) -> tuple[Any, Any]:
         """The norm of y = z + bias as a factor and an addend, (C,) each: factor * z + addend.
 
@@ -269,11 +277,8 @@ class SplitBlock(_Block):
             n = ops.shape(local[0])[1]
             whole = ops.concatenate([*local, ops.repeat(shared[:, None], n, 1)], -1)
             return self.layer_by_layer(whole, None, training)
-        kernel, bias = ops.convert_to_tensor(self.kernel), self.own_bias()
         folded = not (training and self.trainable)
-        if folded:
-            factor, bias = self.fold(None)
-            kernel = kernel * factor
+        kernel, bias = self.weights_of(folded)
         start = 0
         pairs: dict[int, tuple[Any, Any]] = {}  # each feature once, with its rows of the kernel
         for i, x in enumerate(local):

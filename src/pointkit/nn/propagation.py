@@ -38,11 +38,8 @@ class CarriedBlock(_Block):
             repeated = [ops.repeat(g[:, None], count, 1) for g in shared]
             whole = ops.concatenate([x, gathered.weighted_sum(y, index, weights), *repeated], -1)
             return self.layer_by_layer(whole, None, training)
-        kernel, bias = ops.convert_to_tensor(self.kernel), self.own_bias()
         folded = not (training and self.trainable)
-        if folded:
-            factor, bias = self.fold(None)
-            kernel = kernel * factor
+        kernel, bias = self.weights_of(folded)
         kernel = ops.cast(kernel, x.dtype)
         rows = x.shape[-1], x.shape[-1] + y.shape[-1]
         start = ops.broadcast_to(ops.cast(bias, x.dtype), (ops.shape(x)[0], self.units))
