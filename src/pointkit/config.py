@@ -27,7 +27,7 @@ from pointkit.task import TASKS, Task
 MEANT_FOR = ("dataset", "task")  # settings that say what a recipe is for; they change no training
 LENGTH = ("epochs", "patience")  # settings of how long a training goes; they may change when it goes on
 MANY = 2000  # training shapes of a large set
-LEAST = {"classification": 180, "parts": 180}  # seconds in which PointReach has learned enough, compiling included
+LEAST = 3  # minutes in which PointReach has learned enough on a small set, compiling included
 
 
 def _setting(default: Value, help_: str, choices: Iterable[str] = (), low: float = 0, below: float = math.inf) -> Any:
@@ -188,18 +188,17 @@ def choose(
     more passes. The settings were found on 3,593 shapes for classes, and on 228 for parts (docs/log.md). Other networks
     have those of PointReach. Where classes are ``imbalanced`` (``audit``), all count alike in the loss.
     """
-    name, why = (model, "") if model else _network(task, num_shapes, minutes)
+    name, why = (model, "") if model else _network(minutes)
     values, reason = CHOICES[task.name](task, num_shapes, name)
     if imbalanced:
         values, reason = values | {"class_weight": "balanced"}, f"{reason}, weights balanced as {task.answers} are not"
     return values, f"{num_shapes} training shapes in {len(task.classes)} {task.group[1]}: {why}{reason}"
 
 
-def _network(task: Task, num_shapes: int, minutes: float) -> tuple[str, str]:
-    """The network for a task, and why, to stand before the other reasons."""
-    needed = LEAST[task.name] / 60
-    if 0 < minutes < needed:
-        return "pointnet", f"pointnet, as pointreach needs about {needed:.0f} minutes or more; "
+def _network(minutes: float = 0) -> tuple[str, str]:
+    """The network for so many minutes, and why, to stand before the other reasons."""
+    if 0 < minutes < LEAST:
+        return "pointnet", f"pointnet, as pointreach needs about {LEAST} minutes or more; "
     return "pointreach", "pointreach; "
 
 
@@ -231,7 +230,7 @@ def _for_parts(task: Task, num_shapes: int, model: str) -> tuple[dict[str, Any],
 
 
 def _adapted(recipe: str, model: str) -> dict[str, Any]:
-    """A recipe's settings for another network than its own: without that one's, and without what this one refuses."""
+    """A recipe's settings for a ``model``: without the recipe's own network's, where that is another."""
     values = {key: value for key, value in read_recipe(recipe).items() if key not in MEANT_FOR}
     if values["model"] == model:
         return values
@@ -247,7 +246,7 @@ CHOICES: Mapping[str, Callable[[Task, int, str], tuple[dict[str, Any], str]]] = 
 def flags(settings: Settings, task: Task, num_shapes: int, imbalanced: bool = False) -> list[str]:
     """The words behind 'pointkit train STORE -o RUN' that give these settings for a task on a set of that size."""
     without = combine(choose(task, num_shapes, settings.model, imbalanced)[0]).flat()
-    written = [] if settings.model == _network(task, num_shapes, 0)[0] else ["--model", settings.model]
+    written = [] if settings.model == _network()[0] else ["--model", settings.model]
     for name, value in settings.flat().items():
         if value != without[name] and name not in MEANT_FOR:
             written += [f"--{name.replace('_', '-')}", str(value)]
