@@ -75,6 +75,11 @@ def test_what_breaks_a_rule_is_refused_by_name(name, value, words):
         ("pointnet", {"units": 8}, ("units is a setting of small, not of pointnet", "its own are widths")),
         ("small", {"widths": "half"}, ("widths is a setting of pointnet", "not of small", "its own are units")),
         ("small", {"units": 0}, ("units must be at least 1", "got 0")),
+        (
+            "pointreach",
+            {"widths": "half"},
+            ("widths must be one of standard, small, got 'half'", "'half' is of pointnet"),
+        ),
     ],
 )
 def test_a_network_has_its_own_settings(model, own, words):

@@ -107,5 +107,9 @@ def own_settings(name: str, given: Mapping[str, Value]) -> dict[str, Value]:
             whose = f"a setting of {' and '.join(theirs)}, not of {name}" if theirs else "no setting"
             own = f"its own are {', '.join(rules)}" if rules else "which has none of its own"
             raise PointkitError(f"{key} is {whose} ({own}){suggest(key, rules)}")
-        rules[key].check(key, value)
+        try:
+            rules[key].check(key, value)
+        except PointkitError as error:
+            theirs = [other for other in owners(key) if value in FAMILIES[other].settings[key].choices]
+            raise PointkitError(f"{error}; {value!r} is of {' and '.join(theirs)}" if theirs else str(error)) from None
     return {key: given.get(key, rule.default) for key, rule in rules.items()}
