@@ -126,6 +126,7 @@ def branched():
     matrix = TransformMatrix(3, penalty=0, name="matrix")(PooledBlock(6, name="turn")(points))
     last = PooledBlock(6, name="last")([points, matrix])
     model = keras.Model(points, layers.Dense(4)(layers.Concatenate()([aside, last])))
-    rng = np.random.default_rng(0)
-    model.set_weights([w + 0.3 * np.abs(rng.standard_normal(w.shape)) for w in model.get_weights()])
+    rng = np.random.default_rng(0)  # each backend draws kernels of its own, so none of theirs stays
+    noise = [0.3 * rng.standard_normal(w.shape) for w in model.get_weights()]
+    model.set_weights([w + abs(n) if w.ndim == 1 else 2 * n for w, n in zip(model.get_weights(), noise, strict=True)])
     return model
