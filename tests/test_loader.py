@@ -1,13 +1,14 @@
 """Batches: which shapes, which points, which weights; and that they depend on seed, epoch and batch number alone."""
 
 import shutil
+import time
 
 import numpy as np
 import pytest
 
 from pointkit import preprocess, store
 from pointkit.errors import StoreError
-from pointkit.loader import Batches, class_weights
+from pointkit.loader import WORKERS, Batches, ahead, class_weights
 from tests import shapes
 
 POINTS = 64
@@ -276,3 +277,37 @@ def test_a_feature_that_the_store_lacks_is_named(tiny_store, tiny_parts):
         batches(tiny_store, features=("nx",))
     with pytest.raises(StoreError, match="its points have no red; features kept are nx, ny, nz"):
         batches(tiny_parts, features=("nx", "red"))
+
+
+class _Slow:
+    """Batches of which each takes its own time. ``made`` are the numbers of those that were begun."""
+
+    num_batches = 9
+
+    def __init__(self, fails: int = -1) -> None:
+        self.made: list[int] = []
+        self.fails = fails
+
+    def __getitem__(self, number: int) -> int:
+        self.made.append(number)
+        time.sleep(0.002 * (number % 3 == 0))
+        if number == self.fails:
+            raise StoreError("cut")
+        return number
+
+
+def test_batches_made_beside_the_step_come_in_order_and_few_ahead():
+    slow = _Slow()
+    for wanted, batch in enumerate(ahead(slow, 2, 8), 2):
+        assert batch == wanted
+        assert max(slow.made) <= wanted + WORKERS
+    assert (sorted(slow.made), batch) == ([2, 3, 4, 5, 6, 7], 7)
+    assert list(ahead(_Slow())) == list(range(9))
+    assert list(ahead(_Slow(), 9)) == []
+
+
+def test_a_batch_that_cannot_be_made_is_an_error_at_its_turn():
+    coming = ahead(_Slow(fails=4))
+    assert [next(coming) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(StoreError, match="cut"):
+        next(coming)

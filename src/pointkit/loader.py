@@ -13,6 +13,8 @@ batch and go on as if it had not.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,6 +29,8 @@ from pointkit.listed import Lists
 from pointkit.preprocess import Contract, Inputs
 from pointkit.size import Size
 from pointkit.store import Store
+
+WORKERS = 2  # threads that make batches; lists of neighbours may take longer than a step
 
 Batch = tuple[Inputs, NDArray[np.int32], Float32]
 
@@ -150,12 +154,11 @@ class Batches(keras.utils.PyDataset):
 
 
 def ahead(batches: Batches, first: int = 0, last: int | None = None) -> Iterator[Batch]:
-    """The batches from ``first`` on, up to ``last``; each is made while the one before it is in use."""
-    numbers = range(first, batches.num_batches if last is None else last)
-    with ThreadPoolExecutor(1) as pool:
-        coming = [pool.submit(batches.__getitem__, number) for number in numbers[:1]]
-        for number in numbers:
-            batch = coming.pop().result()
-            if number + 1 in numbers:
-                coming.append(pool.submit(batches.__getitem__, number + 1))
+    """The batches from ``first`` on, up to ``last``; the next ones are made while one is in use."""
+    numbers = iter(range(first, batches.num_batches if last is None else last))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        coming = deque(pool.submit(batches.__getitem__, number) for number in itertools.islice(numbers, WORKERS))
+        while coming:
+            batch = coming.popleft().result()
+            coming.extend(pool.submit(batches.__getitem__, number) for number in itertools.islice(numbers, 1))
             yield batch

@@ -38,9 +38,11 @@ def progressive(points: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
         raise ValueError(f"points must be (B, N, D) with N of at least 1, got {points.shape}")
     n = points.shape[1]
     leaf = np.lexsort(np.moveaxis(points, 2, 0)[::-1], axis=-1)  # no trace of the given order, where points tie either
+    placed = np.take_along_axis(np.moveaxis(points, 2, 0), leaf[None], 2)  # the points in the order of ``leaf``
     rank, parts = np.zeros(1, np.int64), 1
     while 2 * parts <= n:
-        _sort_parts(points, leaf, parts)
+        order = _sorted_parts(placed, n * np.arange(parts + 1) // parts)
+        leaf, placed = np.take_along_axis(leaf, order, 1), np.take_along_axis(placed, order[None], 2)
         flips = rng.integers(0, 2, parts)  # which half has its turn first
         rank = np.stack([rank + parts * flips, rank + parts * (1 - flips)], -1).reshape(-1)
         parts *= 2
@@ -52,18 +54,21 @@ def progressive(points: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
     return leaf[:, np.concatenate([first, second])]
 
 
-def _sort_parts(points: Floats, leaf: NDArray[np.int64], parts: int) -> None:
-    """Sort each of a cloud's equal parts, stretches of ``leaf`` (B, N), along the part's longest side, in place."""
-    n = leaf.shape[1]
-    start = n * np.arange(parts + 1) // parts
-    slots = start[:-1, None] + np.arange(np.diff(start).max())
-    real = slots < start[1:, None]
-    rows = leaf[:, np.where(real, slots, start[:-1, None])]  # (B, parts, longest); shorter parts repeat a point
-    found = points[np.arange(len(points))[:, None, None], rows]
-    axis = (found.max(2) - found.min(2)).argmax(-1)
-    along = np.take_along_axis(found, axis[..., None, None], 3)[..., 0]
-    order = np.argsort(np.where(real, along, np.inf), -1, kind="stable")
-    leaf[:, slots[real]] = np.take_along_axis(rows, order, 2)[:, real]
+def _sorted_parts(placed: Floats, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order (B, N) that sorts each part of each cloud along the part's longest side.
+
+    Points are (D, B, N), and part i is those from ``bounds[i]`` up to ``bounds[i + 1]``.
+    """
+    start, lengths = bounds[:-1], np.diff(bounds)
+    sides = np.maximum.reduceat(placed, start, -1) - np.minimum.reduceat(placed, start, -1)  # (D, B, parts)
+    axis = np.repeat(sides.argmax(0), lengths, -1)
+    along = np.take_along_axis(placed, axis[None], 0)[0]
+    slots = np.arange(lengths.max())
+    real = slots < lengths[:, None]
+    places = np.where(real, start[:, None] + slots, start[:, None])  # shorter parts repeat a point, at the end
+    order = np.argsort(np.where(real, along[:, places], np.inf), -1, kind="stable")
+    sorted_: NDArray[np.int64] = (start[:, None] + order)[:, real]
+    return sorted_
 
 
 def arranged(
@@ -189,8 +194,10 @@ def _of_tree(tree: Any, queries: Floats, count: int) -> tuple[Rows, NDArray[np.f
     """Rows of the nearest points in a tree, and their distances, (Q, count) each. Short lists begin again."""
     different = min(count, tree.n)
     far, rows = tree.query(queries, np.arange(1, different + 1))
-    again = np.arange(count) % different
-    return rows[:, again].astype(np.int32), far[:, again]
+    if different < count:
+        again = np.arange(count) % different
+        far, rows = far[:, again], rows[:, again]
+    return rows.astype(np.int32), far
 
 
 def interpolation(points: Floats, queries: Floats, count: int = 3) -> tuple[Rows, NDArray[np.float32]]:
