@@ -207,10 +207,10 @@ def _for_classes(task: Task, num_shapes: int, model: str) -> tuple[dict[str, Any
         epochs = min(200, round(2500 * 32 / max(num_shapes, 1)))
         values: dict[str, Any] = {"epochs": epochs, "schedule": "cosine", "scale": 0.25, "rotate": 10.0}
         return values, f"{epochs} epochs, cosine rate, stretched and turned"
-    recipe = "modelnet10-pointnet" if model == "pointnet" else "modelnet10-best"
+    recipe, steps = ("modelnet10-pointnet", 2700) if model == "pointnet" else ("modelnet10-best", 5400)
     values = _adapted(recipe, model)
     if num_shapes >= MANY:
-        epochs = max(20, round(2700 * 32 / num_shapes))
+        epochs = max(20, round(steps * 32 / num_shapes))
         return values | {"epochs": epochs}, f"{recipe}, {epochs} epochs"
     epochs = min(150, round(1500 * 32 / max(num_shapes, 1)))
     values |= {"epochs": epochs, "average": 0.98, "scale": 0.25, "rotate": 10.0}

@@ -97,8 +97,8 @@ def train(
     output
         The run to write.
     recipe
-        Settings by name (modelnet10-best, modelnet10-reference, parts-best, shapenet-part-reference) or from a TOML
-        file.
+        Settings by name (modelnet10-best, modelnet10-pointnet, modelnet10-reference, parts-best, parts-pointnet,
+        shapenet-part-reference) or from a TOML file.
     init
         A run to start from: the weights of its layers that fit are taken, the others are new.
     seed
