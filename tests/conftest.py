@@ -14,6 +14,8 @@ _CACHE = os.environ["POINTKIT_CACHE"] = tempfile.mkdtemp(prefix="pointkit-cache-
 if _COMPILED:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# Compiling takes most of the time, and these programs run once or twice. .ci/run has them as users do, optimised.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import pointkit  # noqa: E402, F401
 from tests import families, shapes  # noqa: E402, F401

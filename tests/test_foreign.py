@@ -21,6 +21,7 @@ from pointkit.prepare import prepare
 from pointkit.train import train
 from tests import shapes
 from tests.runs import changed
+from tests.test_conformance import MEMBERS
 
 
 def some(rng, count, width=6):
@@ -121,8 +122,7 @@ class TestReference:
                 Reference(**{**arrays, **nothing})
 
 
-@pytest.mark.parametrize("build", [models.classifier, models.segmenter])
-@pytest.mark.parametrize("name", models.FAMILIES)
+@pytest.mark.parametrize(("name", "build"), MEMBERS)
 def test_what_every_network_pools_is_seen_with_its_logits(name, build):
     parts = {"parts": [2, 2]} if build is models.segmenter else {}
     own = {} if name in ("pointnet", "small", "mean") else {"widths": "small"}

@@ -97,14 +97,18 @@ def test_reference_segmenter_has_the_published_numbers_of_parameters():
     assert about["trainable_parameters"] == 7_356_110
 
 
+@pytest.fixture(scope="module")
+def segmenter():
+    return models.segmenter("pointnet", 5, seed=0)
+
+
 @pytest.mark.parametrize("n", [1, 40, 300])
-def test_segmenter_answers_each_point_and_moves_with_their_order(n):
-    model = models.segmenter("pointnet", 5, seed=0)
+def test_segmenter_answers_each_point_and_moves_with_their_order(segmenter, n):
     x = clouds(2, n)
-    y = answers(model, x)
+    y = answers(segmenter, x)
     assert y.shape == (2, n, 5)
     order = np.random.default_rng(1).permutation(n)
-    np.testing.assert_allclose(answers(model, x[:, order]), y[:, order], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answers(segmenter, x[:, order]), y[:, order], rtol=1e-4, atol=1e-5)
 
 
 BUILD = {"classifier": models.classifier, "segmenter": models.segmenter}
