@@ -30,6 +30,7 @@ from pointkit.formats import (
     asprs,
     columns,
     e57,
+    e57_laz,
     gltf,
     hdf5,
     las,
@@ -111,13 +112,26 @@ ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
 
 # Annotators that write into an open file, as such files may be larger than the memory. They have no room for notes.
 INTO: dict[str, Callable[[Opened, BinaryIO, Mapping[str, Array]], None]] = {
+    ".e57": e57_laz.annotate,
     ".las": las_annotate.annotate,
     ".laz": las_annotate.annotate,
 }
 # The largest code of a class in a copy of such a file, and what is said of the copy ("" for nothing).
-LARGEST: dict[str, Callable[[Opened], int]] = {".las": las_annotate.largest, ".laz": las_annotate.largest}
-FACTS: dict[str, Callable[[Opened], dict[str, Any]]] = {".las": las_facts.facts, ".laz": las_facts.facts}
-COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, ".laz": las_annotate.about_copy}
+LARGEST: dict[str, Callable[[Opened], int | None]] = {
+    ".e57": e57_laz.largest,
+    ".las": las_annotate.largest,
+    ".laz": las_annotate.largest,
+}
+FACTS: dict[str, Callable[[Opened], dict[str, Any]]] = {
+    ".e57": e57.facts,
+    ".las": las_facts.facts,
+    ".laz": las_facts.facts,
+}
+COPIES: dict[str, Callable[[Opened], str]] = {
+    ".e57": e57_laz.about_copy,
+    ".las": las_annotate.about_copy,
+    ".laz": las_annotate.about_copy,
+}
 
 NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
@@ -129,8 +143,8 @@ STACKS = (".h5", ".hdf5")  # the files that may hold many shapes, which have num
 ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
 
 SUFFIXES = tuple(READERS)
-# The suffix of a file -> the suffix of the file with further fields.
-ANNOTATED = {suffix: suffix if suffix in (*ANNOTATORS, *INTO) else ".ply" for suffix in SUFFIXES}
+# The suffix of a file -> the suffix of the file with further fields, which is .ply where the format has no room.
+ANNOTATED = {suffix: suffix if suffix in (*ANNOTATORS, *INTO) else ".ply" for suffix in SUFFIXES} | {".e57": ".laz"}
 
 __all__ = [
     "ANNOTATED",
@@ -141,6 +155,7 @@ __all__ = [
     "WRITERS",
     "about_copy",
     "annotate",
+    "annotated",
     "code_name",
     "columns",
     "digest",
@@ -235,16 +250,16 @@ def annotate(
     renamed to ``source_NAME``. ``notes`` become comments, as in ``write``. Files of ``ONE_FIELD`` take the field
     ``label`` alone, or the first. In .las and .laz ``label`` becomes the classification, and others extra dimensions.
 
-    The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
-    no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name,
-    or not at all. Raises FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the
-    fields.
+    The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or another where the format
+    has no room for fields; .ply is then taken, too. The target appears whole under its name, or not at all. Raises
+    FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the fields.
     """
     name, kind = _kind(source, suffix)
-    if _suffix(target).lower() != ANNOTATED[kind]:
+    ending = _suffix(target).lower()
+    if ending != ANNOTATED[kind] and (ending != ".ply" or ANNOTATED[kind] == kind):
         raise FormatError(f"{shown(target)}: a {kind} file with further fields must be named {ANNOTATED[kind]}")
     with _named(name):
-        if kind in INTO:
+        if kind in INTO and ending == ANNOTATED[kind]:
             with _opened(source, name) as opened, replacing(target) as file:
                 INTO[kind](opened, file, fields)
             return
@@ -255,6 +270,17 @@ def annotate(
             parts = ply.encoded(_with(_shape(kind, source, name, meaning), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
         file.writelines(parts)
+
+
+def annotated(suffix: str) -> str:
+    """The suffix of the file with further fields, for one of ``suffix``: as it is, where the format has room for them.
+
+    It is that of ``ANNOTATED``, or .ply where what writes the other is not installed. An unknown suffix stays.
+    """
+    ending = ANNOTATED.get(suffix.lower(), suffix)
+    if ending == suffix.lower():
+        return suffix
+    return ending if ending != ".laz" or e57_laz.available() else ".ply"
 
 
 def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:

@@ -11,14 +11,14 @@ import contextlib
 import dataclasses
 import struct
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointkit.cloud import Array, Float64, PointCloud
 from pointkit.errors import MissingExtraError, PointkitError
-from pointkit.formats import decoding, files, records
+from pointkit.formats import decoding, files, records, wkt
 from pointkit.formats.streams import ROWS, Opened
 
 _HEAD = struct.Struct(
@@ -41,20 +41,40 @@ _WIDE = ("u4", "i4")  # pye57 has no buffers for them: it reads them in 64 bits
 class Scan(NamedTuple):
     """What a file says of a scan: how many points, the types of their fields, and its pose.
 
-    ``rotation`` is a quaternion w, x, y, z; ``translation`` three numbers.
+    ``rotation`` is a quaternion w, x, y, z; ``translation`` three numbers. ``steps`` and ``starts`` have three numbers
+    where the coordinates are whole numbers, each times its step and from its start on; none where they are floats.
     """
 
     points: int
     kinds: dict[str, str]
     rotation: tuple[float, ...]
     translation: tuple[float, ...]
+    steps: tuple[float, ...]
+    starts: tuple[float, ...]
+
+
+class Listing(NamedTuple):
+    """What a file says of itself: its scans, and the text that names its coordinate reference system ("" for none)."""
+
+    scans: list[Scan]
+    crs: str
 
 
 def read(opened: Opened) -> PointCloud:
     """The points of all scans, each in its pose, with the fields that all have; ``scan`` numbers several from 0."""
+    return cloud_of(opened, listing(opened).scans)
+
+
+def listing(opened: Opened) -> Listing:
+    """What a file says of itself, once its head is found to fit its size."""
     _check(opened)
     library()
-    (scans,) = decoding.apart(listed, opened)
+    (found,) = decoding.apart(listed, opened)
+    return found
+
+
+def cloud_of(opened: Opened, scans: Sequence[Scan]) -> PointCloud:
+    """The points of these scans, which are all of a file."""
     needed = sum(scan.points * sum(np.dtype(kind).itemsize for kind in scan.kinds.values()) for scan in scans)
     files.refuse_bomb(needed, opened.size)
     filled = [(scan, {name: np.empty(scan.points, kind) for name, kind in scan.kinds.items()}) for scan in scans]
@@ -70,6 +90,14 @@ def read(opened: Opened) -> PointCloud:
         fields["scan"] = np.repeat(np.arange(len(scans), dtype=np.int32), [scan.points for scan in scans])
     cloud = records.cloud(np.concatenate([xyz for xyz, _ in some]), fields)
     return dataclasses.replace(cloud, partial=kept)
+
+
+def facts(opened: Opened) -> dict[str, Any]:
+    """What a file says of itself, for people."""
+    about = listing(opened)
+    posed = sum(bool(np.any(scan.translation)) or matrix(scan.rotation) is not None for scan in about.scans)
+    crs = wkt.name(about.crs) or about.crs[:200] or "none in the file"
+    return {"format": "E57", "crs": crs, "scans": len(about.scans), "scans_with_a_pose": posed}
 
 
 def _check(opened: Opened) -> None:
@@ -96,7 +124,7 @@ def _placed(scan: Scan, fields: Mapping[str, Array]) -> tuple[Float64, dict[str,
         far, around, up = xyz.astype(np.float64).T
         flat = far * np.cos(up)
         xyz = np.stack([flat * np.cos(around), flat * np.sin(around), far * np.sin(up)], 1)
-    turn, moved = _turn(scan.rotation), np.array(scan.translation)
+    turn, moved = matrix(scan.rotation), np.array(scan.translation)
     if turn is not None:
         xyz = xyz.astype(np.float64) @ turn.T
     if moved.any():
@@ -111,7 +139,7 @@ def _placed(scan: Scan, fields: Mapping[str, Array]) -> tuple[Float64, dict[str,
     return xyz, rest
 
 
-def _turn(rotation: tuple[float, ...]) -> Float64 | None:
+def matrix(rotation: tuple[float, ...]) -> Float64 | None:
     """The matrix (3, 3) of a quaternion w, x, y, z; None where it turns nothing."""
     quaternion = np.array(rotation)
     if not np.isfinite(quaternion).all() or not quaternion.any():
@@ -155,10 +183,12 @@ def library() -> Any:
 # ---- in the process that decodes
 
 
-def listed(source: str | bytes) -> Generator[list[Scan], None, None]:
-    """What a file says of its scans."""
+def listed(source: str | bytes) -> Generator[Listing, None, None]:
+    """What a file says of itself."""
     with decoding.foreign("pye57"), _file(source) as file:
-        yield [_scan(node) for node in _scans(file)]
+        root = file.root()
+        crs = root["coordinateMetadata"].value() if root.isDefined("coordinateMetadata") else ""
+        yield Listing([_scan(node) for node in _scans(file)], crs.strip())
 
 
 def decoded(source: str | bytes) -> Generator[tuple[int, int, dict[str, Array]], None, None]:
@@ -218,6 +248,7 @@ def _scan(node: Any) -> Scan:
         if node.isDefined("pose") and node["pose"].isDefined(name):
             values |= {axis: float(node["pose"][name][axis].value()) for axis in values}
     kinds: dict[str, str] = {}
+    steps: dict[str, tuple[float, float]] = {}
     prototype = libe57.StructureNode(node["points"].prototype())
     for i in range(prototype.childCount()):
         field = prototype[i]
@@ -225,10 +256,18 @@ def _scan(node: Any) -> Scan:
             kinds[field.elementName()] = "f4" if field.precision() == libe57.E57_SINGLE else "f8"
         elif isinstance(field, libe57.ScaledIntegerNode):
             kinds[field.elementName()] = "f8"
+            steps[field.elementName()] = field.scale(), field.offset()
         elif isinstance(field, libe57.IntegerNode):
             low, high = field.minimum(), field.maximum()
             fitting = (kind for kind in _INTEGERS if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
             kinds[field.elementName()] = next(fitting)
+            steps[field.elementName()] = 1.0, 0.0
+    whole = [steps[name] for name in _CARTESIAN[:3]] if steps.keys() >= set(_CARTESIAN[:3]) else []
     return Scan(
-        node["points"].childCount(), kinds, tuple(pose["rotation"].values()), tuple(pose["translation"].values())
+        points=node["points"].childCount(),
+        kinds=kinds,
+        rotation=tuple(pose["rotation"].values()),
+        translation=tuple(pose["translation"].values()),
+        steps=tuple(step for step, _ in whole),
+        starts=tuple(start for _, start in whole),
     )
