@@ -169,6 +169,32 @@ def test_more_points_than_a_piece(made):
     np.testing.assert_array_equal(formats.read(made((xyz(points), None))).points, points)
 
 
+def test_in_pieces_it_is_the_same(made):
+    state = {"cartesianInvalidState": (np.arange(30) % 7 == 0).astype("u1")}
+    more = {"intensity": np.arange(30, dtype="u2"), "rowIndex": np.arange(30, dtype="u1")}
+    first = xyz(RNG.normal(size=(30, 3))) | state | more, (TURN, (1, 2, 3))
+    second = xyz(np.arange(36, dtype="q").reshape(12, 3)) | {name: array[:12] for name, array in (more | state).items()}
+    second["rowIndex"] = np.arange(12, dtype="u2") + 300
+    second["ext:own"] = np.arange(12, dtype="u1")
+    path = made(first, (second, None))
+    cloud = formats.read(path)
+    pieces = list(formats.pieces(path, rows=8))
+    assert [(piece.start, len(piece.xyz)) for piece in pieces] == [
+        (0, 8), (8, 8), (16, 8), (24, 6), (30, 8), (38, 4),
+    ]  # fmt: skip
+    whole = np.concatenate([piece.xyz for piece in pieces])
+    np.testing.assert_array_equal(np.isfinite(whole).all(1), cloud.there)
+    np.testing.assert_allclose(whole[cloud.there], points_of(cloud), rtol=0, atol=1e-12)
+    for piece in pieces:
+        assert list(piece.fields) == list(cloud.fields) == ["intensity", "rowIndex", "scan"]
+    for name, field in cloud.fields.items():
+        joined = np.concatenate([piece.fields[name] for piece in pieces])
+        assert joined.dtype == field.dtype
+        np.testing.assert_array_equal(joined[cloud.there], field)
+    with pytest.raises(FormatError, match="no points"):
+        list(formats.pieces(made()))
+
+
 def test_pye57_reads_the_same(made):
     fields = xyz(RNG.normal(size=(200, 3))) | {"cartesianInvalidState": (np.arange(200) % 7 == 0).astype("u1")}
     pose = np.array(TURN) / np.linalg.norm(TURN), (1, 2, 3)

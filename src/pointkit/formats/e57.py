@@ -19,7 +19,7 @@ import numpy as np
 from pointkit.cloud import Array, Float64, PointCloud
 from pointkit.errors import MissingExtraError, PointkitError
 from pointkit.formats import decoding, files, records, wkt
-from pointkit.formats.streams import ROWS, Opened
+from pointkit.formats.streams import ROWS, Opened, Piece
 
 _HEAD = struct.Struct(
     "<8sIIQQQQ"
@@ -82,14 +82,26 @@ def cloud_of(opened: Opened, scans: Sequence[Scan]) -> PointCloud:
         for name, array in piece.items():
             filled[number][1][name][start : start + len(array)] = array
     some = [_placed(scan, fields) for scan, fields in filled if scan.points]
-    if not some:
-        raise ValueError("no points")
     fields = _together([fields for _, fields in some])
     kept = tuple(kind for name, kind in _KINDS.items() if name not in fields and any(name in held for _, held in some))
     if len(scans) > 1:
         fields["scan"] = np.repeat(np.arange(len(scans), dtype=np.int32), [scan.points for scan in scans])
     cloud = records.cloud(np.concatenate([xyz for xyz, _ in some]), fields)
     return dataclasses.replace(cloud, partial=kept)
+
+
+def pieces(opened: Opened, rows: int) -> Iterator[Piece]:
+    """The points of all scans in pieces of ``rows``, or fewer at the end of a scan, with the fields that all have."""
+    scans = listing(opened).scans
+    empty = [{name: np.empty(0, kind) for name, kind in scan.kinds.items()} for scan in scans]
+    shared = _together([_placed(scan, some)[1] for scan, some in zip(scans, empty, strict=True) if scan.points])
+    begins = np.cumsum([0, *(scan.points for scan in scans)]).tolist()
+    for number, start, some in decoding.apart(decoded, opened, rows):
+        xyz, held = _placed(scans[number], some)
+        fields = {name: held[name].astype(kind.dtype, copy=False) for name, kind in shared.items()}
+        if len(scans) > 1:
+            fields["scan"] = np.full(len(xyz), number, np.int32)
+        yield Piece(begins[number] + start, xyz.astype(np.float64, copy=False), fields)
 
 
 def facts(opened: Opened) -> dict[str, Any]:
@@ -130,7 +142,7 @@ def _placed(scan: Scan, fields: Mapping[str, Array]) -> tuple[Float64, dict[str,
     if moved.any():
         xyz = xyz.astype(np.float64) + moved
     if system[3] in fields and fields[system[3]].any():
-        xyz[fields[system[3]] != 0] = np.nan
+        xyz = np.where(fields[system[3]][:, None] != 0, np.nan, xyz)
     rest = {name: array for name, array in fields.items() if name not in system}
     rest = {_name(name, rest): array for name, array in rest.items()}
     if turn is not None and set(_NORMALS) <= rest.keys():
@@ -162,7 +174,9 @@ def _name(name: str, all_of_them: Mapping[str, Array]) -> str:
 
 def _together(scans: list[dict[str, Array]]) -> dict[str, Array]:
     """The fields that all scans have, each in one array."""
-    fields = {}
+    fields: dict[str, Array] = {}
+    if not scans:
+        raise ValueError("no points")
     for name in scans[0]:
         arrays = [fields[name] for fields in scans if name in fields]
         mixed = name in _STEADY and len({array.dtype for array in arrays}) > 1
@@ -191,19 +205,19 @@ def listed(source: str | bytes) -> Generator[Listing, None, None]:
         yield Listing([_scan(node) for node in _scans(file)], crs.strip())
 
 
-def decoded(source: str | bytes) -> Generator[tuple[int, int, dict[str, Array]], None, None]:
-    """All scans in pieces: the number of the scan, the number of the piece's first point in it, and its fields."""
+def decoded(source: str | bytes, rows: int = ROWS) -> Generator[tuple[int, int, dict[str, Array]], None, None]:
+    """All scans in pieces of ``rows``: the scan's number, that of the piece's first point in it, and its fields."""
     with decoding.foreign("pye57"), _file(source) as file:
         for number, node in enumerate(_scans(file)):
             scan = _scan(node)
-            for start, piece in _points(file, node, scan) if scan.points else ():
+            for start, piece in _points(file, node, scan, rows) if scan.points else ():
                 yield number, start, piece
 
 
-def _points(file: Any, node: Any, scan: Scan) -> Iterator[tuple[int, dict[str, Array]]]:
+def _points(file: Any, node: Any, scan: Scan, rows: int) -> Iterator[tuple[int, dict[str, Array]]]:
     """A scan's points in pieces, with the number of each piece's first point."""
     libe57 = library()
-    rows = min(ROWS, scan.points)
+    rows = min(rows, scan.points)
     arrays = {name: np.empty(rows, "q" if kind in _WIDE else kind) for name, kind in scan.kinds.items()}
     buffers = libe57.VectorSourceDestBuffer()
     for name, array in arrays.items():

@@ -111,7 +111,11 @@ NOTING = (pcd.write, ply.write, text.write)
 NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
 ONE_FIELD = (".ptx",)  # the files with room for the labels alone
 OPENED = (e57.read, hdf5.read, las.read)  # readers of an open file (``Opened``), which may be larger than the memory
-PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
+PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {
+    ".e57": e57.pieces,
+    ".las": las.pieces,
+    ".laz": las.pieces,
+}
 NAMED = (hdf5.read, text.read, npy.read, npz.read)  # readers to which the user may name the columns
 STACKS = (".h5", ".hdf5")  # the files that may hold many shapes, which have numbers (``within``)
 ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
