@@ -287,7 +287,7 @@ class _Job:
 
     def _written(self, path: pathlib.Path, target: pathlib.Path, answered: Answered) -> Result:
         seen, answer = answered.seen, answered.answer
-        if formats.stamp(path) != seen.stamp:  # the answer may be of other points than those that stand there now
+        if formats.stamps(path) != seen.stamps:  # the answer may be of other points than those that stand there now
             raise PointkitError(f"{path}: changed while it was answered; give the same command again")
         target.parent.mkdir(parents=True, exist_ok=True)
         ours: dict[str, Array] = {}

@@ -67,14 +67,14 @@ class Seen:
 
     These are the ``drawn`` points and the ``query`` with them. ``size`` is the number of the shape's points, or of a
     mesh's faces. The ``shape`` itself is kept where it is needed later: a mesh, and a cloud whose points are answered.
-    ``stamp`` is the file's when it was read (``disk.stamp``).
+    ``stamps`` are the file's when it was read (``formats.stamps``).
     """
 
     drawn: preprocess.Drawn
     query: Query
     size: int
     shape: Shape | None = None
-    stamp: tuple[int, int] | None = None
+    stamps: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -29,6 +29,8 @@ from pointkit.task import LOSS, TASKS, Classification, Parts, Task
 
 EXTRAS = {
     "las": ("laspy", "lazrs"),
+    "e57": ("pye57",),
+    "hdf5": ("h5py",),
     "view": ("viser",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),

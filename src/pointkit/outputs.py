@@ -60,8 +60,7 @@ def places(
     for path in dict.fromkeys(paths):
         file, number = formats.within(path)
         own = pathlib.Path(file).suffix
-        kept = formats.ANNOTATED.get(own.lower()) in (own.lower(), None)
-        suffix = own if kept else ".ply"  # a format without room for fields
+        suffix = formats.annotated(own)
         place = path if output is None else output / (below or {}).get(path, path.name)
         stem = path.stem
         if number is not None:  # a shape in a file of many is written beside that

@@ -183,8 +183,8 @@ class Predictor(Carded):
 
     def _see(self, path: pathlib.Path, category: str | None, read: Callable[[pathlib.Path], Shape]) -> Seen | Exception:
         try:
-            stamp = formats.stamp(path)  # what is not there, the reader says
-            return dataclasses.replace(self.asker.see(read(path), category, path), stamp=stamp)
+            stamps = formats.stamps(path)  # what is not there, the reader says
+            return dataclasses.replace(self.asker.see(read(path), category, path), stamps=stamps)
         except MemoryError:
             return MachineError(f"{path}: out of memory while it is read; use a machine with more, or a smaller file")
         except (OSError, PointkitError) as error:

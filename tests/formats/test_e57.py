@@ -26,14 +26,17 @@ def xyz(points):
 def node_of(file, array, scale):
     lib = pye57.libe57
     if scale:
-        return lib.ScaledIntegerNode(file, 0, -(2**31), 2**31 - 1, scale, 0.0)
+        return lib.ScaledIntegerNode(file, 0, -(2**40), 2**40, *scale)
     if array.dtype.kind == "f":
         return lib.FloatNode(file, 0.0, lib.E57_SINGLE if array.dtype.itemsize == 4 else lib.E57_DOUBLE)
     return lib.IntegerNode(file, int(array.min()), int(array.min()), int(array.max()))
 
 
-def written(path, *scans):
-    """A file of scans, each the fields (N,) and the pose (rotation, translation), either of which may be None."""
+def written(path, *scans, crs=""):
+    """A file of scans, each the fields (N,) and the pose (rotation, translation), either of which may be None.
+
+    A field that is whole numbers in steps is a pair of its numbers and (step, start).
+    """
     lib = pye57.libe57
     file = lib.ImageFile(str(path), "w")
     root = file.root()
@@ -42,6 +45,8 @@ def written(path, *scans):
     file.extensionsAdd("ext", "http://www.example.org/ext")
     root.set("formatName", lib.StringNode(file, "ASTM E57 3D Imaging Data File"))
     root.set("guid", lib.StringNode(file, "{0}"))
+    if crs:
+        root.set("coordinateMetadata", lib.StringNode(file, crs))
     data = lib.VectorNode(file, True)
     root.set("data3D", data)
     for fields, pose in scans:
@@ -57,7 +62,7 @@ def written(path, *scans):
                 scan["pose"].set(name, part)
         arrays = {}
         for name, array in fields.items():
-            array, scale = array if isinstance(array, tuple) else (np.asarray(array), 0)
+            array, scale = array if isinstance(array, tuple) else (np.asarray(array), ())
             arrays[name] = np.ascontiguousarray(array)
             prototype.set(name, node_of(file, arrays[name], scale))
             buffers.append(lib.SourceDestBuffer(file, name, arrays[name], len(arrays[name]), True, bool(scale)))
@@ -73,7 +78,7 @@ def written(path, *scans):
 
 @pytest.fixture
 def made(tmp_path):
-    return lambda *scans: written(tmp_path / "scan.e57", *scans)
+    return lambda *scans, **how: written(tmp_path / "scan.e57", *scans, **how)
 
 
 def points_of(cloud):
@@ -119,7 +124,7 @@ def test_scaled_coordinates_and_normals_that_turn(made):
     raw = RNG.integers(-(10**6), 10**6, (20, 3))
     normals = RNG.normal(size=(20, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    fields = {name: (column * 0.001, 0.001) for name, column in xyz(raw).items()}
+    fields = {name: (column * 0.001, (0.001, 0.0)) for name, column in xyz(raw).items()}
     more = {f"nor:normal{axis}": column.astype("f4") for axis, column in zip("XYZ", normals.T, strict=True)}
     still = formats.read(made((fields | more, None)))
     np.testing.assert_allclose(points_of(still), raw * 0.001, rtol=0, atol=1e-10)
@@ -149,7 +154,6 @@ def test_invalid_points_keep_their_places_in_a_labelled_copy(made, tmp_path):
     formats.annotate(path, tmp_path / "scan.ply", {"label": np.int32([7, 8, 9])})
     again = formats.read(tmp_path / "scan.ply")
     assert (again.there.tolist(), again.labels.tolist()) == (cloud.there.tolist(), [7, 8, 9])
-    assert formats.ANNOTATED[".e57"] == ".ply"
 
 
 def test_what_some_scans_lack_is_left_out_and_said(made):
@@ -163,6 +167,32 @@ def test_what_some_scans_lack_is_left_out_and_said(made):
 def test_more_points_than_a_piece(made):
     points = RNG.normal(size=(700_000, 3)).astype("f4")
     np.testing.assert_array_equal(formats.read(made((xyz(points), None))).points, points)
+
+
+def test_in_pieces_it_is_the_same(made):
+    state = {"cartesianInvalidState": (np.arange(30) % 7 == 0).astype("u1")}
+    more = {"intensity": np.arange(30, dtype="u2"), "rowIndex": np.arange(30, dtype="u1")}
+    first = xyz(RNG.normal(size=(30, 3))) | state | more, (TURN, (1, 2, 3))
+    second = xyz(np.arange(36, dtype="q").reshape(12, 3)) | {name: array[:12] for name, array in (more | state).items()}
+    second["rowIndex"] = np.arange(12, dtype="u2") + 300
+    second["ext:own"] = np.arange(12, dtype="u1")
+    path = made(first, (second, None))
+    cloud = formats.read(path)
+    pieces = list(formats.pieces(path, rows=8))
+    assert [(piece.start, len(piece.xyz)) for piece in pieces] == [
+        (0, 8), (8, 8), (16, 8), (24, 6), (30, 8), (38, 4),
+    ]  # fmt: skip
+    whole = np.concatenate([piece.xyz for piece in pieces])
+    np.testing.assert_array_equal(np.isfinite(whole).all(1), cloud.there)
+    np.testing.assert_allclose(whole[cloud.there], points_of(cloud), rtol=0, atol=1e-12)
+    for piece in pieces:
+        assert list(piece.fields) == list(cloud.fields) == ["intensity", "rowIndex", "scan"]
+    for name, field in cloud.fields.items():
+        joined = np.concatenate([piece.fields[name] for piece in pieces])
+        assert joined.dtype == field.dtype
+        np.testing.assert_array_equal(joined[cloud.there], field)
+    with pytest.raises(FormatError, match="no points"):
+        list(formats.pieces(made()))
 
 
 def test_pye57_reads_the_same(made):

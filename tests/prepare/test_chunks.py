@@ -17,12 +17,12 @@ from pointkit.prepare.chunks import ReadResult, Rule, Source
 
 def stamp(root, file):
     status = (root / file).stat()
-    return Source(file, status.st_size, status.st_mtime_ns)
+    return Source(file, ((status.st_size, status.st_mtime_ns),))
 
 
 @given(st.lists(st.integers(0, 5_000_000), max_size=200))
 def test_division(sizes):
-    sources = [Source(str(i), size, 0) for i, size in enumerate(sizes)]
+    sources = [Source(str(i), ((size, 0),)) for i, size in enumerate(sizes)]
     parts = chunks.divide(sources)
     assert [source for part in parts for source in sources[part]] == sources
     for part, after in zip(parts, [*parts[1:], None], strict=False):
@@ -39,7 +39,7 @@ def test_reading_keeps_results_and_points(tmp_path):
     (tmp_path / "bare.off").write_text("OFF\n2 0 0\n0 0 0\n1 0 0\n")
     (tmp_path / "cut.off").write_text("OFF\n3 1 0\n0 0 0\n")
     files = ["good.off", "flat.off", "bare.off", "cut.off"]
-    sources = [*(stamp(tmp_path, file) for file in files), Source("gone.off", 1, 1), Source("good.off", 1, 1)]
+    sources = [*(stamp(tmp_path, file) for file in files), Source("gone.off", ((1, 1),)), Source("good.off", ((1, 1),))]
     target = tmp_path / "chunk"
     results = chunks.read(str(tmp_path), sources, Rule(50, 0), str(target))
     assert [result.size for result in results] == [50, 0, 2, 0, 0, 0]

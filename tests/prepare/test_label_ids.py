@@ -17,7 +17,7 @@ TOP_LEGS = CodeNames("classes.txt", {1: "top", 2: "legs"})
 
 
 def found(layout="fields", classes=("table",), **more):
-    files = tuple(FoundFile(f"{name}/a.ply", f"{name}/a", name, "train", 1, 1) for name in classes)
+    files = tuple(FoundFile(f"{name}/a.ply", f"{name}/a", name, "train", ((1, 1),)) for name in classes)
     return Found(pathlib.Path("set"), files, classes, (), layout=layout, **more)
 
 

@@ -261,7 +261,7 @@ def test_colours_of_some_vertices_alone_are_said_or_refused(tmp_path):
     assert not prepare(tmp_path / "set", tmp_path / "plain").store.task.features
     rule = Rule(10, 0, features=("color",))
     status = path.parents[1].joinpath("class 0/0.obj").stat()
-    source = Source("class 0/0.obj", status.st_size, status.st_mtime_ns)
+    source = Source("class 0/0.obj", ((status.st_size, status.st_mtime_ns),))
     [result] = chunks.read(str(tmp_path / "set"), [source], rule, str(tmp_path / "chunk"))
     assert result.warnings == (lost,)
 

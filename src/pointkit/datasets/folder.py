@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pointkit import formats
 from pointkit.datasets import beside, codes, lists, names, pieces, places, readings, table, telling, tree
 from pointkit.datasets.asked import NOTHING_ASKED, Asked
 from pointkit.datasets.codes import CodeNames
@@ -43,17 +44,25 @@ class FoundFile:
 
     ``labels`` are further files, which hold the parts of its points, in the layout's order; "" stands for a missing
     one. ``pieces`` are the files that are joined to the shape, each with the number of its part; ``file`` is then their
-    folder. ``size`` is the sum of all these files' sizes, ``mtime_ns`` the latest of their times.
+    folder. ``stamps`` are those of all these files and of the ones that they name beside them (``formats.stamps``).
+    ``size`` is the sum of the sizes, ``mtime_ns`` the latest of the times.
     """
 
     file: str
     ident: str
     class_name: str
     split: str
-    size: int
-    mtime_ns: int
+    stamps: tuple[Stamp, ...]
     labels: tuple[str, ...] = ()
     pieces: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def size(self) -> int:
+        return sum(size for size, _ in self.stamps)
+
+    @property
+    def mtime_ns(self) -> int:
+        return max(mtime for _, mtime in self.stamps)
 
 
 @dataclass(frozen=True)
@@ -286,7 +295,9 @@ def _file(
     file, name = "/".join(path[depth:]), it.reading.classes[path]
     row = it.table.rows.get(path) if it.table else None
     labels: tuple[str, ...] = ()
-    stamps: list[Stamp] = [it.tree.files[piece] for piece, _ in joined] or [it.tree.files[path]]
+    stamps: list[Stamp] = []
+    for piece in [piece for piece, _ in joined] or [path]:
+        stamps += [it.tree.files[piece], *formats.stamps_beside(folder.joinpath(*piece))]
     if it.parts and it.table and row and "label" in it.table.columns:
         labels, written = _label_of_row(folder, it.table, row.line, row.label, folder.joinpath(*path[:depth]))
         stamps.append(written)
@@ -298,8 +309,7 @@ def _file(
         ident=file if joined or stems[_stem(file)] > 1 else _stem(file),
         class_name=name,
         split=it.splits[path],
-        size=sum(size for size, _ in stamps),
-        mtime_ns=max(mtime for _, mtime in stamps),
+        stamps=tuple(stamps),
         labels=labels,
         pieces=tuple(("/".join(piece[depth:]), numbers.index(part)) for piece, part in joined),
     )

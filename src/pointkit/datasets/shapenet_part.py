@@ -183,8 +183,8 @@ def _whole(
 def _found(
     file: str, ident: str, category: str, split: str, stamps: Sequence[os.stat_result], labels: tuple[str, ...]
 ) -> FoundFile:
-    size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
-    return FoundFile(file=file, ident=ident, class_name=category, split=split, size=size, mtime_ns=mtime, labels=labels)
+    every = tuple((stamp.st_size, stamp.st_mtime_ns) for stamp in stamps)
+    return FoundFile(file=file, ident=ident, class_name=category, split=split, stamps=every, labels=labels)
 
 
 def _listing(folder: pathlib.Path, suffix: str) -> dict[str, os.stat_result]:

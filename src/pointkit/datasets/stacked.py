@@ -99,9 +99,9 @@ def _name(path: Parts) -> str:
 
 
 def _file(walked: Tree, path: Parts, number: int, class_name: str, split: str) -> FoundFile:
-    size, mtime = walked.files[path]
-    file = f"{'/'.join(path)}/{number:05}"
-    return FoundFile(file, f"{os.path.splitext('/'.join(path))[0]}/{number:05}", class_name, split, size, mtime)
+    whole = "/".join(path)
+    ident = f"{os.path.splitext(whole)[0]}/{number:05}"
+    return FoundFile(f"{whole}/{number:05}", ident, class_name, split, (walked.files[path],))
 
 
 def _classes(

@@ -1,9 +1,8 @@
 """Reading, writing and annotating files of shapes: one format a file, chosen by the suffix.
 
 A reader compares every count with the file's size before it uses it. The arrays that it gives are checked: finite,
-indices in range, at least one point, exactly as many rows as promised. A new format is one file here, and one line in
-``READERS``, in ``WRITERS`` where shapes are written in it, and in ``ANNOTATORS`` where it has room for fields. The line
-in ``WRITERS`` brings the round-trip tests.
+indices in range, at least one point, exactly as many rows as promised. A new format is one file here, and lines in the
+tables of ``tables``.
 
 Formats work on bytes: a reader makes a shape of them, an annotator makes the pieces of a longer file. Files are opened,
 and named in errors, only here.
@@ -26,121 +25,46 @@ from pointkit import disk
 from pointkit.cloud import Array, Mesh, Shape, as_shape
 from pointkit.disk import Path, printable, replacing, shown
 from pointkit.errors import FormatError
-from pointkit.formats import (
-    asprs,
-    columns,
-    e57,
-    gltf,
-    hdf5,
-    las,
-    las_annotate,
-    las_facts,
-    las_write,
-    npy,
-    npz,
-    obj,
-    off,
-    pcd,
-    ply,
-    ptx,
-    records,
-    stl,
-    text,
-)
+from pointkit.formats import asprs, columns, e57_laz, gltf, hdf5, ply, records
 from pointkit.formats import files as _files
 from pointkit.formats.columns import NOTHING_SAID, Meaning
 from pointkit.formats.files import beside, load
 from pointkit.formats.streams import ROWS, Opened, Piece, sliced
+from pointkit.formats.tables import (
+    ACCOMPANIED,
+    ANNOTATED,
+    ANNOTATORS,
+    COPIES,
+    FACTS,
+    INTO,
+    LARGEST,
+    NAMED,
+    NOTED,
+    NOTING,
+    ONE_FIELD,
+    OPENED,
+    PIECES,
+    READERS,
+    STACKS,
+    SUFFIXES,
+    WRITERS,
+)
 
 T = TypeVar("T")
 Other = TypeVar("Other")
 Source = str | os.PathLike[str] | os.PathLike[bytes] | bytes | BinaryIO
-
-READERS: dict[str, Callable[..., Shape]] = {
-    ".asc": text.read,
-    ".csv": text.read,
-    ".e57": e57.read,
-    ".glb": gltf.read,
-    ".gltf": gltf.read,
-    ".h5": hdf5.read,
-    ".hdf5": hdf5.read,
-    ".las": las.read,
-    ".laz": las.read,
-    ".npy": npy.read,
-    ".npz": npz.read,
-    ".obj": obj.read,
-    ".off": off.read,
-    ".pcd": pcd.read,
-    ".ply": ply.read,
-    ".ptx": ptx.read,
-    ".pts": text.read,
-    ".stl": stl.read,
-    ".txt": text.read,
-    ".xyz": text.read,
-}
-
-WRITERS: dict[str, Callable[..., None]] = {
-    ".asc": text.write,
-    ".csv": text.write,
-    ".las": las_write.write,
-    ".laz": las_write.write,
-    ".npy": npy.write,
-    ".npz": npz.write,
-    ".obj": obj.write,
-    ".off": off.write,
-    ".pcd": pcd.write,
-    ".ply": ply.write,
-    ".pts": text.write,
-    ".stl": stl.write,
-    ".txt": text.write,
-    ".xyz": text.write,
-}
-
-ANNOTATORS: dict[str, Callable[..., list[bytes]]] = {
-    ".asc": text.annotate,
-    ".csv": text.annotate_csv,
-    ".npy": npy.annotate,
-    ".npz": npz.annotate,
-    ".pcd": pcd.annotate,
-    ".ply": ply.annotate,
-    ".ptx": ptx.annotate,
-    ".pts": functools.partial(text.annotate, numbers_alone=True),
-    ".txt": text.annotate,
-    ".xyz": text.annotate,
-}
-
-# Annotators that write into an open file, as such files may be larger than the memory. They have no room for notes.
-INTO: dict[str, Callable[[Opened, BinaryIO, Mapping[str, Array]], None]] = {
-    ".las": las_annotate.annotate,
-    ".laz": las_annotate.annotate,
-}
-# The largest code of a class in a copy of such a file, and what is said of the copy ("" for nothing).
-LARGEST: dict[str, Callable[[Opened], int]] = {".las": las_annotate.largest, ".laz": las_annotate.largest}
-FACTS: dict[str, Callable[[Opened], dict[str, Any]]] = {".las": las_facts.facts, ".laz": las_facts.facts}
-COPIES: dict[str, Callable[[Opened], str]] = {".las": las_annotate.about_copy, ".laz": las_annotate.about_copy}
-
-NOTING = (pcd.write, ply.write, text.write)
-NOTED = (".asc", ".pcd", ".ply", ".txt", ".xyz")  # the files that can hold the notes of ``annotate``
-ONE_FIELD = (".ptx",)  # the files with room for the labels alone
-OPENED = (e57.read, hdf5.read, las.read)  # readers of an open file (``Opened``), which may be larger than the memory
-PIECES: dict[str, Callable[[Opened, int], Iterator[Piece]]] = {".las": las.pieces, ".laz": las.pieces}
-NAMED = (hdf5.read, text.read, npy.read, npz.read)  # readers to which the user may name the columns
-STACKS = (".h5", ".hdf5")  # the files that may hold many shapes, which have numbers (``within``)
-ACCOMPANIED = (gltf.read,)  # readers of files that name others beside them
-
-SUFFIXES = tuple(READERS)
-# The suffix of a file -> the suffix of the file with further fields.
-ANNOTATED = {suffix: suffix if suffix in (*ANNOTATORS, *INTO) else ".ply" for suffix in SUFFIXES}
 
 __all__ = [
     "ANNOTATED",
     "ANNOTATORS",
     "ONE_FIELD",
     "READERS",
+    "STACKS",
     "SUFFIXES",
     "WRITERS",
     "about_copy",
     "annotate",
+    "annotated",
     "code_name",
     "columns",
     "digest",
@@ -149,7 +73,8 @@ __all__ = [
     "pieces",
     "read",
     "stack",
-    "stamp",
+    "stamps",
+    "stamps_beside",
     "takes_columns",
     "takes_notes",
     "within",
@@ -235,16 +160,16 @@ def annotate(
     renamed to ``source_NAME``. ``notes`` become comments, as in ``write``. Files of ``ONE_FIELD`` take the field
     ``label`` alone, or the first. In .las and .laz ``label`` becomes the classification, and others extra dimensions.
 
-    The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or .ply where the format has
-    no room for fields; the shape is then written as ``write`` writes it. The target appears whole under its name,
-    or not at all. Raises FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the
-    fields.
+    The target's suffix must be ``ANNOTATED[suffix of the source]``. It is the same suffix, or another where the format
+    has no room for fields; .ply is then taken, too. The target appears whole under its name, or not at all. Raises
+    FormatError and OSError as ``read`` does, and FormatError where the format cannot hold the fields.
     """
     name, kind = _kind(source, suffix)
-    if _suffix(target).lower() != ANNOTATED[kind]:
+    ending = _suffix(target).lower()
+    if ending != ANNOTATED[kind] and (ending != ".ply" or ANNOTATED[kind] == kind):
         raise FormatError(f"{shown(target)}: a {kind} file with further fields must be named {ANNOTATED[kind]}")
     with _named(name):
-        if kind in INTO:
+        if kind in INTO and ending == ANNOTATED[kind]:
             with _opened(source, name) as opened, replacing(target) as file:
                 INTO[kind](opened, file, fields)
             return
@@ -255,6 +180,17 @@ def annotate(
             parts = ply.encoded(_with(_shape(kind, source, name, meaning), fields), _lines(notes), all_rows=True)
     with replacing(target) as file:
         file.writelines(parts)
+
+
+def annotated(suffix: str) -> str:
+    """The suffix of the file with further fields, for one of ``suffix``: as it is, where the format has room for them.
+
+    It is that of ``ANNOTATED``, or .ply where what writes the other is not installed. An unknown suffix stays.
+    """
+    ending = ANNOTATED.get(suffix.lower(), suffix)
+    if ending == suffix.lower():
+        return suffix
+    return ending if ending != ".laz" or e57_laz.available() else ".ply"
 
 
 def _with(shape: Shape, ours: Mapping[str, Array]) -> Shape:
@@ -321,20 +257,44 @@ def stack(path: Path) -> hdf5.Stack | None:
         return hdf5.stack(opened)
 
 
-def stamp(path: Path) -> tuple[int, int] | None:
-    """Size and time of change of the file that a path leads to (``within``); None where there is nothing."""
+def stamps(path: Path) -> tuple[tuple[int, int], ...]:
+    """Size and time of change of the file that a path leads to (``within``), and of those that it names beside it.
+
+    Empty where there is nothing.
+    """
     file = pathlib.Path(within(path)[0])
-    return disk.stamp(file) if file.exists() else None
+    return (disk.stamp(file), *stamps_beside(file)) if file.exists() else ()
+
+
+def stamps_beside(path: Path) -> tuple[tuple[int, int], ...]:
+    """Size and time of change of the files that a file names beside it; (0, 0) for one that cannot be read."""
+    found = []
+    for place in _beside(path):
+        try:
+            found.append(disk.stamp(place))
+        except OSError:
+            found.append((0, 0))
+    return tuple(found)
 
 
 def digest(path: Path) -> str:
     """SHA-256, in hex, of a file and of those that it names beside it. Raises OSError where it cannot be read."""
-    if READERS.get(_suffix(path).lower()) not in ACCOMPANIED:
-        return disk.file_digest(pathlib.Path(within(path)[0]))
-    data = load(path)
-    with contextlib.suppress(ValueError):
-        data += b"".join(beside(path, name) for name in gltf.names_beside(data))
-    return disk.digest(data)
+    file = pathlib.Path(within(path)[0])
+    places = [place for place in _beside(file) if place.is_file()]
+    if not places:
+        return disk.file_digest(file)
+    return disk.digest(b"".join(map(load, [file, *places])))
+
+
+def _beside(path: Path) -> list[pathlib.Path]:
+    """The files that a file names beside it. Names that lead elsewhere are left out, as the reader refuses them."""
+    found: list[pathlib.Path] = []
+    if READERS.get(_suffix(path).lower()) in ACCOMPANIED and os.path.isfile(path):  # a pipe might never end
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            for name in gltf.names_beside(file):
+                with contextlib.suppress(ValueError):
+                    found.append(_files.place_beside(path, name))
+    return found
 
 
 def takes_columns(path: Path) -> bool:

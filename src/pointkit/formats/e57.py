@@ -11,15 +11,15 @@ import contextlib
 import dataclasses
 import struct
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointkit.cloud import Array, Float64, PointCloud
 from pointkit.errors import MissingExtraError, PointkitError
-from pointkit.formats import decoding, files, records
-from pointkit.formats.streams import ROWS, Opened
+from pointkit.formats import decoding, files, records, wkt
+from pointkit.formats.streams import ROWS, Opened, Piece
 
 _HEAD = struct.Struct(
     "<8sIIQQQQ"
@@ -41,20 +41,40 @@ _WIDE = ("u4", "i4")  # pye57 has no buffers for them: it reads them in 64 bits
 class Scan(NamedTuple):
     """What a file says of a scan: how many points, the types of their fields, and its pose.
 
-    ``rotation`` is a quaternion w, x, y, z; ``translation`` three numbers.
+    ``rotation`` is a quaternion w, x, y, z; ``translation`` three numbers. ``steps`` and ``starts`` have three numbers
+    where the coordinates are whole numbers, each times its step and from its start on; none where they are floats.
     """
 
     points: int
     kinds: dict[str, str]
     rotation: tuple[float, ...]
     translation: tuple[float, ...]
+    steps: tuple[float, ...]
+    starts: tuple[float, ...]
+
+
+class Listing(NamedTuple):
+    """What a file says of itself: its scans, and the text that names its coordinate reference system ("" for none)."""
+
+    scans: list[Scan]
+    crs: str
 
 
 def read(opened: Opened) -> PointCloud:
     """The points of all scans, each in its pose, with the fields that all have; ``scan`` numbers several from 0."""
+    return cloud_of(opened, listing(opened).scans)
+
+
+def listing(opened: Opened) -> Listing:
+    """What a file says of itself, once its head is found to fit its size."""
     _check(opened)
     library()
-    (scans,) = decoding.apart(listed, opened)
+    (found,) = decoding.apart(listed, opened)
+    return found
+
+
+def cloud_of(opened: Opened, scans: Sequence[Scan]) -> PointCloud:
+    """The points of these scans, which are all of a file."""
     needed = sum(scan.points * sum(np.dtype(kind).itemsize for kind in scan.kinds.values()) for scan in scans)
     files.refuse_bomb(needed, opened.size)
     filled = [(scan, {name: np.empty(scan.points, kind) for name, kind in scan.kinds.items()}) for scan in scans]
@@ -62,14 +82,34 @@ def read(opened: Opened) -> PointCloud:
         for name, array in piece.items():
             filled[number][1][name][start : start + len(array)] = array
     some = [_placed(scan, fields) for scan, fields in filled if scan.points]
-    if not some:
-        raise ValueError("no points")
     fields = _together([fields for _, fields in some])
     kept = tuple(kind for name, kind in _KINDS.items() if name not in fields and any(name in held for _, held in some))
     if len(scans) > 1:
         fields["scan"] = np.repeat(np.arange(len(scans), dtype=np.int32), [scan.points for scan in scans])
     cloud = records.cloud(np.concatenate([xyz for xyz, _ in some]), fields)
     return dataclasses.replace(cloud, partial=kept)
+
+
+def pieces(opened: Opened, rows: int) -> Iterator[Piece]:
+    """The points of all scans in pieces of ``rows``, or fewer at the end of a scan, with the fields that all have."""
+    scans = listing(opened).scans
+    empty = [{name: np.empty(0, kind) for name, kind in scan.kinds.items()} for scan in scans]
+    shared = _together([_placed(scan, some)[1] for scan, some in zip(scans, empty, strict=True) if scan.points])
+    begins = np.cumsum([0, *(scan.points for scan in scans)]).tolist()
+    for number, start, some in decoding.apart(decoded, opened, rows):
+        xyz, held = _placed(scans[number], some)
+        fields = {name: held[name].astype(kind.dtype, copy=False) for name, kind in shared.items()}
+        if len(scans) > 1:
+            fields["scan"] = np.full(len(xyz), number, np.int32)
+        yield Piece(begins[number] + start, xyz.astype(np.float64, copy=False), fields)
+
+
+def facts(opened: Opened) -> dict[str, Any]:
+    """What a file says of itself, for people."""
+    about = listing(opened)
+    posed = sum(bool(np.any(scan.translation)) or matrix(scan.rotation) is not None for scan in about.scans)
+    crs = wkt.name(about.crs) or about.crs[:200] or "none in the file"
+    return {"format": "E57", "crs": crs, "scans": len(about.scans), "scans_with_a_pose": posed}
 
 
 def _check(opened: Opened) -> None:
@@ -96,13 +136,13 @@ def _placed(scan: Scan, fields: Mapping[str, Array]) -> tuple[Float64, dict[str,
         far, around, up = xyz.astype(np.float64).T
         flat = far * np.cos(up)
         xyz = np.stack([flat * np.cos(around), flat * np.sin(around), far * np.sin(up)], 1)
-    turn, moved = _turn(scan.rotation), np.array(scan.translation)
+    turn, moved = matrix(scan.rotation), np.array(scan.translation)
     if turn is not None:
         xyz = xyz.astype(np.float64) @ turn.T
     if moved.any():
         xyz = xyz.astype(np.float64) + moved
     if system[3] in fields and fields[system[3]].any():
-        xyz[fields[system[3]] != 0] = np.nan
+        xyz = np.where(fields[system[3]][:, None] != 0, np.nan, xyz)
     rest = {name: array for name, array in fields.items() if name not in system}
     rest = {_name(name, rest): array for name, array in rest.items()}
     if turn is not None and set(_NORMALS) <= rest.keys():
@@ -111,7 +151,7 @@ def _placed(scan: Scan, fields: Mapping[str, Array]) -> tuple[Float64, dict[str,
     return xyz, rest
 
 
-def _turn(rotation: tuple[float, ...]) -> Float64 | None:
+def matrix(rotation: tuple[float, ...]) -> Float64 | None:
     """The matrix (3, 3) of a quaternion w, x, y, z; None where it turns nothing."""
     quaternion = np.array(rotation)
     if not np.isfinite(quaternion).all() or not quaternion.any():
@@ -134,7 +174,9 @@ def _name(name: str, all_of_them: Mapping[str, Array]) -> str:
 
 def _together(scans: list[dict[str, Array]]) -> dict[str, Array]:
     """The fields that all scans have, each in one array."""
-    fields = {}
+    fields: dict[str, Array] = {}
+    if not scans:
+        raise ValueError("no points")
     for name in scans[0]:
         arrays = [fields[name] for fields in scans if name in fields]
         mixed = name in _STEADY and len({array.dtype for array in arrays}) > 1
@@ -155,25 +197,27 @@ def library() -> Any:
 # ---- in the process that decodes
 
 
-def listed(source: str | bytes) -> Generator[list[Scan], None, None]:
-    """What a file says of its scans."""
+def listed(source: str | bytes) -> Generator[Listing, None, None]:
+    """What a file says of itself."""
     with decoding.foreign("pye57"), _file(source) as file:
-        yield [_scan(node) for node in _scans(file)]
+        root = file.root()
+        crs = root["coordinateMetadata"].value() if root.isDefined("coordinateMetadata") else ""
+        yield Listing([_scan(node) for node in _scans(file)], crs.strip())
 
 
-def decoded(source: str | bytes) -> Generator[tuple[int, int, dict[str, Array]], None, None]:
-    """All scans in pieces: the number of the scan, the number of the piece's first point in it, and its fields."""
+def decoded(source: str | bytes, rows: int = ROWS) -> Generator[tuple[int, int, dict[str, Array]], None, None]:
+    """All scans in pieces of ``rows``: the scan's number, that of the piece's first point in it, and its fields."""
     with decoding.foreign("pye57"), _file(source) as file:
         for number, node in enumerate(_scans(file)):
             scan = _scan(node)
-            for start, piece in _points(file, node, scan) if scan.points else ():
+            for start, piece in _points(file, node, scan, rows) if scan.points else ():
                 yield number, start, piece
 
 
-def _points(file: Any, node: Any, scan: Scan) -> Iterator[tuple[int, dict[str, Array]]]:
+def _points(file: Any, node: Any, scan: Scan, rows: int) -> Iterator[tuple[int, dict[str, Array]]]:
     """A scan's points in pieces, with the number of each piece's first point."""
     libe57 = library()
-    rows = min(ROWS, scan.points)
+    rows = min(rows, scan.points)
     arrays = {name: np.empty(rows, "q" if kind in _WIDE else kind) for name, kind in scan.kinds.items()}
     buffers = libe57.VectorSourceDestBuffer()
     for name, array in arrays.items():
@@ -218,6 +262,7 @@ def _scan(node: Any) -> Scan:
         if node.isDefined("pose") and node["pose"].isDefined(name):
             values |= {axis: float(node["pose"][name][axis].value()) for axis in values}
     kinds: dict[str, str] = {}
+    steps: dict[str, tuple[float, float]] = {}
     prototype = libe57.StructureNode(node["points"].prototype())
     for i in range(prototype.childCount()):
         field = prototype[i]
@@ -225,10 +270,18 @@ def _scan(node: Any) -> Scan:
             kinds[field.elementName()] = "f4" if field.precision() == libe57.E57_SINGLE else "f8"
         elif isinstance(field, libe57.ScaledIntegerNode):
             kinds[field.elementName()] = "f8"
+            steps[field.elementName()] = field.scale(), field.offset()
         elif isinstance(field, libe57.IntegerNode):
             low, high = field.minimum(), field.maximum()
             fitting = (kind for kind in _INTEGERS if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
             kinds[field.elementName()] = next(fitting)
+            steps[field.elementName()] = 1.0, 0.0
+    whole = [steps[name] for name in _CARTESIAN[:3]] if steps.keys() >= set(_CARTESIAN[:3]) else []
     return Scan(
-        node["points"].childCount(), kinds, tuple(pose["rotation"].values()), tuple(pose["translation"].values())
+        points=node["points"].childCount(),
+        kinds=kinds,
+        rotation=tuple(pose["rotation"].values()),
+        translation=tuple(pose["translation"].values()),
+        steps=tuple(step for step, _ in whole),
+        starts=tuple(start for _, start in whole),
     )

@@ -40,6 +40,17 @@ def beside(path: Path | None, name: str) -> bytes:
 
     Raises ValueError for any other name, and where there is no such file.
     """
+    place = place_beside(path, name)
+    try:
+        return load(place)
+    except OSError as error:
+        raise ValueError(
+            f"it needs the file {name[:80]!r} beside it, which cannot be read ({error.strerror})"
+        ) from None
+
+
+def place_beside(path: Path | None, name: str) -> pathlib.Path:
+    """The path of a file that the file ``path`` names. Raises ValueError where it leads out of the folder."""
     wanted = urllib.parse.unquote(name)
     if ":" in wanted or wanted[:1] in ("/", "\\", "") or ".." in re.split(r"[/\\]", wanted) or "\0" in wanted:
         raise ValueError(f"a file beside must lie in the same folder, or in one below it, got {name[:80]!r}")
@@ -48,12 +59,7 @@ def beside(path: Path | None, name: str) -> bytes:
     folder = pathlib.Path(os.fsdecode(path)).parent
     if not (folder / wanted).resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"a file beside must lie in the same folder, and {name[:80]!r} is a link to another place")
-    try:
-        return load(folder / wanted)
-    except OSError as error:
-        raise ValueError(
-            f"it needs the file {name[:80]!r} beside it, which cannot be read ({error.strerror})"
-        ) from None
+    return folder / wanted
 
 
 def refuse_bomb(needed: int, size: int, advice: str = "save it without compression") -> None:

@@ -7,9 +7,10 @@ animations are left out. Coordinates stay as the file has them: y points up in g
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -56,13 +57,14 @@ def read(data: bytes, near: Near) -> Shape:
     return _shape(blocks)
 
 
-def names_beside(data: bytes) -> list[str]:
+def names_beside(file: BinaryIO) -> list[str]:
     """The names of the files that the JSON of a file names as its buffers; none where it cannot be read."""
+    head = file.read(20)
+    text = file.read(int.from_bytes(head[12:16], "little")) if head[:4] == b"glTF" else head + file.read()
     try:
-        buffers = Document(data, lambda name: b"").all("buffers")
-    except ValueError:
+        uris = [buffer.get("uri") for buffer in json.loads(text)["buffers"]]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return []
-    uris = [buffer.get("uri") for buffer in buffers]
     return [uri for uri in uris if isinstance(uri, str) and not uri.startswith("data:")]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Any
 
-from pointkit.formats import las_header
+from pointkit.formats import las_header, wkt
 from pointkit.formats.las_header import Header
 from pointkit.formats.streams import Opened
 
@@ -36,7 +35,7 @@ def facts(opened: Opened) -> dict[str, Any]:
 def crs(opened: Opened, header: Header) -> str:
     """The name of the coordinate reference system, with its code of EPSG where the file has one; "" for none."""
     for number in _WKT:
-        if (body := _body(opened, header, number)) and (name := _of_wkt(body.decode("utf-8", "replace"))):
+        if (body := _body(opened, header, number)) and (name := wkt.name(body.decode("utf-8", "replace"))):
             return name
     keys, texts = _body(opened, header, _KEYS), _body(opened, header, _TEXTS)
     return _of_keys(keys, texts.decode("latin-1")) if keys else ""
@@ -45,15 +44,6 @@ def crs(opened: Opened, header: Header) -> str:
 def _body(opened: Opened, header: Header, number: int) -> bytes:
     vlr = header.find(_PROJECTION, number)
     return b"" if vlr is None else opened.at(vlr.start, min(vlr.end - vlr.start, _LONGEST))
-
-
-def _of_wkt(text: str) -> str:
-    """The outermost name in a text of WKT, and the code that stands last in it, which is that of the whole."""
-    name = re.match(r'\s*[A-Z_]+\s*[\[(]\s*"([^"]*)"', text)
-    codes = re.findall(r'(?:AUTHORITY|ID)\s*[\[(]\s*"([^"]*)"\s*,\s*"?(\d+)"?\s*[\])]\s*[\])][\s\0]*$', text)
-    if name is None:
-        return ""
-    return f"{name[1]} ({codes[-1][0]}:{codes[-1][1]})" if codes else name[1]
 
 
 def _of_keys(data: bytes, texts: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,10 +31,18 @@ def write(path: disk.Path, shape: Shape) -> None:
         file.writelines(parts)
 
 
-def encoded(shape: Shape, *, compressed: bool, more: Mapping[str, Array] | None = None) -> list[bytes]:
+def encoded(
+    shape: Shape,
+    *,
+    compressed: bool,
+    more: Mapping[str, Array] | None = None,
+    grid: tuple[Float64, Float64] | None = None,
+    vlrs: Sequence[bytes] = (),
+) -> list[bytes]:
     """The bytes of a file that holds a cloud, in pieces. ``more`` are further fields, which come before the cloud's.
 
-    Raises ValueError where a field has no place in LAS.
+    ``grid``: scale and offset (3,) of the whole numbers that the coordinates are already, if they are. ``vlrs`` are
+    further records. Raises ValueError where a field has no place in LAS.
     """
     if not isinstance(shape, PointCloud):
         raise ValueError("a .las file holds a cloud of points, got a mesh")
@@ -49,14 +57,14 @@ def encoded(shape: Shape, *, compressed: bool, more: Mapping[str, Array] | None 
     renamed = records.renamed(outside, places)
     outside = {renamed.get(name, name): array for name, array in outside.items()}
     described = b"".join(entry(name, array) for name, array in outside.items())
-    scale, offset, whole = _whole(records.coordinates(shape).astype(np.float64))
+    scale, offset, whole = _whole(records.coordinates(shape).astype(np.float64), grid)
     raw = np.zeros((len(whole), RECORD_BYTES[point_format]), np.uint8)
     raw[:, :12] = whole.view(np.uint8)
     for name, place in inside.items():
         _place(raw, place, columns[name])
     wide = [np.ascontiguousarray(array).view(np.uint8).reshape(len(raw), -1) for array in outside.values()]
     raw = np.concatenate([raw, *wide], 1)
-    vlrs = [vlr(*EXTRA, described)] if described else []
+    vlrs = [*vlrs, vlr(*EXTRA, described)] if described else [*vlrs]
     record = laz.record(point_format, raw.shape[1] - RECORD_BYTES[point_format]) if compressed else b""
     if compressed:
         vlrs.append(vlr(*LASZIP, record))
@@ -108,8 +116,15 @@ def _place(raw: Array, place: Dimension, array: Array) -> None:
     )
 
 
-def _whole(xyz: Float64) -> tuple[Float64, Float64, Array]:
+def _whole(xyz: Float64, grid: tuple[Float64, Float64] | None = None) -> tuple[Float64, Float64, Array]:
     """Scale and offset (3,) for coordinates (N, 3), and the coordinates as whole numbers (N, 3)."""
+    if grid is not None:
+        scale, offset = grid
+        whole = np.round((xyz - offset) / scale)
+        low, high = whole.min(0), whole.max(0)
+        middle = np.where(np.maximum(high, -low) > _LARGEST, np.round((low + high) / 2), 0.0)
+        if (high - low < 2 * _LARGEST).all():
+            return scale, offset + middle * scale, np.ascontiguousarray(whole - middle, "<i4")
     low, high = xyz.min(0), xyz.max(0)
     offset = np.round((low + high) / 2)
     reach = np.maximum(high - offset, offset - low)

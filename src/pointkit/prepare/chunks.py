@@ -28,17 +28,21 @@ MAX_BYTES = 4_000_000  # about 40 ms of reading text: short beside a set, long b
 
 
 class Source(NamedTuple):
-    """A file to read: its path relative to the set's folder, its size in bytes and its time of change in ns.
+    """A file to read: its path relative to the set's folder, and the ``stamps`` of all files of the shape.
 
     ``labels``: files with the labels of its points ("" for a missing one). ``pieces``: the files that are joined to the
-    shape, each with the number of its part. Size and time are then those of all files.
+    shape, each with the number of its part. The stamps are of these files, each with those that it names beside it.
     """
 
     file: str
-    size: int
-    mtime_ns: int
+    stamps: tuple[tuple[int, int], ...]
     labels: tuple[str, ...] = ()
     pieces: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for size, _ in self.stamps)
 
     @property
     def files(self) -> list[str]:
@@ -186,7 +190,7 @@ def _draw(root: pathlib.Path, source: Source, loaded: _Loaded, rule: Rule) -> tu
         drawn = preprocess.draw(
             shape, rule.num_points, rule.seed, whole=rule.whole, kinds=rule.features, scales=as_they_are
         ).strays_last()
-        stamps = [(root / name).stat() for name in source.files]
+        stamps = tuple(stamp for name in source.files for stamp in formats.stamps(root / name))
     except MemoryError:
         return unread("reading it takes more memory than there is"), Sample.nothing()
     except OSError as error:
@@ -195,8 +199,7 @@ def _draw(root: pathlib.Path, source: Source, loaded: _Loaded, rule: Rule) -> tu
         return unread(one_line(str(error), root, source.file)), Sample.nothing()
     except Exception as error:  # of any kind, from a library: the file is listed and the others go on
         return unread(one_line(f"{type(error).__name__}: {error}", root, source.file)), Sample.nothing()
-    size, mtime = sum(stamp.st_size for stamp in stamps), max(stamp.st_mtime_ns for stamp in stamps)
-    if (size, mtime) != (source.size, source.mtime_ns):
+    if stamps != source.stamps:
         return unread("changed while the set was prepared"), Sample.nothing()
     points = np.ascontiguousarray(upright.turned(drawn.points, rule.up), "<f4")
     held = tuple(drawn.features)

@@ -28,7 +28,7 @@ class Reading:
 
     def __init__(self, found: Found, rule: Rule, work: pathlib.Path) -> None:
         self.found, self.rule = found, rule
-        self.sources = [Source(file.file, file.size, file.mtime_ns, file.labels, file.pieces) for file in found.files]
+        self.sources = [Source(file.file, file.stamps, file.labels, file.pieces) for file in found.files]
         self.slices = chunks.divide(self.sources)
         kept = rule._replace(meaning=rule.meaning.facts())  # type: ignore[arg-type] # as JSON has it
         whole = [pointkit.__version__, str(found.root.resolve()), kept, self.sources]
