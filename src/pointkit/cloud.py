@@ -198,7 +198,8 @@ class PointCloud(_Shape):
     ``points`` (N, 3) float32; ``fields``: name -> (N, ...) array in the file's own type (colour, intensity, normals
     ...); ``labels`` (N,) int32, -1 = unlabelled, or None; ``there`` (R,) bool: which of the file's R rows are points,
     as rows without coordinates are none, or None where all are; ``partial``: kinds of features that the file has for
-    some points alone, and that are left out. All arrays are read-only.
+    some points alone, and that are left out; ``doubts``: why the file may be damaged, each a line. All arrays are
+    read-only.
     """
 
     points: Float32
@@ -207,6 +208,7 @@ class PointCloud(_Shape):
     placement: Placement = field(default_factory=Placement)
     there: NDArray[np.bool_] | None = None
     partial: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         points = _points("points", self.points)

@@ -219,6 +219,7 @@ def _file(path: pathlib.Path, meaning: Meaning) -> dict[str, Any]:
     else:
         about |= {"points": len(shape.points), "rows_without_coordinates": shape.left_out}
         points = shape.placement.coordinates(shape.points)
+        about |= {"doubts": list(shape.doubts)} if shape.doubts else {}
         about["fields"] = _fields(shape.fields)
         about |= _classes(path, shape)
     try:

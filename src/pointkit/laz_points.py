@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 LAYERED = 3  # how points of the formats 6 to 10 are compressed: each field by itself
 
 # Where compressed points lie in a file: from byte ``start`` to ``end`` at most, ``count`` of ``size`` bytes each,
-# compressed as the bytes ``record`` say.
-Where = namedtuple("Where", "start end count size record")  # ``typing`` takes as long as all of this
+# compressed as the bytes ``record`` say. ``whole``: the oldest files have neither chunks nor a table of them.
+# ``typing`` takes as long to import as all of this.
+Where = namedtuple("Where", "start end count size record whole", defaults=(False,))
 # Points that are compressed together: the first one's number, how many, and where their bytes begin and end.
 Chunk = namedtuple("Chunk", "first points start end")
 
@@ -54,6 +55,8 @@ def damage(error: BaseException) -> ValueError:
 
 def _chunks(file: BinaryIO, where: Where) -> list[Chunk]:
     """The chunks of a file. Raises ValueError where its table does not fit the points and their bytes."""
+    if where.whole:
+        return [Chunk(0, where.count, where.start, where.end)]
     file.seek(where.start)
     try:
         table = lazrs.read_chunk_table(file, lazrs.LazVlr(where.record))

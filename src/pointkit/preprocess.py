@@ -118,7 +118,7 @@ def draw(
     bare = (
         (Warned("no-faces", "mesh without faces: its vertices are taken as a cloud"),)
         if isinstance(shape, Mesh)
-        else ()
+        else tuple(Warned("doubt", doubt) for doubt in shape.doubts)
     )
     taken: dict[str, Float32] = {}
     own: dict[str, float] = {}

@@ -14,10 +14,10 @@ import pytest
 
 pytest.importorskip("laspy", reason="the extra las is not installed")
 
-from pointkit import formats, laz_points
+from pointkit import formats, info, laz_points, preprocess
 from pointkit.errors import FormatError
 from pointkit.formats import las_header, laz, streams
-from tests.formats.las_files import made
+from tests.formats.las_files import judged, made
 
 DATA = pathlib.Path(os.environ.get("POINTKIT_DATA", ""))
 KINDS = {"las": False, "laz": True}
@@ -150,7 +150,7 @@ def test_a_table_at_the_end_as_streams_have_it(tmp_path):
 
 @pytest.mark.parametrize("point_format", [0, 3, 6, 8])
 def test_compressed_points_that_are_damaged_are_not_taken_for_points(point_format):
-    """LAZ has no checksums. In formats 0 to 5 all damage shows by where a chunk ends, in others that of coordinates."""
+    """LAZ has no checksums. In formats 0 to 5 most damage shows by where a chunk ends."""
     data = made(point_format, 5000, compressed=True, extra=False, smooth=True)
     header = header_of(data)
     (end,) = struct.unpack_from("<q", data, header.start)
@@ -159,10 +159,61 @@ def test_compressed_points_that_are_damaged_are_not_taken_for_points(point_forma
     same = {False: 0, True: 0}
     for place in rng.integers(header.start + 8, end, 60).tolist():
         got, _ = read(changed(data, "<B", place, data[place] ^ int(rng.integers(1, 256))))
-        if got is not None:
+        if got is not None and not got.doubts:
             same[np.array_equal(got.points, whole.points)] += 1
     assert same[False] == 0
     assert (same[True] > 0) == (point_format > 5)
+
+
+def shifted(data, *sizes):
+    """A file whose box says that the points lie so many sizes of the box away, along each axis."""
+    box = np.frombuffer(data, "<f8", 6, 179).reshape(3, 2)
+    moved = box + np.multiply(sizes, box[:, 0] - box[:, 1])[:, None]
+    return changed(data, "<6d", 179, tuple(moved.reshape(-1).tolist()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("point_format", [3, 6])
+def test_a_box_that_is_out_of_date(point_format, kind, tmp_path):
+    """The points are what they are. But where they are compressed the box may show damage, and is worth a word."""
+    data = made(point_format, 500, compressed=KINDS[kind], smooth=True)
+    whole = formats.read(data, ".laz")
+    for sizes, said in (((0, 0.9, 0), False), ((0, 0, -3), True), ((20, -20, 1), True)):
+        stale = shifted(data, *sizes)
+        cloud = formats.read(stale, ".laz")
+        np.testing.assert_array_equal(cloud.points, whole.points)
+        said = said and kind == "laz"
+        assert [line[:52] for line in cloud.doubts] == ["its points are damaged, or its header is out of date"] * said
+        assert [bool(piece.doubt) for piece in formats.pieces(stale, ".laz")] == [said]
+        assert [warned.kind for warned in preprocess.draw(cloud, 100, 0).warnings] == ["doubt"] * said
+    (tmp_path / "a.laz").write_bytes(stale)
+    assert info.describe(tmp_path / "a.laz").get("doubts", []) == list(cloud.doubts)
+    far, message = read(shifted(data, 5000, 5000, 5000))
+    refusal = kind == "laz"
+    assert (far is None) == refusal
+    assert ("its compressed points are damaged: they lie at" in message) == refusal
+
+
+@pytest.mark.parametrize("point_format", range(6))
+def test_points_without_chunks_as_the_oldest_files_have_them(point_format, tmp_path):
+    """LASzip 1 wrote all points as one chunk: neither the place of a table nor a table is there."""
+    data = made(point_format, 700, compressed=True)
+    header = header_of(data)
+    (table,) = struct.unpack_from("<q", data, header.start)
+    start = header.find(*las_header.LASZIP).start
+    old = changed(data[: header.start] + data[header.start + 8 : table], "<H", start, 1)
+    old = changed(old, "<I", start + 12, 0)
+    whole, cloud = formats.read(data, ".laz"), formats.read(old, ".laz")
+    np.testing.assert_array_equal(cloud.points, whole.points)
+    for name, field in whole.fields.items():
+        np.testing.assert_array_equal(cloud.fields[name], field)
+    assert [len(piece.xyz) for piece in formats.pieces(old, ".laz", rows=300)] == [300, 300, 100]
+    formats.annotate(old, tmp_path / "b.laz", {"label": np.arange(700) % 32}, suffix=".laz")
+    after = judged((tmp_path / "b.laz").read_bytes())
+    np.testing.assert_array_equal(after.classification, np.arange(700) % 32)
+    for length in (header.start, header.start + 40, len(old) - 1):
+        refused(old[:length])
+    assert "end 9 bytes early" in refused(old + bytes(9))
 
 
 def test_a_library_that_dies_hangs_or_fills_the_memory(monkeypatch):

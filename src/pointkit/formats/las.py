@@ -7,6 +7,7 @@ other fields come by the names that the format and the file give them, each in i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,11 +28,13 @@ def read(opened: Opened) -> PointCloud:
         columns = Columns(header, dimensions, header.count)
     except MemoryError:
         raise ValueError(f"its {header.count:,} points take more memory than there is") from None
-    start = 0
+    start, doubt = 0, ""
     for raw in _raw(opened, header, ROWS):
+        doubt = doubt or _doubt(header, raw)
         columns.take(start, raw)
         start += len(raw)
-    return records.cloud(columns.xyz, columns.fields)
+    cloud = records.cloud(columns.xyz, columns.fields)
+    return dataclasses.replace(cloud, doubts=(doubt,)) if doubt else cloud
 
 
 def pieces(opened: Opened, rows: int) -> Iterator[Piece]:
@@ -42,8 +45,12 @@ def pieces(opened: Opened, rows: int) -> Iterator[Piece]:
     for raw in _raw(opened, header, rows):
         columns = Columns(header, dimensions, len(raw))
         columns.take(0, raw)
-        yield Piece(start, columns.xyz, columns.fields)
+        yield Piece(start, columns.xyz, columns.fields, _doubt(header, raw))
         start += len(raw)
+
+
+def _doubt(header: Header, raw: NDArray[np.uint8]) -> str:
+    return laz.doubt(header, raw) if header.compressed else ""
 
 
 def _raw(opened: Opened, header: Header, rows: int) -> Iterator[NDArray[np.uint8]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pointkit.cloud import Float64
+from pointkit.formats.files import refuse_bomb
 from pointkit.formats.streams import Opened
 
 HEAD_BYTES = {0: 227, 1: 227, 2: 227, 3: 235, 4: 375}  # minor version -> bytes of the header
@@ -23,6 +24,7 @@ LEGACY = 6  # formats before this one have five bits for a class
 LASZIP = ("laszip encoded", 22204)
 EXTRA = ("LASF_Spec", 4)
 VLR_HEAD, EVLR_HEAD = 54, 60
+WHOLE = 1  # the kind of compression of the oldest files: no chunks, and no table of them
 _ANY_SIZE = 2**32 - 1  # chunks that say themselves how many points they have
 _ITEMS = 34  # bytes of a LASzip record before its items
 _EXTRA_ITEMS = (0, 14)  # of any number of bytes
@@ -203,7 +205,8 @@ def _compressed(opened: Opened, header: Header) -> Header:
         struct.unpack_from(form, body, place) for form, place in (("<HH", 0), ("<I", 12), ("<H", 32))
     )
     items = [struct.unpack_from("<HHH", body, _ITEMS + 6 * i) for i in range(number)]
-    if kind not in (2, 3) or coder or not chunk:
+    whole = kind == WHOLE and header.point_format < LEGACY
+    if coder or not (whole or (kind in (2, 3) and chunk)):
         raise ValueError(
             f"points must be compressed in chunks (2 or 3), got the kind {kind}, {coder} of {chunk} points"
         )
@@ -211,6 +214,9 @@ def _compressed(opened: Opened, header: Header) -> Header:
     if not known or sum(size for _, size, _ in items) != header.record_bytes:
         sizes = ", ".join(f"{item}: {size}" for item, size, _ in items[:16])
         raise ValueError(f"the LASzip record must describe points of {header.record_bytes} bytes, got {sizes}")
+    if whole:
+        refuse_bomb(header.count * header.record_bytes, opened.size)
+        return header
     return dataclasses.replace(header, chunk=_chunks(opened, header, 0 if chunk == _ANY_SIZE else chunk))
 
 
@@ -220,7 +226,8 @@ def _chunks(opened: Opened, header: Header, chunk: int) -> int:
     if table == -1:  # a writer that could not go back to put it there
         (table,) = struct.unpack("<q", opened.at(opened.size - 8, 8))
     if not header.start + 8 <= table <= header.end - 8:
-        raise ValueError(f"the table of chunks must lie between {header.start + 8} and {header.end - 8}, got {table}")
+        between = f"must lie between {header.start + 8} and {header.end - 8}, got {table}"
+        raise ValueError(f"the table of chunks {between}: is the file cut, or was it never written to its end?")
     version, count = struct.unpack("<II", opened.at(table, 8))
     needed = -(-header.count // chunk) if chunk else 1
     if (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import struct
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pointkit import machine
 from pointkit.cloud import Array
 from pointkit.errors import MissingExtraError
-from pointkit.formats.las_header import LASZIP, Header
+from pointkit.formats.las_header import LASZIP, WHOLE, Header
 from pointkit.formats.streams import ROWS, Opened
 from pointkit.pool import WorkerDied, apart
 from pointkit.served import is_apart
@@ -28,6 +29,8 @@ DEADLINE = 120.0  # seconds for a piece: a slow network disk is no hang
 # Point formats whose waveforms lazrs 0.8 compresses wrongly where several scanner channels take turns. It reads all
 # that LASzip has compressed, so what is written is tried before.
 LOSSY = (9, 10)
+_CHUNKED = 2  # how points of the formats 0 to 5 are compressed, in a LASzip record
+_FAR = 1000  # sizes of the header's box, beyond which no point is taken for one
 MEMORY = 1 << 30  # bytes that a process may take beside ten times the file's size
 
 
@@ -53,7 +56,6 @@ def points(source: Opened, header: Header, rows: int) -> Iterator[Bytes]:
         for piece in itertools.chain.from_iterable(itertools.zip_longest(*some)):
             if piece is not None:
                 raw = np.frombuffer(piece, np.uint8).reshape(-1, header.record_bytes)
-                _check_box(header, raw)
                 taken += len(raw)
                 yield raw
     if taken != header.count:
@@ -67,7 +69,10 @@ def _where(source: Opened, header: Header) -> laz_points.Where:
     vlr = header.find(*LASZIP)
     assert vlr is not None
     record = source.at(vlr.start, vlr.end - vlr.start)
-    return Where(header.start, header.end, header.count, header.record_bytes, record)
+    whole = record[0] == WHOLE
+    if whole:  # for lazrs it is one chunk of all points
+        record = struct.pack("<H", _CHUNKED) + record[2:12] + struct.pack("<I", header.count) + record[16:]
+    return Where(header.start, header.end, header.count, header.record_bytes, record, whole)
 
 
 @contextlib.contextmanager
@@ -90,20 +95,26 @@ def lazrs() -> Any:
     return library
 
 
-def _check_box(header: Header, piece: Bytes) -> None:
-    """Raise ValueError where records lie far outside the header's box.
+def doubt(header: Header, piece: Bytes) -> str:
+    """What is to be doubted about records that lie outside the header's box by more than its size; "" for nothing.
 
-    Damage to the coordinates of a file in the formats 6 to 10 shows by this alone. Boxes that are a little too small
-    are common, and so are those that nobody has filled in.
+    Damage to the coordinates of a file in the formats 6 to 10 shows by this alone. In the others most damage shows by
+    where the chunks end, but not that of a chunk's first point. Programs also leave boxes that are out of date, and
+    those that nobody has filled in are passed over.
+    Raises ValueError where a point lies so far away that no such box explains it.
     """
     size = header.high - header.low
     if not np.isfinite(size).all() or not (size > 0).all():
-        return
+        return ""
     whole = np.ascontiguousarray(piece[:, :12]).view("<i4")
     ends = np.stack([whole.min(0), whole.max(0)]) * header.scale + header.offset
-    if (ends.min(0) < header.low - size).any() or (ends.max(0) > header.high + size).any():
-        got, box = _words(*ends), _words(header.low, header.high)
-        raise ValueError(f"its compressed points are damaged: they lie at {got}, the header says {box}")
+    beyond = np.maximum(header.low - ends.min(0), ends.max(0) - header.high)
+    if not (beyond > size).any():
+        return ""
+    found = f"they lie at {_words(*ends)}, the header says {_words(header.low, header.high)}"
+    if beyond.max() > _FAR * size.max():
+        raise ValueError(f"its compressed points are damaged: {found}")
+    return f"its points are damaged, or its header is out of date: {found}"
 
 
 def _words(*corners: Array) -> str:

@@ -17,12 +17,13 @@ class Piece(NamedTuple):
     """Consecutive rows of a file.
 
     ``start``: the number of the first in the file. ``xyz`` (n, 3) are coordinates as the file has them, nan where a
-    row has none; ``fields``: name -> (n, ...) array in the file's own type.
+    row has none; ``fields``: name -> (n, ...) array in the file's own type. ``doubt``: why these rows may be damaged.
     """
 
     start: int
     xyz: Float64
     fields: Mapping[str, Array]
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
