@@ -134,5 +134,6 @@ def test_it_is_prepared(published, tmp_path):
 
 
 def test_shapes_of_one_file_are_read_together():
-    sources = [chunks.Source(f"a.h5/{i}", 3_000_000, 1) for i in range(40)] + [chunks.Source("b.ply", 3_000_000, 1)]
+    stamps = ((3_000_000, 1),)
+    sources = [chunks.Source(f"a.h5/{i}", stamps) for i in range(40)] + [chunks.Source("b.ply", stamps)]
     assert chunks.divide(sources) == [slice(0, 32), slice(32, 40), slice(40, 41)]
