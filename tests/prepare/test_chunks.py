@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pointkit import disk, formats, outputs
@@ -21,6 +21,7 @@ def stamp(root, file):
 
 
 @given(st.lists(st.integers(0, 5_000_000), max_size=200))
+@example([4_000_001, 0])  # an empty file after one that fills a chunk alone
 def test_division(sizes):
     sources = [Source(str(i), ((size, 0),)) for i, size in enumerate(sizes)]
     parts = chunks.divide(sources)

@@ -99,11 +99,11 @@ def divide(sources: Sequence[Source]) -> list[slice]:
     chunks: list[slice] = []
     start = size = 0
     for i, source in enumerate(sources):
-        more = source.size if not i or source.files != sources[i - 1].files else 0  # a file of many shapes counts once
-        if i > start and (i - start == MAX_FILES or (more and size + more > MAX_BYTES)):
+        again = i > start and source.files == sources[i - 1].files  # a file of many shapes counts once a chunk
+        if i > start and (i - start == MAX_FILES or (not again and size + source.size > MAX_BYTES)):
             chunks.append(slice(start, i))
-            start, size, more = i, 0, source.size
-        size += more
+            start, size, again = i, 0, False
+        size += 0 if again else source.size
     return [*chunks, slice(start, len(sources))] if sources else []
 
 
