@@ -38,7 +38,7 @@ def weights(path):
     return load_checkpoint(path)[0].arrays
 
 
-@pytest.fixture(scope="module", params=[pytest.param("classes", marks=pytest.mark.slow), "parts"])
+@pytest.fixture(scope="module", params=["classes", pytest.param("parts", marks=pytest.mark.slow)])
 def learned(request, tiny_store, tiny_parts, tmp_path_factory):
     """A store, settings, and a run of two epochs that nothing disturbed."""
     store, settings = {"classes": (tiny_store, CLASSES), "parts": (tiny_parts, PARTS)}[request.param]

@@ -332,6 +332,7 @@ def real(name):
     return folder
 
 
+@pytest.mark.slow
 def test_the_real_parts_are_the_same_in_all_layouts(tmp_path):
     stores = [prepare(real(f"parts_{layout}"), tmp_path / layout).store for layout in ("annotation", "flat", "normal")]
     assert [(len(opened.rows), len(opened.classes)) for opened in stores] == [(380, 19)] * 3

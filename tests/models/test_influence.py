@@ -59,7 +59,7 @@ def test_the_score_of_parts_is_that_of_all_points():
     assert_is_the_gradient(model, given, models.Influence(model)(given))
 
 
-@pytest.mark.parametrize("kind", ["classifier", "segmenter"])
+@pytest.mark.parametrize("kind", [pytest.param("classifier", marks=pytest.mark.slow), "segmenter"])
 def test_in_neighbourhoods_it_is_the_gradient_with_the_lists_held_fixed(kind):
     model = trained(kind, "pointreach", widths="small")
     given, _ = neighbours.with_lists(clouds(), models.lists(model), np.random.default_rng(0))

@@ -14,7 +14,7 @@ def clouds(size, n, seed=0, width=3):
     return np.random.default_rng(seed).standard_normal((size, n, width)).astype("float32")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("classifier", marks=pytest.mark.slow), "segmenter"])
 def test_with_lists_it_answers_as_from_points_alone(kind):
     parts = {"parts": [1, 3]} if kind == "segmenter" else {}
     model = KINDS[kind]("pointreach", 4, seed=0, widths="small", num_features=2, sees_size=True, **parts)

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 
-@pytest.fixture(params=["processor", "gpu"])
+@pytest.fixture(params=["processor", pytest.param("gpu", marks=pytest.mark.slow)])
 def device(request, monkeypatch):
     """The operations work as on the processor, or as on a GPU: several clouds at once."""
     if request.param == "gpu":

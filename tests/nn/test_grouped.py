@@ -48,8 +48,8 @@ def case(name):
 
 
 CASES = (
-    "random", "duplicate points", "a neighbour listed twice", "fewer points than neighbours", "one point",
-    "one cloud of one point",
+    "random", "duplicate points", "a neighbour listed twice", "fewer points than neighbours", "one cloud of one point",
+    pytest.param("one point", marks=pytest.mark.slow),
 )  # fmt: skip
 
 
@@ -189,7 +189,14 @@ def test_is_what_the_definition_says(edge, with_positions, exact):
     np.testing.assert_allclose(numpy(block.moving_mean), 0.75 * moving + 0.25 * mean, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["duplicate points", "fewer points than neighbours", "one cloud of one point"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fewer points than neighbours",
+        pytest.param("duplicate points", marks=pytest.mark.slow),
+        pytest.param("one cloud of one point", marks=pytest.mark.slow),
+    ],
+)
 def test_several_layers_on_edges_agree_with_edge_by_edge(name):
     x, index = case(name)
     positions = [np.random.default_rng(3).standard_normal((*x.shape[:2], 3))]

@@ -36,7 +36,7 @@ def case(points=20, few=6):
     return x, index, y, weights, rng.standard_normal((3, 2))
 
 
-@pytest.mark.parametrize("shared", [0, 1])
+@pytest.mark.parametrize("shared", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_agrees_with_interpolating_first(shared):
     x, index, y, weights, whole = case()
     found, limit = compared(lambda **a: Carried(**a), x, index, [y, weights, whole][: 2 + shared])

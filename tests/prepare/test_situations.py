@@ -93,8 +93,10 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("category", ["", "table"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("form", "category"),
+    [*((form, "table") for form in FORMS), *((form, "") for form in ("a list", "a title", "json"))],
+)
 def test_labelled_tables(tmp_path, form, category):
     make, columns = FORMS[form]
     for number in range(6):
