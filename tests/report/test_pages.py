@@ -94,35 +94,44 @@ CAPTIONS = """[...document.querySelectorAll("figure")].filter(f => f.querySelect
 CURVES = """[...document.querySelectorAll(".curves img")].map(image => [image.width, image.height])"""
 
 
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """One browser for all pages, as its start takes longest."""
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "blank.html").touch()
+    with browser.opened(folder / "blank.html", folder / "profile", DESK, 800) as page:
+        yield page
+
+
 @pytest.mark.parametrize("name", ["classes", "parts", "several"])
-def test_pages_fit_a_desk_and_a_phone_light_and_dark(name, tmp_path):
+def test_pages_fit_a_desk_and_a_phone_light_and_dark(name, shown, tmp_path):
     text = several() if name == "several" else report.render(*MADE[name]())
     file = tmp_path / f"{name}.html"
     file.write_text(text, encoding="utf-8")
-    with browser.opened(file, tmp_path / "profile", DESK, 800) as shown:
-        for width in (DESK, PHONE):
-            for dark in (False, True):
-                pixels = shown.whole(width, dark)
-                matplotlib.image.imsave(tmp_path / f"{name}_{width}_{'dark' if dark else 'light'}.png", pixels)
-                assert shown.run("document.documentElement.scrollWidth") == width, "nothing is cut off at the side"
-                assert (pixels[-3:].mean() < 0.2) == dark
-                ink = np.abs(pixels - pixels[-1, 0]).max(-1) > 0.3
-                assert 0.02 < ink.mean() < 0.95
-            assert shown.run(CROOKED) == []
-            assert shown.run("[...document.querySelectorAll('details')].some(each => each.open)") is False
-            if name == "several":
-                continue
-            assert shown.run("document.querySelector('section h2').textContent") == "Verdict"
-            wide = shown.run(WIDE)
-            assert len(wide) >= 2
-            phone = width == PHONE
-            assert all(each == [phone, phone] for each in wide), "wide pictures scroll on a phone, and say so"
-            assert all(shown.run(CAPTIONS))
-            sizes = {tuple(size) for size in shown.run(CURVES)}
-            assert len(sizes) == 1
-            assert min(sizes)[0] >= 320, "large enough to read"
-        assert not shown.errors
-        assert all(address.startswith(("file:", "data:")) for address in shown.requests)
+    shown.visit(file.as_uri())
+    for width in (DESK, PHONE):
+        for dark in (False, True):
+            pixels = shown.whole(width, dark)
+            matplotlib.image.imsave(tmp_path / f"{name}_{width}_{'dark' if dark else 'light'}.png", pixels)
+            assert shown.run("document.documentElement.scrollWidth") == width, "nothing is cut off at the side"
+            assert (pixels[-3:].mean() < 0.2) == dark
+            ink = np.abs(pixels - pixels[-1, 0]).max(-1) > 0.3
+            assert 0.02 < ink.mean() < 0.95
+        assert shown.run(CROOKED) == []
+        assert shown.run("[...document.querySelectorAll('details')].some(each => each.open)") is False
+        if name == "several":
+            continue
+        assert shown.run("document.querySelector('section h2').textContent") == "Verdict"
+        wide = shown.run(WIDE)
+        assert len(wide) >= 2
+        phone = width == PHONE
+        assert all(each == [phone, phone] for each in wide), "wide pictures scroll on a phone, and say so"
+        assert all(shown.run(CAPTIONS))
+        sizes = {tuple(size) for size in shown.run(CURVES)}
+        assert len(sizes) == 1
+        assert min(sizes)[0] >= 320, "large enough to read"
+    assert not shown.errors
+    assert all(address.startswith(("file:", "data:")) for address in shown.requests)
 
 
 def test_without_a_verdict_of_its_own_a_page_has_the_present_one():
