@@ -73,15 +73,17 @@ class Placement:
         return self.restore(points) if moved else points
 
 
-def place(coordinates: Array) -> tuple[Float32, Placement]:
+def place(coordinates: Array, ends: tuple[Array, Array] | None = None) -> tuple[Float32, Placement]:
     """Coordinates (N, 3) of a file as float32 points, and the origin that was subtracted from them.
+
+    ``ends`` are their ``bounds``, where these are known.
 
     The origin is zero where float32 loses nothing, or where the shape lies no farther from zero than it is large (the
     rounding is then below 1e-7 of its size). Else it is the middle of the bounding box, rounded to whole units.
     """
     if coordinates.dtype != np.float64 or not len(coordinates):
         return np.ascontiguousarray(coordinates, np.float32), Placement()
-    low, high = bounds(coordinates)
+    low, high = ends or bounds(coordinates)
     middle, extent = (low + high) / 2, float((high - low).max())
     if all(np.array_equal(some.astype(np.float32), some) for some in _blocks(coordinates)):
         return coordinates.astype(np.float32, order="C"), Placement()

@@ -184,8 +184,9 @@ def test_refuses_no_units():
 
 
 def exactness(system):
-    command = [sys.executable, "-m", "tests.exactness", "--system", system, "--batch", "8", "--points", "256"]
-    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend()}
+    command = [sys.executable, "-m", "tests.exactness", "--system", system, "--seeds", "5"]
+    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    environment.pop("XLA_FLAGS", None)  # the quick way to compile has float64 with errors of 1e-7
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -201,10 +202,10 @@ def test_whole_systems_agree_in_float64_and_lose_nothing_in_float32(system):
     results = exactness(system)
     for result in results:
         assert {name: error for name, error in result["exact float64"].items() if not error < 1e-9} == {}
-    # In float32 a near tie may go to another point, in either form, and one alone decides the error of a seed.
+    # In float32 a near tie may go to another point, in either form. One alone decides the error of its seed.
     for name in results[0]["exact float32"]:
         ours, theirs = (
-            np.exp(np.mean([np.log(result[form][name] + 1e-12) for result in results]))
+            np.median([result[form][name] for result in results])
             for form in ("exact float32", "layer by layer float32")
         )
         assert ours < max(5 * theirs, 1e-5), name

@@ -187,8 +187,14 @@ class Columns:
                 axis = self.xyz[rows, i]
                 np.multiply(some["xyz"][:, i], scale, out=axis)
                 axis += self.offset[i]
+            flags: dict[int, Array] = {}  # place -> bytes that several dimensions share, one after another
             for i, (dimension, column) in enumerate(zip(self.dimensions, columns, strict=True)):
-                _put(some[str(i)], dimension, column[rows])
+                values = some[str(i)]
+                if dimension.mask:
+                    if dimension.place not in flags:
+                        flags[dimension.place] = np.ascontiguousarray(values)
+                    values = flags[dimension.place]
+                _put(values, dimension, column[rows])
 
 
 def _put(values: Array, dimension: Dimension, column: Array) -> None:

@@ -33,7 +33,7 @@ def placed(what: str, coordinates: Array, there: NDArray[np.bool_] | None = None
         row = int(np.flatnonzero(~(np.abs(coordinates) <= _LARGEST).all(1))[0])
         place_of = row if there is None else int(np.flatnonzero(there)[row])
         raise ValueError(f"{what} must be finite float32 numbers, got {coordinates[row].tolist()} in row {place_of}")
-    return place(coordinates)
+    return place(coordinates, (low, high))
 
 
 def cloud(xyz: Array, fields: Mapping[str, Array]) -> PointCloud:
@@ -42,10 +42,12 @@ def cloud(xyz: Array, fields: Mapping[str, Array]) -> PointCloud:
     Rows with a coordinate that is nan have no place, as a scanner writes them where nothing came back. They are left
     out (``PointCloud.there``). Raises ValueError where no row is left, and for infinite coordinates.
     """
-    there = np.full(len(xyz), True) if xyz.dtype.kind != "f" else np.logical_not(np.isnan(xyz).any(1))
-    if there.all():
+    with np.errstate(invalid="ignore"):
+        missing = len(xyz) > 0 and xyz.dtype.kind == "f" and np.isnan(bounds(xyz)[0]).any()
+    if not missing:
         points, placement = placed("points", xyz)
         return PointCloud(points, fields, own_labels(fields), placement)
+    there = np.logical_not(np.isnan(xyz).any(1))
     if not there.any():
         raise ValueError(f"no points: all {len(xyz):,} rows are without coordinates (nan)")
     points, placement = placed("points", xyz[there], there)
