@@ -19,7 +19,7 @@ import time
 
 
 def made(folder, count):
-    """A LAZ and a LAS of as many points."""
+    """Write a LAZ and a LAS of as many points."""
     import laspy
     import numpy as np
 
@@ -34,10 +34,8 @@ def made(folder, count):
     for name, most in {"intensity": 255, "red": 65535, "green": 65535, "blue": 65535}.items():
         las.points.array[name] = (np.abs(np.sin(np.arange(count) / 5e4)) * most).astype(np.uint16)
     las.classification = rng.choice([1, 2, 5, 6], count)
-    paths = [folder / f"made.{suffix}" for suffix in ("las", "laz")]
-    for path in paths:
-        las.write(path)
-    return paths
+    for suffix in ("las", "laz"):
+        las.write(folder / f"made.{suffix}")
 
 
 def read(how, path):
@@ -74,13 +72,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--make", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.make:
+        made(options.make, options.points)
+        return
     if options.one:
         print(json.dumps(read(*options.one)))
         return
     result = {}
     with tempfile.TemporaryDirectory() as folder:
-        for path in options.file or made(pathlib.Path(folder), options.points):
+        if not options.file:  # in a process of its own: a process hands its largest memory on to those that it starts
+            subprocess.run([sys.executable, __file__, "--make", folder, "--points", str(options.points)], check=True)
+        for path in options.file or sorted(pathlib.Path(folder).iterdir()):
             for how in ("laspy", "fields", "pointkit", "pieces"):
                 command = [sys.executable, __file__, "--one", how, str(path)]
                 runs = [

@@ -238,6 +238,61 @@ class TestApart:
         assert not served.is_apart()
 
 
+def meeting(own, other):
+    """Comes to an end only where the other is at work at the same time."""
+    own.touch()
+    yield os.getpid()
+    for _ in range(1000):
+        if other.exists():
+            break
+        time.sleep(0.01)
+    yield other.exists()
+
+
+class TestInTurns:
+    def test_jobs_are_at_work_side_by_side(self, tmp_path):
+        one, other = tmp_path / "one", tmp_path / "other"
+        pieces = pool.in_turns([(meeting, (one, other)), (meeting, (other, one))], deadline=30)
+        pids = {next(pieces), next(pieces)}
+        assert len(pids) == 2
+        assert os.getpid() not in pids
+        assert list(pieces) == [True, True]
+
+    def test_all_have_begun_before_a_piece_is_waited_for(self, tmp_path):
+        pieces = pool.in_turns([(found, (tmp_path / "late",)), (meeting, (tmp_path / "late", tmp_path))], deadline=30)
+        assert next(pieces)
+        pieces.close()
+
+    @pytest.mark.parametrize("lengths", [(3, 3), (4, 2), (0, 3)])
+    def test_pieces_come_in_turn(self, lengths):
+        pieces = list(pool.in_turns([(numbers, (count,)) for count in lengths], deadline=30))
+        assert [piece["at"] for piece in pieces] == sorted([*range(lengths[0]), *range(lengths[1])])
+
+    def test_an_error_of_one_ends_the_others(self):
+        pieces = pool.in_turns([(numbers, (1000,)), (numbers, (5, 1))], deadline=30)
+        first = next(pieces)["pid"]
+        with pytest.raises(Odd, match="as it was"):
+            list(pieces)
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+
+    def test_in_a_pools_process_they_take_turns_right_there(self):
+        with Pool(1, 30) as own:
+            assert own.submit(in_turns_within).result() == [0, 0, 1]
+
+
+def found(path):
+    for _ in range(1000):
+        if path.exists():
+            break
+        time.sleep(0.01)
+    yield path.exists()
+
+
+def in_turns_within():
+    return [piece["at"] for piece in pool.in_turns([(numbers, (2,)), (numbers, (1,))], deadline=30)]
+
+
 def apart_within():
     [piece] = pool.apart(numbers, 1, deadline=30)
     return piece["pid"]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import IO, Any, TypeVar
@@ -67,10 +68,11 @@ class _Worker:
         assert self._process.stdin
         assert self._process.stdout
         self._jobs, self._answers = self._process.stdin, self._process.stdout
-        self._give([entry for entry in sys.path if entry])
-        self._give(memory)
+        self.give([entry for entry in sys.path if entry])
+        self.give(memory)
 
-    def _give(self, thing: object) -> None:
+    def give(self, thing: object) -> None:
+        """Hand a job over, or at the start what the process must know."""
         data = pickle.dumps(thing)
         with contextlib.suppress(OSError):  # the process is dead, as the missing answer will show
             pickle.dump(data, self._jobs)  # pickled twice: the other end can read it whole before it loads it
@@ -78,20 +80,11 @@ class _Worker:
 
     def call(self, job: Job, deadline: float) -> Any:
         """The answer to a job."""
-        self._give(job)
-        return self._answer(deadline)[1]
+        self.give(job)
+        return self.answer(deadline)[1]
 
-    def pieces(self, job: Job, deadline: float) -> Iterator[Any]:
-        """What the generator that a job returns yields, each within ``deadline`` seconds of being asked for."""
-        self._give(job)
-        while True:
-            more, piece = self._answer(deadline)
-            if not more:
-                return
-            yield piece
-
-    def _answer(self, deadline: float) -> tuple[bool, Any]:
-        """The next answer to the job at work, and whether it is one of several, with more to come."""
+    def answer(self, deadline: float) -> tuple[bool, Any]:
+        """The next answer to the job at work, and whether more may come: a generator's pieces, after them None."""
         late = threading.Event()
 
         def too_late() -> None:
@@ -180,44 +173,63 @@ class Pool(Executor):
 
 
 _spare: list[tuple[int, _Worker]] = []  # processes without work, each with the process that started it
+_NOTHING = object()
 
 
 def apart(
     fn: Callable[..., Generator[T, None, None]], *args: Any, deadline: float, memory: int = 0
 ) -> Generator[T, None, None]:
-    """What the generator function ``fn`` yields, made in another process, piece by piece.
+    """What the generator function ``fn`` yields, made in another process, piece by piece: ``in_turns`` of one job."""
+    yield from in_turns([(fn, args)], deadline=deadline, memory=memory)
 
-    Each piece has ``deadline`` seconds from when it is asked for, the process ``memory`` bytes of address space (0:
-    any). ``fn`` must be importable, its arguments and pieces picklable; arrays are not copied on their way. Raises
-    WorkerDied where the process dies or is too slow, and what ``fn`` raises. In a pool's process ``fn`` runs right
-    there: a fault then ends that process, which its pool expects.
 
-    A process is kept for the next call, as its start takes a quarter of a second.
+def in_turns(jobs: Sequence[Job], *, deadline: float, memory: int = 0) -> Generator[Any, None, None]:
+    """What generator functions yield, each with its arguments, made side by side in a process for each.
+
+    Pieces come in turn: the first of each job, the second of each, and so on. Each has ``deadline`` seconds from when
+    it is asked for, a process ``memory`` bytes of address space (0: any). The functions must be importable, arguments
+    and pieces picklable; arrays are not copied on their way. Raises WorkerDied where a process dies or is too slow, and
+    what a function raises. In a pool's process the functions run right there: a fault then ends that process, which its
+    pool expects.
+
+    Processes are kept for the next call, as a start takes longer than many a job.
     """
     if is_apart():
-        yield from fn(*args)
+        for pieces in itertools.zip_longest(*(fn(*args) for fn, args in jobs), fillvalue=_NOTHING):
+            yield from (piece for piece in pieces if piece is not _NOTHING)
         return
     here = os.getpid()
+    workers = [_idle(here) or _Worker(0) for _ in jobs]
+    at_work = list(workers)
+    try:
+        for worker, job in zip(workers, jobs, strict=True):
+            worker.give((within, (memory, *job)))
+        while at_work:
+            for worker in tuple(at_work):
+                try:
+                    more, piece = worker.answer(deadline)
+                except WorkerDied:
+                    raise
+                except Exception:  # of the job itself: the process lives
+                    at_work.remove(worker)
+                    raise
+                if more:
+                    yield piece
+                else:
+                    at_work.remove(worker)
+    finally:
+        for worker in workers:
+            if worker in at_work:
+                worker.end()
+            else:
+                _spare.append((here, worker))
+
+
+def _idle(here: int) -> _Worker | None:
+    """A process without work that this one started, if there is one."""
     while _spare and _spare[-1][0] != here:  # a fork of the one that started it must not use it
         _spare.pop()
-    try:
-        worker = _spare.pop()[1]
-    except IndexError:
-        worker = _Worker(0)
-    over = False
-    try:
-        yield from worker.pieces((within, (memory, fn, args)), deadline)
-        over = True
-    except WorkerDied:
-        raise
-    except Exception:  # of the job itself: the process lives
-        over = True
-        raise
-    finally:
-        if over:
-            _spare.append((here, worker))
-        else:
-            worker.end()
+    return _spare.pop()[1] if _spare else None
 
 
 @atexit.register

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import struct
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +16,7 @@ from pointkit.cloud import Array
 from pointkit.errors import MissingExtraError
 from pointkit.formats.las_header import LASZIP, WHOLE, Header
 from pointkit.formats.streams import ROWS, Opened
-from pointkit.pool import WorkerDied, apart
+from pointkit.pool import WorkerDied, apart, in_turns
 from pointkit.served import is_apart
 
 if TYPE_CHECKING:
@@ -46,18 +45,13 @@ def points(source: Opened, header: Header, rows: int) -> Iterator[Bytes]:
     memory = MEMORY + 10 * source.size
     where = _where(source, header)
     turns = 1 if is_apart() else min(2, machine.cores(), -(-header.count // rows))
-    how: dict[str, Any] = {"deadline": DEADLINE, "memory": memory}
+    jobs = [(laz_points.decoded, (source.source, where, rows, turn, turns)) for turn in range(turns)]
     taken = 0
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_damage(memory))
-        some = [apart(laz_points.decoded, source.source, where, rows, turn, turns, **how) for turn in range(turns)]
-        for each in some:
-            stack.enter_context(contextlib.closing(each))
-        for piece in itertools.chain.from_iterable(itertools.zip_longest(*some)):
-            if piece is not None:
-                raw = np.frombuffer(piece, np.uint8).reshape(-1, header.record_bytes)
-                taken += len(raw)
-                yield raw
+    with _damage(memory), contextlib.closing(in_turns(jobs, deadline=DEADLINE, memory=memory)) as pieces:
+        for piece in pieces:
+            raw = np.frombuffer(piece, np.uint8).reshape(-1, header.record_bytes)
+            taken += len(raw)
+            yield raw
     if taken != header.count:
         raise ValueError(f"the header promises {header.count} points, got {taken}")
 
