@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def with_buffers(root):
 
 def with_labels(root):
     """Clouds with their labels in files beside them."""
-    root.mkdir()
+    root.mkdir(parents=True)
     for number in range(8):
         (root / f"{number}.xyz").write_text(text(cloud(number)))
         (root / f"{number}.txt").write_text("".join(f"{i % 2}\n" for i in range(COUNT)))
@@ -86,9 +87,25 @@ def test_what_changed_beside_is_read_again(kind, later, tmp_path):
     assert made.resumed == 0
     assert contents(made) != before
     assert contents(made) == contents(prepare(tmp_path / "set", tmp_path / "fresh", executor=Here(), **settings))
-    if later:
-        with pytest.raises(StoreError, match="made with other files; --force replaces it"):
-            prepare(tmp_path / "set", tmp_path / "before", executor=Here(), **settings)
+    with pytest.raises(StoreError, match="made with other files; --force replaces it"):
+        prepare(tmp_path / "set", tmp_path / "before", executor=Here(), **settings)
+    assert contents(prepare(tmp_path / "set", tmp_path / "before", executor=Here(), force=True, **settings)) != before
+
+
+def test_a_set_that_moved_with_its_store_is_read_once_and_stays(tmp_path, monkeypatch):
+    with_labels(tmp_path / "here" / "set")
+    settings = {"task": "parts", "num_points": 16}
+    before = contents(prepare(tmp_path / "here" / "set", tmp_path / "here" / "out", executor=Here(), **settings))
+    shutil.copytree(tmp_path / "here", tmp_path / "there")  # each file keeps its time
+    read, seen = [], chunks.read
+    monkeypatch.setattr(chunks, "read", lambda *args: read.append(args) or seen(*args))
+    for times in (1, 0):
+        made = prepare(tmp_path / "there" / "set", tmp_path / "there" / "out", executor=Here(), **settings)
+        assert made.already
+        assert contents(made) == before
+        assert len(read) == times
+        read.clear()
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["out", "set"]
 
 
 def test_a_buffer_that_changes_while_it_is_read_is_listed(tmp_path):

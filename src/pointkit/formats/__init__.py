@@ -63,6 +63,7 @@ __all__ = [
     "SUFFIXES",
     "WRITERS",
     "about_copy",
+    "all_files",
     "annotate",
     "annotated",
     "code_name",
@@ -255,6 +256,12 @@ def stack(path: Path) -> hdf5.Stack | None:
         return None
     with _named(name), _opened(path, name) as opened:
         return hdf5.stack(opened)
+
+
+def all_files(path: Path) -> tuple[pathlib.Path, ...]:
+    """The file that a path leads to (``within``) and those that it names beside it, as far as they are there."""
+    file = pathlib.Path(within(path)[0])
+    return tuple(place for place in (file, *_beside(file)) if place.exists())
 
 
 def stamps(path: Path) -> tuple[tuple[int, int], ...]:

@@ -8,6 +8,7 @@ interruptions, on the path or the time.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -141,7 +142,7 @@ def prepare(
         tell(plan.found)
     output.absolute().parent.mkdir(exist_ok=True)
     with _work_folder(output) as work, disk.disk_errors(output, _advice(plan)):
-        if not force and (standing := _standing(plan)):
+        if not force and (standing := _standing(plan, lambda plan, at: _made(plan, at, workers, executor, progress))):
             unread.refuse_any(plan.source, output, standing.unread, strict)
             shutil.rmtree(work)
             return standing
@@ -176,7 +177,7 @@ def _made(
     workers: int,
     executor: Executor | None,
     progress: Progress | None,
-    strict: bool,
+    strict: bool = False,
 ) -> Prepared:
     job = reading.Reading(plan.found, plan.rule, work)
     results = job.run(workers, executor, progress)
@@ -265,8 +266,11 @@ def _audited(plan: _Plan, made: store.Store) -> dict[str, Any]:
 # ---- the output
 
 
-def _standing(plan: _Plan) -> Prepared | None:
-    """The store that stands, if the same files and settings made it; None where nothing or an empty folder does."""
+def _standing(plan: _Plan, make: Callable[[_Plan, pathlib.Path], Prepared]) -> Prepared | None:
+    """The store that stands, if the same files and settings made it; None where nothing or an empty folder does.
+
+    ``make`` makes a store as planned, and takes a folder to work in.
+    """
     output = plan.output
     if not output.exists() or not any(output.iterdir()):
         return None
@@ -277,12 +281,38 @@ def _standing(plan: _Plan) -> Prepared | None:
     made = (output / "manifest.json").stat().st_mtime_ns
     if not other and max(file.mtime_ns for file in plan.found.files) > made:
         other = ["files"]
+    if not other and _came(plan.found) > made and not _gives(plan, old, make):
+        other = ["files"]
     if other:
         listed = ", ".join(other)
         raise StandingError(
             f"{output}: exists, made with other {listed}; --force replaces it, or name another store", listed
         )
     return standing(old)
+
+
+def _came(found: Found) -> int:
+    """When the last of the files took its place, in ns. The system notes it, whatever time of change a file keeps."""
+    every = (found.root / name for source in reading.sources(found) for name in source.files)
+    return max((path.stat().st_ctime_ns for name in every for path in formats.all_files(name)), default=0)
+
+
+def _gives(plan: _Plan, old: store.Store, make: Callable[[_Plan, pathlib.Path], Prepared]) -> bool:
+    """Whether the files still give a store. They are read anew.
+
+    So it is asked only where files came after the store, with older times: a whole set that was moved with its store,
+    or a file that was put in the place of another.
+    """
+    with tempfile.TemporaryDirectory(dir=disk.beside(plan.output, "partial")) as folder:
+        try:
+            again = make(dataclasses.replace(plan, output=pathlib.Path(folder) / "store"), pathlib.Path(folder))
+        except PointkitError:  # none can be read any longer
+            return False
+        same = again.store.checksum == old.checksum
+    if same:
+        with contextlib.suppress(OSError):  # so that it is not asked again
+            os.utime(plan.output / "manifest.json")
+    return same
 
 
 def standing(made: store.Store) -> Prepared:

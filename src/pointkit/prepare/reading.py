@@ -23,12 +23,17 @@ DEADLINE = 300.0  # seconds for a chunk, then again for each of its files: a slo
 Progress = Callable[[int, int, Mapping[str, tuple[int, int]]], None]
 
 
+def sources(found: Found) -> list[Source]:
+    """The files of a folder as they are to be read."""
+    return [Source(file.file, file.stamps, file.labels, file.pieces) for file in found.files]
+
+
 class Reading:
     """The chunks of a set: those that are there already, and the reading of the others."""
 
     def __init__(self, found: Found, rule: Rule, work: pathlib.Path) -> None:
         self.found, self.rule = found, rule
-        self.sources = [Source(file.file, file.stamps, file.labels, file.pieces) for file in found.files]
+        self.sources = sources(found)
         self.slices = chunks.divide(self.sources)
         kept = rule._replace(meaning=rule.meaning.facts())  # type: ignore[arg-type] # as JSON has it
         whole = [pointkit.__version__, str(found.root.resolve()), kept, self.sources]
