@@ -133,3 +133,15 @@ def test_what_a_file_names_is_looked_at_in_its_folder_alone(tmp_path):
     os.mkfifo(tmp_path / "set" / "pipe.gltf")
     assert formats.stamps_beside(tmp_path / "set" / "pipe.gltf") == ()
     assert formats.stamps(tmp_path / "set" / "nothing.gltf") == ()
+
+
+def test_killed_while_a_store_is_compared_it_is_made_all_the_same(tmp_path):
+    with_labels(tmp_path / "set")
+    settings = {"task": "parts", "num_points": 16}
+    before = contents(prepare(tmp_path / "set", tmp_path / "out", executor=Here(), **settings))
+    left = tmp_path / ".out.partial" / "tmp1"  # where a comparison was at work
+    left.mkdir(parents=True)
+    (left / "a.chunk").write_bytes(b"half")
+    made = prepare(tmp_path / "set", tmp_path / "out", executor=Here(), force=True, **settings)
+    assert contents(made) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "set"]

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import pathlib
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, as_completed
@@ -40,7 +41,7 @@ class Reading:
         key = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
         self.paths = [work / f"{key}-{i:06}.chunk" for i in range(len(self.slices))]
         for stale in set(work.iterdir()) - {*self.paths}:
-            stale.unlink()
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         self.totals = Counter(file.class_name for file in found.files)
         self.done: Counter[str] = Counter()
         self.results: dict[int, list[ReadResult]] = {}
