@@ -105,6 +105,17 @@ def test_features_of_another_range(shapes, tmp_path):
     assert [one.files for one in found if one.kind == "features"] == [("airplane/9.ply",), ("airplane/2.ply",)]
 
 
+def test_features_that_are_zero_in_all_files(shapes, tmp_path):
+    nothing = np.zeros((sets.POINTS, 1), np.float32)
+    with_them = [(name, split, Sample(points, None, nothing)) for name, split, points in shapes]
+    found = audit.of_store(sets.made(tmp_path / "store", with_them, facts={"features": ["intensity"]}))
+    [one] = [one for one in found if one.kind == "features"]
+    assert one.text == (
+        f"{len(shapes)} files whose intensity is zero everywhere: the network learns nothing from it; leave intensity "
+        f"out with --features"
+    )
+
+
 def test_copies_across_splits_and_across_classes_come_first(shapes, tmp_path):
     found = planted(tmp_path, shapes, {1: sets.turned(shapes[9][2], 2), 2: shapes[12][2], 3: shapes[4][2] * 3})
     texts = [(one.files, one.text) for one in found if one.kind == "copies"]

@@ -246,6 +246,17 @@ def test_what_is_said_of_copies(tmp_path):
             assert formats.about_copy(path) == "COPC is answered as LAZ, without its index"
 
 
+@pytest.mark.parametrize(
+    ("point_format", "encoding", "told"), [(4, 4, True), (10, 20, True), (9, 2, False), (7, 4, False)]
+)
+def test_waveforms_in_a_file_beside_keep_its_name(tmp_path, point_format, encoding, told):
+    data = bytearray(made(point_format))
+    data[6] = encoding
+    path = tmp_path / "a.las"
+    path.write_bytes(data)
+    assert (".wdp" in formats.about_copy(path)) is told
+
+
 def test_without_the_library_one_line_says_what_to_do(monkeypatch):
     import sys
 

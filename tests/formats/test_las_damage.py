@@ -80,6 +80,14 @@ HEADS = {  # kind -> where, as what, the values that lie there, and what is said
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_cut_before_its_points(kind):
+    for length in (300, 400):  # in the header, and behind it
+        said = refused(FILES[kind][:length])
+        assert f"the points must begin in the file's {length} bytes" in said
+        assert said.endswith(": is it cut?")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("what", HEADS)
 def test_a_head_that_lies(what, kind):
     form, place, values, said = HEADS[what]

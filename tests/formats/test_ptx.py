@@ -158,7 +158,7 @@ DAMAGED = {
     "ten numbers": (scan(["1 2 3 4 5 6 7 8 9 10"] * 2), "then a label, got 10 numbers"),
     "rows of other lengths": (scan(["1 2 3 4", "1 2 3 4 5"]), "got 4 numbers in row 0 and 5 in row 1"),
     "scans of other widths": (scan(["1 2 3 4"]) + scan(["1 2 3 4 5 6 7"]), "got 4 numbers in row 0 and 7 in row 1"),
-    "a word": (ROWS.replace("7 0.0625", "seven 0.0625"), "a number is expected, got 'seven'"),
+    "a word": (ROWS.replace("7 0.0625", "seven 0.0625"), "a number is expected, got 'seven' in line 14"),
     "an infinite coordinate": (scan(["inf 1 2 0.5"]), "points must be finite float32 numbers"),
     "a matrix in columns": (
         ROWS.replace(STILL, "1 0 0 5\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"), "must have lines that end in 0, 0, 0 and 1"),

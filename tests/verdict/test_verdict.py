@@ -154,6 +154,12 @@ def test_points_at_chance_though_ever_so_many():
     assert "good" not in found
 
 
+def test_points_at_chance_whose_answers_are_of_all_parts():
+    found = lines(of_parts({"car": DEALT, "mug": [[50, 50], [50, 50]]}))
+    assert "at chance: the answers hardly hang on where a point lies." in found["chance"]["text"]
+    assert "nearly everywhere" not in found["chance"]["text"]
+
+
 def test_always_the_commonest_of_uneven_classes_is_no_question_of_labels():
     always = [[0, 4, 0], [0, 92, 0], [0, 4, 0]]
     found = lines(of_classes(always, train=(2, 42, 2)))

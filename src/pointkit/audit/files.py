@@ -154,13 +154,15 @@ def feature_ranges(looked: Looked) -> Iterator[Finding]:
             continue
         most = np.abs(looked.ranges[:, :, places]).max((1, 2))
         blank = np.flatnonzero(most == 0)
-        if 0 < len(blank) < len(most):
-            yield Finding(
-                "features",
-                tuple(looked.files(blank)),
-                f"{counted(len(blank), 'file')} whose {kind} is zero everywhere, unlike the others: the network learns "
-                f"from it what is not there; write it anew, take it out, or leave {kind} out with --features",
-            )
+        if len(blank):
+            so = f"{counted(len(blank), 'file')} whose {kind} is zero everywhere"
+            text = f"{so}: the network learns nothing from it; leave {kind} out with --features"
+            if len(blank) < len(most):
+                text = (
+                    f"{so}, unlike the others: the network learns from it what is not there; write it anew, take it "
+                    f"out, or leave {kind} out with --features"
+                )
+            yield Finding("features", tuple(looked.files(blank)), text)
         there = np.flatnonzero(most > 0)
         if len(there) < LEAST:
             continue

@@ -105,7 +105,7 @@ def _table(rows: Rows, head: Head, named: bool) -> Float64:
     if rows.decimals or b"," in body or b";" in body:
         body = body.translate(_POINTS if rows.decimals else _BLANKS)
     refuse_cut(body)
-    return numbers.of_equal_length(*_one_scan(*_parsed(body, head.line), head.promised))
+    return numbers.of_equal_length(*_one_scan(*parsed(body, head.line), head.promised))
 
 
 def _has_empty(body: bytes, by: bytes) -> bool:
@@ -127,8 +127,8 @@ def _filled(body: bytes, by: bytes) -> bytes:
     return (nothing if body.startswith(by) else b"") + body + (nothing if body.endswith(by) else b"")
 
 
-def _parsed(body: bytes, line: int) -> tuple[Float64, Int64]:
-    """``numbers.parse`` of rows from a line on; its errors name the line."""
+def parsed(body: bytes, line: int) -> tuple[Float64, Int64]:
+    """``numbers.parse`` of rows behind so many lines; its errors name the line, from 1."""
     try:
         return numbers.parse(body)
     except ValueError as error:

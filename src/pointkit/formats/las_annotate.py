@@ -28,6 +28,8 @@ Bytes = NDArray[np.uint8]
 LABEL = "label"
 _POINTERS = 227  # where the header of LAS 1.3 and 1.4 says where waveforms and EVLRs begin
 _COPC = "copc"
+_WAVEFORMS = (4, 5, 9, 10)  # the point formats that have them
+_BESIDE = 4  # the bit of the header that says that they lie in a file of their own
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,13 @@ def _largest(header: Header) -> int:
 
 
 def about_copy(opened: Opened) -> str:
-    """What becomes of COPC; "" for other files."""
-    return "COPC is answered as LAZ, without its index" if las_header.read(opened).is_copc else ""
+    """What becomes of COPC, and of waveforms in a file beside; "" for other files."""
+    header = las_header.read(opened)
+    if header.is_copc:
+        return "COPC is answered as LAZ, without its index"
+    if header.point_format in _WAVEFORMS and opened.at(6, 1)[0] & _BESIDE:
+        return "the waveforms stay in the .wdp file beside; programs look for it under the name of the labelled file"
+    return ""
 
 
 def _edit(opened: Opened, header: Header, fields: Mapping[str, Array]) -> tuple[Edit, bytes]:

@@ -100,13 +100,11 @@ def read(opened: Opened) -> Header:
         raise ValueError(f"the version must be 1.0 to 1.4, got {major}.{minor}")
     day, year, size, points, vlrs, form, record_bytes, legacy = struct.unpack_from("<HHHIIBHI", start, 90)
     least = HEAD_BYTES[minor]
-    if not least <= size <= min(opened.size, points):
-        place = f"the points begin at {points} of {opened.size} bytes"
-        raise ValueError(
-            f"the header of LAS 1.{minor} has {least} bytes or more, before the points; got {size}, {place}"
-        )
     if points > opened.size:
-        raise ValueError(f"the points must begin in the file's {opened.size} bytes, got {points}")
+        raise ValueError(f"the points must begin in the file's {opened.size} bytes, got {points}: is it cut?")
+    if not least <= size <= points:
+        rule = f"the header of LAS 1.{minor} has {least} bytes or more, before the points"
+        raise ValueError(f"{rule}; got {size}, the points begin at {points}")
     point_format = form & 0x3F
     if point_format >= len(RECORD_BYTES) or form & 0x40:
         raise ValueError(f"the point format must be 0 to {len(RECORD_BYTES) - 1}, got {form & 0x7F}")

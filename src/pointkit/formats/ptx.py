@@ -42,7 +42,7 @@ def read(data: bytes) -> PointCloud:
     """The points of all scans in the coordinates that their matrices lead to; ``scan`` numbers several scans from 0."""
     text = layout.lines(data)
     cells.refuse_cut(text)
-    values, counts = numbers.parse(text)
+    values, counts = cells.parsed(text, 0)
     scans = _scans(values, counts)
     width = _width(scans, counts)
     begins = np.cumsum(counts) - counts

@@ -25,6 +25,7 @@ from pointkit.verdict.line import (
 
 SURE = 2.0  # standard deviations above guessing
 LITTLE = 0.1  # kappa of points: nothing learned. Points are so many that even little is more than chance
+NEARLY_ALL = 0.8  # share of a category's points that one part is answered for
 MARGIN = 0.01  # a network that leads by less is no better
 ALMOST_ALL = 0.95  # where so much is right, a simple rule may do as well: the task is easy
 FITTING = 0.2  # share of what always the commonest class gets wrong that copying must get right, if labels fit
@@ -52,8 +53,15 @@ def chance(report: Report) -> Line | None:
         kappas = [value for _, matrix in found.values() if (value := kappa(matrix)) is not None]
         if not kappas or sum(kappas) / len(kappas) >= LITTLE:
             return None
-        words = "at chance: the answers hardly hang on where a point lies, one part is answered nearly everywhere"
+        words = "at chance: the answers hardly hang on where a point lies"
+        if all(_largest_share(matrix) >= NEARLY_ALL for _, matrix in found.values() if kappa(matrix) is not None):
+            words += ", one part is answered nearly everywhere"
     return Line(*_why(report, words))
+
+
+def _largest_share(matrix: Matrix) -> float:
+    """The share of the answers that are of one class."""
+    return max(map(sum, zip(*matrix, strict=True))) / sum(map(sum, matrix))
 
 
 def _only(matrix: Matrix) -> int | None:
