@@ -50,6 +50,17 @@ def test_codes_without_a_name_are_refused():
         ids(found(codes={"": TOP_LEGS}), [0, 1, 2])
 
 
+def test_what_the_user_does_not_name_the_format_does():
+    asprs = {2: "ground", 6: "building", 64: "class 64"}
+    seen = {"table": Counter([2, 64, 6])}
+    some = found(codes={"": CodeNames("--names", {64: "wire", 65: "mast"})})
+    names = {"table": ("ground", "building", "wire", "mast")}
+    assert part_names(some, seen, asprs.get) == (names, {"table": [2, 6, 64, 65]})
+    some = found(codes={"": CodeNames("--names", {64: "building"})})
+    with pytest.raises(ValueError, match=r"--names and the format call 6 and 64 both building: name them otherwise"):
+        part_names(some, seen, asprs.get)
+
+
 def test_names_of_categories_are_not_names_of_parts():
     named = CodeNames("classes.txt", {0: "lamp", 1: "table"})
     made, _ = ids(found(classes=("lamp", "table"), codes={"": named}), [1, 2], [1, 2])

@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,21 @@ class CodeNames:
     source: str
     names: Mapping[int, str]
 
-    def of(self, codes: Collection[int]) -> dict[int, str]:
-        """The names of these codes and of all others that have one. Raises ValueError where a code has none."""
-        if missing := sorted(set(codes) - self.names.keys()):
+    def of(self, codes: Collection[int], otherwise: Callable[[int], str] | None = None) -> dict[int, str]:
+        """The names of these codes and of all others that have one.
+
+        ``otherwise`` names those that stand in the labels alone, as their format does. Raises ValueError where a code
+        has no name, and where two have the same.
+        """
+        missing = sorted(set(codes) - self.names.keys())
+        if missing and otherwise:
+            found = dict(sorted({**{code: otherwise(code) for code in missing}, **self.names}.items()))
+            for name, number in Counter(found.values()).items():
+                if number > 1:
+                    both = " and ".join(str(code) for code, other in found.items() if other == name)
+                    raise ValueError(f"{self.source} and the format call {both} both {name}: name them otherwise")
+            return found
+        if missing:
             named = ", ".join(f"{code}={name}" for code, name in list(self.names.items())[:12])
             raise ValueError(
                 f"{self.source} names the codes {named}; the labels also hold {', '.join(map(str, missing[:12]))}: "

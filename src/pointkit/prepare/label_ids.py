@@ -42,13 +42,13 @@ def refuse_mixed(found: Found, results: Sequence[ReadResult]) -> None:
     )
 
 
-def namer(found: Found, results: Sequence[ReadResult]) -> Callable[[int], str]:
-    """What a code without a name is called: by the format's own names where all labels come from one such field."""
+def namer(found: Found, results: Sequence[ReadResult]) -> Callable[[int], str] | None:
+    """The format's own names of codes where all labels come from one field that has such."""
     read = [(file.file, r.label_fields) for file, r in zip(found.files, results, strict=True) if r.labelled]
     for field in sorted(set[str].intersection(*(set(fields) for _, fields in read))) if read else ():
         if all(formats.code_name(file, field, 0) for file, _ in read):
             return functools.partial(formats.code_name, read[0][0], field)
-    return "part {}".format
+    return None
 
 
 class LabelIds:
@@ -63,7 +63,7 @@ class LabelIds:
         found: Found,
         rows: Sequence[ShapeRow],
         samples: Iterable[Sample],
-        name: Callable[[int], str] = "part {}".format,
+        name: Callable[[int], str] | None = None,
     ) -> None:
         seen: dict[str, Counter[int]] = {name: Counter() for name in found.classes}
         for row, sample in zip(rows, samples, strict=True):
@@ -126,12 +126,12 @@ def _about_names(found: Found, codes: Mapping[str, list[int]]) -> Iterator[str]:
 
 
 def part_names(
-    found: Found, seen: Mapping[str, Counter[int]], name: Callable[[int], str] = "part {}".format
+    found: Found, seen: Mapping[str, Counter[int]], name: Callable[[int], str] | None = None
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[int]]]:
     """Category -> names of its parts, and category -> their codes: the labels in the files.
 
-    ``seen``: category -> how many points have each code. ``name`` is for codes without a name. Raises ValueError where
-    the names that the set gives do not cover the codes.
+    ``seen``: category -> how many points have each code. ``name`` has the format's own names, for codes that the set
+    does not name. Raises ValueError where the names do not cover the codes.
     """
     names: dict[str, tuple[str, ...]] = {}
     codes: dict[str, list[int]] = {}
@@ -150,9 +150,9 @@ def part_names(
             wrong = next(code for code in used if not start <= code < start + len(own))
             raise ValueError(f"{category} has {len(own)} parts, numbered from {start}; found the number {wrong}")
         elif named and not _of_categories(named, found):
-            pairs = named.of(used)
+            pairs = named.of(used, name)
             names[category], codes[category] = tuple(pairs.values()), list(pairs)
         else:
-            names[category], codes[category] = tuple(map(name, used)), used
+            names[category], codes[category] = tuple(map(name or "part {}".format, used)), used
         first += len(names[category])
     return names, codes
