@@ -42,7 +42,7 @@ class _WithoutKeras:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--quick", action="store_true", help="skip every test that imports Keras: nothing is compiled")
+    parser.addoption("--quick", action="store_true", help="skip every test that imports Keras or opens a browser")
 
 
 def pytest_configure(config):
@@ -52,8 +52,9 @@ def pytest_configure(config):
 
 
 def pytest_runtest_setup(item):
-    if item.config.getoption("quick") and item.get_closest_marker("compiles"):
-        pytest.skip("imports Keras in a process of its own")
+    for mark, why in (("compiles", "imports Keras in a process of its own"), ("browser", "opens pages in a browser")):
+        if item.config.getoption("quick") and item.get_closest_marker(mark):
+            pytest.skip(why)
 
 
 def pytest_sessionfinish(session):

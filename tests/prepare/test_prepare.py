@@ -432,14 +432,14 @@ def killer(root, sources, rule, target):
 
 def test_a_reader_that_dies_or_hangs_costs_its_own_file(source, tmp_path, monkeypatch):
     monkeypatch.setattr(chunks, "read", killer)
-    monkeypatch.setattr(reading, "DEADLINE", 4.0)
+    monkeypatch.setattr(reading, "DEADLINE", 3.0)
     (source / "bed/test/bed_003.off").write_text(mesh(3))
     (source / "chair/test/chair_003.off").unlink(missing_ok=True)
     done = prepare(source, tmp_path / "out", num_points=16, workers=2)
     assert done.unread == (
         ("bed/test/bed_003.off", "the process that read it died (signal SIGKILL)"),
         ("bed/train/bed_003.off", "the process that read it died (signal SIGKILL)"),
-        ("chair/train/chair_003.off", "no answer within 4 seconds"),
+        ("chair/train/chair_003.off", "no answer within 3 seconds"),
     )
     monkeypatch.setattr(chunks, "read", READ)
     for file, _ in done.unread:

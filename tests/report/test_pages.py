@@ -103,6 +103,7 @@ def shown(tmp_path_factory):
         yield page
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("name", ["classes", "parts", "several"])
 def test_pages_fit_a_desk_and_a_phone_light_and_dark(name, shown, tmp_path):
     text = several() if name == "several" else report.render(*MADE[name]())
