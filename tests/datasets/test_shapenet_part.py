@@ -354,7 +354,7 @@ def test_the_real_samples_can_be_prepared(tmp_path, capsys):
     assert run(["train", str(tmp_path / "store"), "-o", str(tmp_path / "run")]) == 2
 
 
-@pytest.mark.parametrize("layout", ["annotation", "flat", "normal"])
+@pytest.mark.parametrize("layout", ["annotation", "normal", pytest.param("flat", marks=pytest.mark.slow)])
 def test_some_categories_have_the_same_points_and_parts_as_among_all(tmp_path, layout):
     root = MAKERS[layout](tmp_path / "set")
     prepare(root, tmp_path / "all")

@@ -156,7 +156,9 @@ def test_a_table_at_the_end_as_streams_have_it(tmp_path):
     np.testing.assert_array_equal(cloud.points, formats.read(data, ".laz").points)
 
 
-@pytest.mark.parametrize("point_format", [0, 3, 6, 8])
+@pytest.mark.parametrize(
+    "point_format", [0, 6, pytest.param(3, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
+)
 def test_compressed_points_that_are_damaged_are_not_taken_for_points(point_format):
     """LAZ has no checksums. In formats 0 to 5 most damage shows by where a chunk ends."""
     data = made(point_format, 5000, compressed=True, extra=False, smooth=True)

@@ -30,7 +30,7 @@ def test_figures_are_png_and_the_same_twice(name):
     same_twice(FIGURES[name])
 
 
-@pytest.mark.parametrize("num_classes", [2, 10, 12, 13, 40, 60])
+@pytest.mark.parametrize("num_classes", [2, 10, 12, 13, 60, pytest.param(40, marks=pytest.mark.slow)])
 def test_names_in_the_confusion_matrix_do_not_overlap(num_classes):
     names = [f"a_class_with_a_long_name_{i}" for i in range(num_classes)]
     counts = RNG.integers(0, 4, (num_classes, num_classes)) + np.diag(np.full(num_classes, 150))
