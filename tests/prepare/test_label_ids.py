@@ -59,6 +59,9 @@ def test_what_the_user_does_not_name_the_format_does():
     some = found(codes={"": CodeNames("--names", {64: "building"})})
     with pytest.raises(ValueError, match=r"--names and the format call 6 and 64 both building: name them otherwise"):
         part_names(some, seen, asprs.get)
+    some = found(codes={"": CodeNames("classes.txt", {0: "tree", 2: "car"})})  # perhaps of other codes than the ASPRS's
+    with pytest.raises(ValueError, match=r"classes.txt names the codes 0=tree, 2=car; the labels also hold 6, 64"):
+        part_names(some, seen, asprs.get)
 
 
 def test_names_of_categories_are_not_names_of_parts():

@@ -145,3 +145,44 @@ def test_killed_while_a_store_is_compared_it_is_made_all_the_same(tmp_path):
     made = prepare(tmp_path / "set", tmp_path / "out", executor=Here(), force=True, **settings)
     assert contents(made) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "set"]
+
+
+def turned_link(root, other):
+    """A link leads to another file, whose own times are old."""
+    file = root / "class 0" / "4.xyz"
+    file.rename(other / "old.xyz")
+    file.symlink_to(other / "old.xyz")
+    yield
+    file.unlink()
+    file.symlink_to(other / "new.xyz")
+    yield
+
+
+def swapped_folder(root, other):
+    """A folder takes the place of another, with its files as they were."""
+    shutil.copytree(root / "class 0", other / "class 0")
+    (other / "new.xyz").replace(other / "class 0" / "4.xyz")
+    yield
+    (root / "class 0").rename(other / "was")
+    (other / "class 0").rename(root / "class 0")
+    yield
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("change", [turned_link, swapped_folder])
+def test_a_link_and_a_folder_may_take_anothers_place(change, inside, tmp_path):
+    root, other = tmp_path / "set", tmp_path / "other"
+    other.mkdir()
+    for number in range(8):
+        path = root / f"class {number % 2}" / f"{number}.xyz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text(np.abs(cloud(number))))
+    (other / "new.xyz").write_text(text(np.abs(cloud(99))))
+    out = root / "out" if inside else tmp_path / "out"
+    steps = change(root, other)
+    next(steps)
+    prepare(root, out, num_points=16, executor=Here())
+    assert prepare(root, out, num_points=16, executor=Here()).already
+    next(steps)
+    with pytest.raises(StoreError, match="made with other files; --force replaces it"):
+        prepare(root, out, num_points=16, executor=Here())

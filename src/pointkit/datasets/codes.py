@@ -25,6 +25,7 @@ FILES = (
 _LINE = re.compile(r"(?:(?:class|label|part|code|id)\s+)?(-?\d+)\s*[\s:=,;\t]\s*(.+?)")
 _TURNED = re.compile(r"(.+?)\s*[\s:=,;\t]\s*(-?\d+)")
 PARTS = "parts.json"
+FLAG = "--names"  # the source of names that the user writes
 _MOST = 1_000_000  # bytes of a text of names
 
 
@@ -38,11 +39,12 @@ class CodeNames:
     def of(self, codes: Collection[int], otherwise: Callable[[int], str] | None = None) -> dict[int, str]:
         """The names of these codes and of all others that have one.
 
-        ``otherwise`` names those that stand in the labels alone, as their format does. Raises ValueError where a code
-        has no name, and where two have the same.
+        ``otherwise`` names those that stand in the labels alone, as their format does, where the user has named some
+        by their numbers: the names in a file may be those of other codes. Raises ValueError where a code has no name,
+        and where two have the same.
         """
         missing = sorted(set(codes) - self.names.keys())
-        if missing and otherwise:
+        if missing and otherwise and self.source == FLAG:
             found = dict(sorted({**{code: otherwise(code) for code in missing}, **self.names}.items()))
             for name, number in Counter(found.values()).items():
                 if number > 1:
@@ -67,7 +69,7 @@ def said(words: str) -> CodeNames:
         return read(path, words)
     pairs = [pair.partition("=") for pair in words.split(",")]
     try:
-        return _checked("--names", [(int(code), name.strip()) for code, _, name in pairs])
+        return _checked(FLAG, [(int(code), name.strip()) for code, _, name in pairs])
     except ValueError as error:
         reason = f" ({error})" if isinstance(error, PointkitError) else ""
         raise PointkitError(f"--names must be like 1=top,2=legs, or a file, got {words!r}{reason}") from None

@@ -281,7 +281,7 @@ def _standing(plan: _Plan, make: Callable[[_Plan, pathlib.Path], Prepared]) -> P
     made = (output / "manifest.json").stat().st_mtime_ns
     if not other and max(file.mtime_ns for file in plan.found.files) > made:
         other = ["files"]
-    if not other and _came(plan.found) > made and not _gives(plan, old, make):
+    if not other and _came(plan) > made and not _gives(plan, old, make):
         other = ["files"]
     if other:
         listed = ", ".join(other)
@@ -291,10 +291,19 @@ def _standing(plan: _Plan, make: Callable[[_Plan, pathlib.Path], Prepared]) -> P
     return standing(old)
 
 
-def _came(found: Found) -> int:
-    """When the last of the files took its place, in ns. The system notes it, whatever time of change a file keeps."""
-    every = (found.root / name for source in reading.sources(found) for name in source.files)
-    return max((path.stat().st_ctime_ns for name in every for path in formats.all_files(name)), default=0)
+def _came(plan: _Plan) -> int:
+    """When the last of the files took its place, in ns. The system notes it, whatever time of change a file keeps.
+
+    A link and a folder may take another's place as well, and the files in it do not know. The set's own folder does not
+    count where the store lies in it, as the store changes it.
+    """
+    root = pathlib.Path(os.path.abspath(plan.found.root))
+    names = (name for source in reading.sources(plan.found) for name in source.files)
+    places = {pathlib.Path(os.path.abspath(path)) for name in names for path in formats.all_files(root / name)}
+    places |= {folder for path in places for folder in path.parents if root in folder.parents}
+    if root not in plan.output.absolute().parents:
+        places.add(root)
+    return max(status.st_ctime_ns for path in places for status in (path.stat(), path.lstat()))
 
 
 def _gives(plan: _Plan, old: store.Store, make: Callable[[_Plan, pathlib.Path], Prepared]) -> bool:
